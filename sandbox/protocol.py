@@ -1,0 +1,134 @@
+"""What a sandbox is: the contract that every backend keeps.
+
+Invariant: a sandbox starts from its image and nothing else, shares no process, file or socket with any other
+sandbox, and is gone (processes, mounts, containers) once `stop` has returned or its owner has died.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+TESTBED = "/testbed"
+"""Where the repository lies in every sandbox, and the working directory of every command."""
+
+
+class SandboxError(RuntimeError):
+    """The sandbox itself failed (engine gone, no space): never the fault of what ran in it. Retry elsewhere."""
+
+
+class BackendUnavailable(SandboxError):
+    """A backend cannot work on this machine; the message says what is missing and what to do."""
+
+
+class SandboxFileError(SandboxError, OSError):
+    """A file operation was refused or failed: no such file, a path outside the sandbox, a device."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one sandbox may use. Applied by the kernel, not by convention."""
+
+    memory_mb: int = 1024
+    pids: int = 256
+    cpus: float = 1.0
+    file_mb: int = 64
+    """Largest single file that can be written, MiB."""
+    tmp_mb: int = 256
+    """Size of everything written to /tmp and /testbed together, MiB, where the backend can enforce it."""
+    timeout_s: float = 60.0
+    """Default wall-clock limit of one command."""
+    output_kb: int = 256
+    """Captured bytes of each of stdout and stderr, KiB; the head and the tail are kept."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """What a sandbox starts from. Content-addressed: equal names mean equal contents.
+
+    `tree` becomes /testbed. `python` is the interpreter commands find as `python` in the local backend (a
+    virtual environment's; its prefix is mounted read-only). `requirements` are pip requirement lines (with hashes
+    where known) that the Docker backend installs when it builds the image on its base image.
+    """
+
+    name: str
+    tree: Path
+    python: Path | None = None
+    requirements: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ExecResult:
+    """What a command did. A command that ran out of time has `timed_out` and exit code 124."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+    seconds: float
+    timed_out: bool = False
+    dropped_bytes: int = 0
+    """How many output bytes were left out between head and tail."""
+
+    @property
+    def output(self) -> str:
+        """Standard output followed by standard error."""
+        return self.stdout + self.stderr
+
+
+class Sandbox(Protocol):
+    """One running sandbox. Every method may raise `SandboxError`; none is safe to call after `stop`."""
+
+    @property
+    def name(self) -> str:
+        """Unique on this machine; also the container's name or the lease folder's."""
+
+    async def run(
+        self,
+        command: str | list[str],
+        *,
+        timeout_s: float | None = None,
+        cwd: str = TESTBED,
+        env: Mapping[str, str] | None = None,
+    ) -> ExecResult:
+        """Run a command: a string by `bash -c`, a list as it is. A time-out kills its whole process tree."""
+
+    async def read(self, path: str) -> bytes:
+        """The contents of a regular file. Relative paths start at /testbed. Raises `SandboxFileError`."""
+
+    async def write(self, files: Mapping[str, bytes | None]) -> None:
+        """Write files (parents are made), delete those mapped to None. One round trip for all of them."""
+
+    async def stop(self) -> None:
+        """End every process in it and remove it. Safe to call twice."""
+
+
+class SandboxBackend(Protocol):
+    """Starts sandboxes of one kind."""
+
+    @property
+    def name(self) -> str:
+        """`docker` or `local`."""
+
+    async def start(self, image: Image, limits: Limits, *, network: bool = False) -> Sandbox:
+        """A fresh sandbox of the image, network closed unless asked for. Raises `SandboxError`."""
+
+    async def alive(self) -> list[str]:
+        """Names of the sandboxes of this backend that exist now, whoever started them."""
+
+    async def gc(self) -> list[str]:
+        """Remove the sandboxes whose owner process is gone; their names."""
+
+    async def close(self) -> None:
+        """Stop all sandboxes that this object started, and its helpers."""
+
+
+@dataclass(frozen=True)
+class BackendOptions:
+    """How to open a backend (see `sandbox.open_backend`)."""
+
+    docker_base: str | None = None
+    """Base image of the Docker backend; None builds one from Debian's packages when no registry answers."""
+    ca_bundle: Path | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
