@@ -1,0 +1,212 @@
+"""Recipes: everything that a run can be told, each field with its meaning, its unit and the vetted default.
+
+Invariant: a `Recipe` that exists is complete and was checked; an unknown key, wherever it stands, is refused.
+Importing this module imports neither torch nor any other room.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Stage = Literal["repo", "file", "function"]
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, unknown keys are refused, the text under a field describes it."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True
+    )
+
+
+class RepositoryConfig(Section):
+    """One repository that gives task instances."""
+
+    source: Annotated[str, Field(min_length=1)]
+    """`pypi:<name>==<version>`, a git URL, a folder, `generated:seed=0,modules=200`, or `tasks:<file.jsonl>`
+    with instances that exist already (SWE-bench's fields: SWE-Gym, SWE-smith, SWE-bench)."""
+    bugs: Positive = 200
+    """Bugs to try; those that break no passing test are thrown away."""
+    per_function: Positive = 4
+    """Most bugs kept in one function. Context pairs need at least two."""
+    heldout_functions: Share = 0.15
+    """Share of functions whose tasks are never trained on."""
+    heldout_mutations: Share = 0.15
+    """Share of the other functions' tasks that are never trained on."""
+
+
+class SandboxConfig(Section):
+    """What one sandbox may use."""
+
+    memory_mb: Positive = 1024
+    """Memory, MiB."""
+    pids: Positive = 256
+    """Processes and threads."""
+    cpus: Annotated[float, Field(gt=0)] = 1.0
+    """Cores (Docker backend)."""
+    timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    """Limit of one command, seconds."""
+    docker_base: str | None = None
+    """Base image of the Docker backend. Empty: one is built when no registry answers."""
+
+
+class RolloutConfig(Section):
+    """How episodes are played."""
+
+    group_size: Annotated[int, Field(ge=2)] = 8
+    """Episodes of the same task instance (G)."""
+    tasks_per_iteration: Positive = 8
+    """Task instances in one iteration; episodes in one iteration = this times the group size."""
+    max_turns: Positive = 8
+    """Turns after which an episode is truncated."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Sampling temperature."""
+    max_new_tokens: Positive = 64
+    """Most tokens sampled in one turn."""
+    max_context_tokens: Positive = 1024
+    """Longest episode, prompt and all turns; longer ones are truncated."""
+    concurrency: Positive = 16
+    """Episodes, and so sandboxes, at the same time."""
+    retries: Annotated[int, Field(ge=0)] = 2
+    """How often an episode that died for a reason of ours is played again before it is dropped."""
+
+
+class GRPOConfig(Section):
+    """The policy-gradient term. The defaults are the paper's where it names them."""
+
+    clip_low: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """The importance ratio is clipped below 1 - clip_low."""
+    clip_high: Annotated[float, Field(gt=0)] = 0.2
+    """The importance ratio is clipped above 1 + clip_high."""
+    kl: Annotated[float, Field(ge=0)] = 1e-3
+    """Weight of the k3 estimate of the KL to the reference model; 0 keeps no reference model."""
+    normalisation: Literal["token", "sequence", "constant"] = "token"
+    """What the summed token losses are divided by: all sampled tokens; each trajectory's own, then the
+    number of trajectories; or a constant per trajectory."""
+    constant_tokens: Positive = 64
+    """The constant of `normalisation: constant`, tokens per trajectory."""
+    std_normalise: bool = True
+    """Divide advantages by the group's standard deviation."""
+
+
+class ContextConfig(Section):
+    """The context-awareness term, lambda * -log sigmoid(clip(l+ - l-, -c, c)), and its pairs."""
+
+    enabled: bool = True
+    """Train on mined pairs. Without it the run is plain GRPO; pairs are mined and measured all the same."""
+    weight: Annotated[float, Field(ge=0)] = 1.0
+    """lambda. The paper uses 0.001 to 0.005 on 8B models; a tiny policy needs far more."""
+    clip: Annotated[float, Field(gt=0)] = 5.0
+    """c, in logits."""
+    clip_form: Literal["two_sided", "one_sided"] = "two_sided"
+    """`two_sided` is the paper's; `one_sided` keeps the gradient of pairs that are wrong by more than c."""
+    pairs_per_step: Positive = 12
+    """Pairs in one optimiser step, each with one letter order; the orders are balanced."""
+    curriculum: Literal["adaptive", "uniform"] = "adaptive"
+    """`adaptive` goes on to harder pairs when the frontier is mastered; `uniform` draws from all."""
+    promote_at: Share = 0.8
+    """Moving average of selection accuracy at which the frontier moves on."""
+    frontier_share: Share = 0.7
+    """Share of pairs from the frontier level; the others come from the levels below."""
+    max_pair_tokens: Positive = 1024
+    """Longest pair prompt; longer pairs are left out and counted."""
+    stages: tuple[Stage, ...] = ("repo", "file", "function")
+    """Which pairs are used, by the deepest thing both contexts share."""
+
+
+class LearnerConfig(Section):
+    """The optimiser step (AdamW)."""
+
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-4
+    """Peak learning rate, reached after the warm-up and then held."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Decoupled weight decay."""
+    steps_per_iteration: Positive = 1
+    """Passes over an iteration's trajectories. More than one makes the later ones off-policy."""
+    minibatch_trajectories: Positive = 64
+    """Trajectories in one optimiser step."""
+    microbatch_tokens: Positive = 8192
+    """Most padded tokens in one forward pass; changes memory, never the result."""
+    grad_clip: Annotated[float, Field(gt=0)] = 1.0
+    """Largest norm of the gradient."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 5
+    """Optimiser steps of linear warm-up."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of weights and activations; the loss is always computed in float32."""
+    gradient_checkpointing: bool = False
+    """Trade time for memory."""
+
+
+class TrainConfig(Section):
+    """How long a run lasts."""
+
+    iterations: Annotated[int, Field(ge=0)] = 40
+    """Iterations; 0 only evaluates."""
+    max_minutes: Annotated[float, Field(gt=0)] | None = None
+    """Start no iteration after this many minutes of training: a run ends in time on a slow machine too."""
+    checkpoint_every: Positive = 5
+    """Iterations between checkpoints, from which an interrupted run goes on."""
+    min_free_gb: Annotated[float, Field(ge=0)] = 1.0
+    """Refuse to start with less free disk than this, GB."""
+
+
+class EvaluationConfig(Section):
+    """What is measured before and after, on held-out tasks and pairs."""
+
+    tasks: Annotated[int, Field(ge=0)] = 60
+    """Held-out task instances of each repository."""
+    pairs: Annotated[int, Field(ge=0)] = 100
+    """Held-out context pairs of each repository, each shown in both letter orders."""
+    temperature: Annotated[float, Field(ge=0)] = 1.0
+    """Sampling temperature; 0 is greedy."""
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    """Of the intervals in the report."""
+
+
+class Recipe(Section):
+    """One run: what it trains, on what, how, and for how long."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    """Names the run's folder."""
+    seed: int = 0
+    """Of everything that is drawn: tasks, samples, letter orders."""
+    backend: Literal["auto", "docker", "local"] = "auto"
+    """`auto` takes Docker where an engine answers, otherwise Linux namespaces."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the policy lives."""
+    policy: Annotated[str, Field(min_length=1)] = "tiny"
+    """`tiny`, a folder with a causal language model in Hugging Face format, or a name on the model hub."""
+    runs: Path = Path("runs")
+    """Folder of the run folders."""
+    repositories: Annotated[tuple[RepositoryConfig, ...], Field(min_length=1)]
+    """Where the task instances come from."""
+    sandbox: SandboxConfig = SandboxConfig()
+    """What one sandbox may use."""
+    rollout: RolloutConfig = RolloutConfig()
+    """How episodes are played."""
+    grpo: GRPOConfig = GRPOConfig()
+    """The policy-gradient term."""
+    context: ContextConfig = ContextConfig()
+    """The context-awareness term."""
+    learner: LearnerConfig = LearnerConfig()
+    """The optimiser step."""
+    train: TrainConfig = TrainConfig()
+    """How long the run lasts."""
+    evaluation: EvaluationConfig = EvaluationConfig()
+    """What is measured."""
+
+    @model_validator(mode="after")
+    def _a_turn_fits(self) -> Recipe:
+        if self.rollout.max_new_tokens >= self.rollout.max_context_tokens:
+            raise ValueError("`rollout.max_new_tokens` must be smaller than `rollout.max_context_tokens`")
+        return self
+
+    @property
+    def run_dir(self) -> Path:
+        """The folder of this run."""
+        return self.runs / self.name
