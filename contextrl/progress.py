@@ -108,11 +108,11 @@ class Live:
         """Above the bars."""
         self._console.print(text, markup=False, highlight=False)
 
-    def close(self) -> None:
+    def close(self, ok: bool = True) -> None:
         """Leave a line for the last stage."""
-        self._finish()
+        self._finish(("✓ ", "green") if ok else ("✗ ", "red"))
 
-    def _finish(self) -> None:
+    def _finish(self, mark: tuple[str, str] = ("✓ ", "green")) -> None:
         if self._task is None:
             return
         from rich.text import Text
@@ -121,9 +121,7 @@ class Live:
         count = f" {task.completed:.0f}" if task.completed else ""
         seconds = _duration(time.monotonic() - self._began)
         self._bars.remove_task(self._task)
-        line = Text.assemble(
-            ("✓ ", "green"), task.description, (f"{count} in {seconds}  {task.fields['note']}", "dim")
-        )
+        line = Text.assemble(mark, task.description, (f"{count} in {seconds}  {task.fields['note']}", "dim"))
         self._console.print(line)
         self._task = None
 
@@ -165,8 +163,10 @@ def _live(stream: TextIO) -> Iterator[Live]:
         live = Live(console, bars)
         try:
             yield live
-        finally:
-            live.close()
+        except BaseException:
+            live.close(ok=False)
+            raise
+        live.close()
 
 
 def _rate(done: int, seconds: float) -> str:
