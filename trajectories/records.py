@@ -1,7 +1,7 @@
 """What happened, as pure data: turns, trajectories, verdicts, context pairs.
 
-Invariant: concatenating `prompt_ids` and `completion_ids` of the turns gives back the exact token sequence that the
-policy saw and sampled; nothing is ever re-derived from text. This module imports nothing of ours.
+Invariant: concatenating `prompt_ids` and `completion_ids` of the turns gives back the exact token sequence that
+the policy saw and sampled; nothing is ever re-derived from text. This module imports nothing of ours.
 """
 
 from __future__ import annotations
@@ -40,9 +40,10 @@ class ToolCall(Record):
 class Turn(Record):
     """One action of the policy and what came back.
 
-    `prompt_ids`: tokens that were added to the context before this turn was sampled (turn 0: the whole prompt;
-    later: the previous observation in the chat template's wrapping). `completion_ids`: what was sampled, the
-    end-of-turn token included; `logprobs`: one natural-log probability for each of them under the sampling policy.
+    `prompt_ids`: tokens that were added to the context before this turn was sampled (turn 0: the whole
+    prompt; later: the previous observation in the chat template's wrapping). `completion_ids`: what was sampled,
+    the end-of-turn token included; `logprobs`: one natural-log probability for each of them under the sampling
+    policy.
     """
 
     prompt_ids: list[int] = Field(default_factory=list)
@@ -109,7 +110,11 @@ class Trajectory(Record):
 
     def loss_mask(self) -> list[bool]:
         """True exactly where the policy sampled the token, shape [T]."""
-        return [m for turn in self.turns for m in (*[False] * len(turn.prompt_ids), *[True] * len(turn.completion_ids))]
+        return [
+            sampled
+            for turn in self.turns
+            for sampled in (*[False] * len(turn.prompt_ids), *[True] * len(turn.completion_ids))
+        ]
 
     def token_logprobs(self) -> list[float]:
         """Sampling log-probabilities, 0.0 where nothing was sampled, shape [T]."""
@@ -121,12 +126,15 @@ class ContextTurn(Record):
 
     text: str
     observation: str = ""
+    tool: str = ""
+    """Name of the tool that was called: what a judge compares, not part of what is shown."""
 
 
 class MaskedContext(Record):
     """A trajectory as context: the issue and the turns, with the patch masked."""
 
     trajectory_id: str
+    instance_id: str = ""
     problem_statement: str
     turns: list[ContextTurn]
 
@@ -141,6 +149,8 @@ class ContextPair(Record):
     file: str
     function: str
     answer: str
+    confounder_answer: str = ""
+    """A right answer to the confounder's task where one is known: makes sure that the label is not ambiguous."""
     anchor: MaskedContext
     confounder: MaskedContext
     stage: Literal["repo", "file", "function"] = "function"
