@@ -9,7 +9,7 @@ import ast
 import random
 from pathlib import Path
 
-from envs.generated.grammar import Module, WORDS, Function, random_module, spell
+from envs.generated.grammar import WORDS, Function, Module, random_module, spell
 from envs.generated.names import IDENTIFIERS, PACKAGE
 
 VISIBLE = ((3, 7), (8, 2), (5, 5), (1, 9))
@@ -51,7 +51,14 @@ def evaluate(module: Module, function: Function, a: int, b: int) -> int:
 def test_source(module: Module, inputs: tuple[tuple[int, int], ...]) -> str:
     """A unittest file with one test a function, checking `inputs`."""
     names = ", ".join(f.name for f in module.functions)
-    lines = ["import unittest", "", f"from {PACKAGE}.{module.name} import {names}", "", "", "class Test(unittest.TestCase):"]
+    lines = [
+        "import unittest",
+        "",
+        f"from {PACKAGE}.{module.name} import {names}",
+        "",
+        "",
+        "class Test(unittest.TestCase):",
+    ]
     for f in module.functions:
         cases = ", ".join(f"({a}, {b}, {evaluate(module, f, a, b)})" for a, b in inputs)
         lines += [
@@ -92,13 +99,32 @@ def make_repository(folder: Path, seed: int, modules: int) -> None:
 
 def read_module(tree: Path, name: str) -> Module:
     """The module as it stands in a repository, read back from its document."""
+    return module_from_document(name, (tree / document_path(name)).read_text())
+
+
+def module_from_document(name: str, text: str) -> Module:
+    """The module that a document describes. Raises ValueError for text that is no such document."""
     functions = []
-    for line in (tree / document_path(name)).read_text().splitlines():
-        head, _, body = line.removesuffix(".").partition(" is ")
-        call = ast.parse(head, mode="eval").body
-        assert isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
-        first, second = (a.id for a in call.args if isinstance(a, ast.Name))
-        functions.append(Function(call.func.id, first, second, _lexemes(body)))
+    for line in text.splitlines():
+        head, separator, body = line.removesuffix(".").partition(" is ")
+        if separator:
+            call = ast.parse(head, mode="eval").body
+            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
+                raise ValueError(f"docs/{name}.md: {line!r} does not describe a function")
+            first, second = (a.id for a in call.args if isinstance(a, ast.Name))
+            functions.append(Function(call.func.id, first, second, _lexemes(body)))
+    return Module(name, tuple(functions))
+
+
+def module_from_source(name: str, text: str) -> Module:
+    """The module whose source this is. Raises ValueError or SyntaxError for text of another form."""
+    functions = []
+    for node in ast.parse(text).body:
+        if not (isinstance(node, ast.FunctionDef) and isinstance(node.body[-1], ast.Return)):
+            raise ValueError(f"{source_path(name)}: line {node.lineno} is no generated function")
+        body = ast.get_source_segment(text, node.body[-1]) or ""
+        first, second = (a.arg for a in node.args.args)
+        functions.append(Function(node.name, first, second, _lexemes(body.removeprefix("return "))))
     return Module(name, tuple(functions))
 
 

@@ -2,8 +2,8 @@
 
 Invariant: within a function no two candidates of one kind want the same behaviour, and each candidate's broken source
 differs from its repaired one in exactly one lexeme of one line. Which of two neighbouring candidates a patch belongs to
-is decided by what the documents say and by nothing else: the twins `bug` and `change` show each other's answer as
-their own broken line.
+is decided by what the documents say and by nothing else: twins (`bug` and `change`, `both` and `both-twin`) show each
+other's answer as their own broken line, so that counting words does not tell them apart.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ from envs.generated.repository import (
     test_source,
 )
 
-KINDS = ("bug", "change", "bug+change", "rewrite", "overhaul")
-"""bug: the source is wrong. change: the documents ask for something new. bug+change: both. rewrite: the whole
-expression was redrawn in the documents. overhaul: every function of the module was."""
+KINDS = ("bug", "change", "both", "both-twin", "rewrite", "overhaul")
+"""bug: the source is wrong. change: the documents ask for something new. both: both. both-twin: what `both` shows is
+wanted, what it wants is shown, as `change` is to `bug`. rewrite: the whole expression was redrawn in the documents.
+overhaul: every function of the module was."""
 INPUTS = VISIBLE + HIDDEN
 
 
@@ -51,7 +52,7 @@ class Candidate:
     targets: tuple[str, ...]
 
 
-def candidates(tree: Path, per_function: int = 5, seed: int = 0) -> Iterator[Candidate]:
+def candidates(tree: Path, per_function: int = 6, seed: int = 0) -> Iterator[Candidate]:
     """Candidates for every function of a generated repository, in a fixed order."""
     for name in module_names(tree):
         module = read_module(tree, name)
@@ -61,28 +62,25 @@ def candidates(tree: Path, per_function: int = 5, seed: int = 0) -> Iterator[Can
 
 
 def _of_function(rng: random.Random, module: Module, index: int, count: int) -> Iterator[Candidate]:
-    base = module.functions[index].expression
-    twin = base
+    last: tuple[Module, Module] = (module, module)
     for number in range(count):
         kind = KINDS[number % len(KINDS)]
         for _ in range(20):
-            if kind == "bug":
-                twin, lexeme = mutate(rng, module, index, base)
-                wanted, shown = module, module.with_function(index, twin)
-            elif kind == "change":  # the twin of the bug before it
-                wanted, shown, lexeme = module.with_function(index, twin), module, "twin"
+            if kind in ("change", "both-twin"):
+                (shown, wanted), lexeme = last, "twin"
             else:
-                wanted = _redrawn(rng, module, index, kind)
+                wanted = module if kind == "bug" else _redrawn(rng, module, index, kind)
                 broken, lexeme = mutate(rng, wanted, index, wanted.functions[index].expression)
                 shown = wanted.with_function(index, broken)
             failing = _first_difference(wanted, shown, index)
             if failing is not None and (wanted is module or _first_difference(wanted, module, index)):
+                last = wanted, shown
                 yield _candidate(number, kind, lexeme, wanted, shown, index, failing)
                 break
 
 
 def _redrawn(rng: random.Random, module: Module, index: int, kind: str) -> Module:
-    if kind == "bug+change":
+    if kind == "both":
         return module.with_function(index, mutate(rng, module, index, module.functions[index].expression)[0])
     for at in range(len(module.functions)) if kind == "overhaul" else (index,):
         own = module.functions[at]
@@ -105,7 +103,13 @@ def _first_difference(wanted: Module, shown: Module, index: int) -> tuple[int, i
 
 
 def _candidate(
-    number: int, kind: str, lexeme: str, wanted: Module, shown: Module, index: int, failing: tuple[int, int, int, int]
+    number: int,
+    kind: str,
+    lexeme: str,
+    wanted: Module,
+    shown: Module,
+    index: int,
+    failing: tuple[int, int, int, int],
 ) -> Candidate:
     function = wanted.functions[index]
     path = source_path(wanted.name)
