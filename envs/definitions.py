@@ -44,7 +44,7 @@ def source_lines(source: str) -> list[str]:
     return _LINE.findall(source)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
 def parse(source: str) -> ast.Module | None:
     """The syntax tree, or None where the source does not parse.
 
