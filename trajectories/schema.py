@@ -1,0 +1,132 @@
+"""The tables of the store, for every database that SQLAlchemy speaks to.
+
+Invariant: `trajectories` and `touches` hold only what is asked by; what is merely kept (turns, tokens) lies
+compressed in `bodies`, so that a list never reads it. Rows are only ever added. Any change of a table here raises
+`SCHEMA_VERSION`.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+SCHEMA_VERSION = 1
+
+metadata = MetaData()
+_Serial = BigInteger().with_variant(Integer, "sqlite")
+
+store_meta = Table(
+    "store_meta",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+trajectories = Table(
+    "trajectories",
+    metadata,
+    Column("position", _Serial, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("digest", String(64), nullable=False),
+    Column("run", Text, nullable=False),
+    Column("group", Text, nullable=False),
+    Column("iteration", Integer, nullable=False),
+    Column("instance_id", Text, nullable=False),
+    Column("repo", Text, nullable=False),
+    Column("base_commit", Text, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("resolved", Boolean, nullable=False),
+    Column("reward", Double),
+    Column("policy_version", Integer, nullable=False),
+    Column("agent", Text, nullable=False),
+    Column("turns", Integer, nullable=False),
+    Column("tokens", Integer, nullable=False),
+    Column("files", JSON, nullable=False),
+    Column("functions", JSON, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("seconds", Double, nullable=False),
+    Column("answer", Text, nullable=False),
+    Index("trajectories_by_run", "run", "policy_version"),
+    Index("trajectories_by_group", "group"),
+    Index("trajectories_by_instance", "instance_id", "resolved"),
+    Index("trajectories_by_repo", "repo", "base_commit"),
+)
+
+bodies = Table(
+    "bodies",
+    metadata,
+    Column("position", _Serial, primary_key=True, autoincrement=False),
+    Column("document", LargeBinary, nullable=False),
+    Column("tokens", LargeBinary, nullable=False),
+)
+"""The rest of a trajectory: see `trajectories.codec`."""
+
+touches = Table(
+    "touches",
+    metadata,
+    Column("stage", String(8), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("repo", Text, primary_key=True),
+    Column("base_commit", Text, primary_key=True),
+    Column("position", _Serial, primary_key=True, autoincrement=False),
+    Column("run", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Which repository, files and functions a trajectory touches: a row for each. The key's order makes a bucket one
+contiguous range in the order of insertion, so that looking into a bucket costs the same however full the store is."""
+
+contexts = Table(
+    "contexts",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("document", LargeBinary, nullable=False),
+)
+"""Masked contexts, each once however many pairs it stands in."""
+
+pairs = Table(
+    "pairs",
+    metadata,
+    Column("position", _Serial, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("key", String(64), nullable=False, unique=True),
+    Column("run", Text, nullable=False),
+    Column("repo", Text, nullable=False),
+    Column("base_commit", Text, nullable=False),
+    Column("file", Text, nullable=False),
+    Column("function", Text, nullable=False),
+    Column("stage", String(8), nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("confounder_answer", Text, nullable=False),
+    Column("anchor_id", String(64), nullable=False),
+    Column("confounder_id", String(64), nullable=False),
+    Column("anchor_key", String(64), nullable=False),
+    Column("confounder_key", String(64), nullable=False),
+    Column("similarity", Double, nullable=False),
+    Column("judgement", String(16), nullable=False),
+    Column("reasons", JSON, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Index("pairs_by_run", "run", "judgement"),
+    Index("pairs_by_function", "function"),
+    Index("pairs_by_anchor", "anchor_id"),
+    Index("pairs_by_confounder", "confounder_id"),
+)
+
+funnel = Table(
+    "funnel",
+    metadata,
+    Column("run", Text, primary_key=True),
+    Column("stage", String(32), primary_key=True),
+    Column("count", BigInteger, nullable=False),
+)
