@@ -1,0 +1,138 @@
+"""Two-way choice prompts: which of two contexts supports this answer?
+
+Invariant: a prompt is complete up to the answer position, so the next token is the letter; both letters are one token
+there, checked against the tokenizer and its chat template before any prompt is made. The answer stands before and
+after the contexts: attention is causal, and so they are read with the answer in mind. This module imports no torch.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from trajectories.records import ContextPair, MaskedContext
+
+LETTERS = ("A", "B")
+CHOICE_QUESTION = "Which context supports this answer?\n"
+CHOICE_GUTTERS = ("A| ", "B| ")
+"""What every turn of a context starts with: which of the two it belongs to can be read off at each turn."""
+CHOICE_REPLY = "Reply with A or B."
+CHOICE_PHRASES = (CHOICE_QUESTION, *CHOICE_GUTTERS, CHOICE_REPLY)
+"""All fixed text of a prompt; a tokenizer made for this may give each a token of its own."""
+
+
+@dataclass(frozen=True)
+class ChoicePrompt:
+    """One pair in one letter order, as token ids [T] up to the answer position."""
+
+    pair_id: str
+    ids: tuple[int, ...]
+    anchor_letter: int
+    """Token id of the letter that names the anchor: the right answer."""
+    confounder_letter: int
+    anchor_first: bool
+    """Whether the anchor is A."""
+
+
+@dataclass(frozen=True)
+class PairResult:
+    """What a policy made of one prompt."""
+
+    pair_id: str
+    anchor_first: bool
+    margin: float
+    """l+ - l-, logits; above 0 is right."""
+
+    @property
+    def correct(self) -> float:
+        """1.0 if right, 0.0 if wrong, 0.5 for a tie."""
+        return 0.5 if self.margin == 0 else float(self.margin > 0)
+
+
+def choice_text(pair: ContextPair, anchor_first: bool) -> str:
+    """The user message: answer, contexts with letter gutters, answer again."""
+    contexts = (pair.anchor, pair.confounder) if anchor_first else (pair.confounder, pair.anchor)
+    question = f"{CHOICE_QUESTION}{pair.answer}\n"
+    body = "".join(_context(c, gutter) for c, gutter in zip(contexts, CHOICE_GUTTERS, strict=True))
+    return f"{question}{body}{question}{CHOICE_REPLY}"
+
+
+def _context(context: MaskedContext, gutter: str) -> str:
+    turns = [f"{t.text}\n{t.observation}" if t.observation else t.text for t in context.turns]
+    return "".join(f"{gutter}{text}\n" for text in (context.problem_statement, *turns))
+
+
+class ChoiceFormat:
+    """Makes choice prompts for one tokenizer. Raises `ValueError` if that cannot ask for a letter."""
+
+    def __init__(self, tokenizer: Any, max_tokens: int) -> None:
+        """`tokenizer` is one of transformers, with a chat template. Longer prompts are left out and counted."""
+        self._tokenizer, self.max_tokens = tokenizer, max_tokens
+        self.too_long = 0
+        """Prompts that were asked for and left out."""
+        self.letter_ids = self._letter_ids()
+
+    def prompt(self, pair: ContextPair, anchor_first: bool) -> ChoicePrompt | None:
+        """One pair in one letter order; None, counted in `too_long`, if it has more than `max_tokens` tokens."""
+        ids = self._encode(self._render(choice_text(pair, anchor_first)))
+        if len(ids) > self.max_tokens:
+            self.too_long += 1
+            return None
+        anchor, confounder = self.letter_ids if anchor_first else self.letter_ids[::-1]
+        return ChoicePrompt(pair.id, tuple(ids), anchor, confounder, anchor_first)
+
+    def both_orders(self, pairs: Iterable[ContextPair]) -> list[ChoicePrompt]:
+        """Every pair twice, anchor as A and anchor as B: no letter habit can score. A pair comes whole or not."""
+        prompts: list[ChoicePrompt] = []
+        for pair in pairs:
+            orders = [p for p in (self.prompt(pair, True), self.prompt(pair, False)) if p]
+            prompts += orders if len(orders) == 2 else []
+        return prompts
+
+    def balanced(self, pairs: Iterable[ContextPair], rng: random.Random) -> list[ChoicePrompt]:
+        """Every pair once; the anchor is A in half of the prompts (give or take one), which half is random."""
+        shuffled = list(pairs)
+        rng.shuffle(shuffled)
+        anchor_first = rng.random() < 0.5
+        prompts = []
+        for pair in shuffled:
+            prompt = self.prompt(pair, anchor_first)
+            if prompt:
+                prompts.append(prompt)
+                anchor_first = not anchor_first
+        return prompts
+
+    def _render(self, content: str) -> str:
+        # A template that knows no `enable_thinking` ignores it; one that does then leaves the answer position next.
+        text: str = self._tokenizer.apply_chat_template(
+            [{"role": "user", "content": content}],
+            tokenize=False,
+            add_generation_prompt=True,
+            enable_thinking=False,
+        )
+        return text
+
+    def _encode(self, text: str) -> list[int]:
+        return list(self._tokenizer.encode(text, add_special_tokens=False))
+
+    def _letter_ids(self) -> tuple[int, int]:
+        """Token ids of A and B right after the generation prompt."""
+        if not self._tokenizer.chat_template:
+            raise ValueError(
+                "the policy's tokenizer has no chat template, so no choice prompt can be made; "
+                "use a chat model or add a template to its tokenizer_config.json"
+            )
+        text = self._render(CHOICE_REPLY)
+        before = self._encode(text)
+        ids = []
+        for letter in LETTERS:
+            after = self._encode(text + letter)
+            if after[:-1] != before:
+                raise ValueError(
+                    f'the policy\'s tokenizer does not make "{letter}" one token of its own after the generation '
+                    "prompt, so its logit cannot be read; use another checkpoint or set context.enabled=false"
+                )
+            ids.append(after[-1])
+        return ids[0], ids[1]

@@ -1,0 +1,226 @@
+"""From trajectories and choice prompts to optimiser steps.
+
+Invariant: one step minimises the weighted sum of its objectives, each normalised by itself; a step whose loss or
+gradient is not finite changes nothing and is counted. The learner is blind to what the objectives are.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cosine_similarity
+
+from contextrl.choice import ChoicePrompt, PairResult
+from contextrl.config import LearnerConfig
+from contextrl.objectives.protocol import Objective
+from contextrl.scoring import Scorer
+from trajectories.records import Trajectory
+
+logger = logging.getLogger(__name__)
+BETAS = (0.9, 0.95)
+
+
+@dataclass(frozen=True)
+class Term:
+    """An objective and what its loss is multiplied by: 1 for GRPO, lambda for the context-awareness loss."""
+
+    objective: Objective
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Update:
+    """What one call of `Learner.step` did."""
+
+    metrics: dict[str, float]
+    """`grpo/loss`, `ca/margin`, `learner/grad_norm`, ...: means over the optimiser steps."""
+    steps: list[dict[str, float]]
+    """The same for each optimiser step. In the first, importance ratios and mismatch are those of unchanged weights."""
+    results: list[PairResult] = field(default_factory=list)
+    """What the policy chose on each prompt, before it learned from it."""
+
+
+class Learner:
+    """Owns the optimiser; the model's weights stay where they are, so an engine in the same process sees them."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        reference: nn.Module | None,
+        config: LearnerConfig,
+        terms: Sequence[Term],
+        *,
+        temperature: float = 1.0,
+        seed: int = 0,
+        probe_every: int = 0,
+    ) -> None:
+        """`temperature`: that of the rollouts. Every `probe_every` steps the terms' gradients are compared (0: never).
+
+        Dropout stays off, or the importance ratio would be noise.
+        """
+        autocast = config.precision == "bfloat16"
+        self.policy = Scorer(model.eval(), autocast=autocast, temperature=temperature)
+        self.reference = (
+            Scorer(reference.eval(), autocast=autocast, temperature=temperature) if reference is not None else None
+        )
+        self.config, self.terms = config, [t for t in terms if t.weight]
+        self.optimizer = _optimizer(model, config)
+        self.steps_done = self.steps_skipped = 0
+        self._probe_every, self._rng = probe_every, random.Random(seed)
+        if config.gradient_checkpointing:
+            _checkpoint_layers(model)
+
+    def optimizer_steps(self, trajectories: int) -> int:
+        """How many optimiser steps `step` takes for this many trajectories: what pairs should be drawn for."""
+        minibatches = max(1, math.ceil(trajectories / self.config.minibatch_trajectories))
+        return self.config.steps_per_iteration * minibatches
+
+    def step(self, trajectories: Sequence[Trajectory], pairs: Sequence[ChoicePrompt]) -> Update:
+        """Learn from an iteration's data: passes over the trajectories in minibatches, the pairs dealt out once."""
+        feeds: dict[str, Sequence[Any]] = {"trajectories": trajectories, "pairs": pairs}
+        prepared: dict[str, Sequence[Any]] = {}
+        counts: dict[str, float] = {}
+        for term in self.terms:
+            o = term.objective
+            ready = o.prepare(feeds[o.feed], self.policy, self.reference, self.config.microbatch_tokens)
+            prepared[o.name] = ready.items
+            counts |= {f"{o.name}/{key}": value for key, value in ready.metrics.items()}
+        skipped = self.steps_skipped
+        results: list[PairResult] = []
+        steps = [
+            self._optimise(plan, results) for plan in self._plan(prepared, self.optimizer_steps(len(trajectories)))
+        ]
+        counts |= {"learner/steps": len(steps), "learner/skipped": self.steps_skipped - skipped}
+        return Update(_mean(steps) | counts, steps, results)
+
+    def state_dict(self) -> dict[str, Any]:
+        """For `torch.save`: optimiser, counters, random state. The model's weights are saved by their owner."""
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "steps_done": self.steps_done,
+            "steps_skipped": self.steps_skipped,
+            "rng": self._rng.getstate(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state of a learner with the same model and configuration."""
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.steps_done, self.steps_skipped = state["steps_done"], state["steps_skipped"]
+        self._rng.setstate(state["rng"])
+
+    def _plan(self, prepared: Mapping[str, Sequence[Any]], steps: int) -> list[dict[str, list[Any]]]:
+        """What each optimiser step learns from: trajectories once in every pass, pairs once in all, in random order."""
+        plan: list[dict[str, list[Any]]] = [{} for _ in range(steps)]
+        for term in self.terms:
+            name = term.objective.name
+            passes = self.config.steps_per_iteration if term.objective.feed == "trajectories" else 1
+            share = steps // passes
+            for start in range(0, steps, share):
+                items = list(prepared[name])
+                self._rng.shuffle(items)
+                for k in range(share):
+                    plan[start + k][name] = items[k::share]
+        return plan
+
+    def _optimise(self, plan: Mapping[str, list[Any]], results: list[PairResult]) -> dict[str, float]:
+        """One optimiser step."""
+        self.optimizer.zero_grad()
+        metrics: dict[str, float] = {}
+        probe = bool(self._probe_every) and self.steps_done % self._probe_every == 0
+        gradients: dict[str, Tensor] = {}
+        for term in self.terms:
+            before = self._gradient() if probe else None
+            if not self._accumulate(term, plan, metrics, results):
+                return metrics | self._skip(f"the {term.objective.name} loss is not finite")
+            if before is not None:
+                gradients[term.objective.name] = self._gradient() - before
+        metrics |= _compare(gradients)
+        parameters = [p for p in self._parameters() if p.grad is not None]
+        if not parameters:
+            return metrics
+        norm = float(nn.utils.clip_grad_norm_(parameters, self.config.grad_clip))
+        if not math.isfinite(norm):
+            return metrics | self._skip("the gradient is not finite")
+        rate = self.config.learning_rate * min(1.0, (self.steps_done + 1) / max(1, self.config.warmup_steps))
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.steps_done += 1
+        return metrics | {"learner/grad_norm": norm, "learner/learning_rate": rate}
+
+    def _accumulate(
+        self, term: Term, plan: Mapping[str, list[Any]], metrics: dict[str, float], results: list[PairResult]
+    ) -> bool:
+        """Add one term's gradient, micro-batch by micro-batch; False as soon as a loss is not finite."""
+        objective, policy = term.objective, self.policy
+        for batch in objective.batches(plan[objective.name], self.config.microbatch_tokens, policy.device):
+            terms = objective.loss(policy, batch)
+            loss = float(terms.loss.detach())
+            if not math.isfinite(loss):
+                return False
+            (term.weight * terms.loss).backward()  # type: ignore[no-untyped-call]
+            results += terms.results
+            for key, value in {"loss": loss, **terms.metrics}.items():
+                name = f"{objective.name}/{key}"
+                metrics[name] = metrics.get(name, 0.0) + value
+        return True
+
+    def _skip(self, why: str) -> dict[str, float]:
+        self.optimizer.zero_grad()
+        self.steps_skipped += 1
+        logger.warning("optimiser step skipped: %s (%d so far)", why, self.steps_skipped)
+        return {}
+
+    def _parameters(self) -> list[nn.Parameter]:
+        return [p for group in self.optimizer.param_groups for p in group["params"]]
+
+    def _gradient(self) -> Tensor:
+        """All gradients in one vector."""
+        return torch.cat(
+            [(torch.zeros_like(p) if p.grad is None else p.grad.clone()).flatten() for p in self._parameters()]
+        )
+
+
+def _optimizer(model: nn.Module, config: LearnerConfig) -> torch.optim.AdamW:
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if any(p.dtype in (torch.bfloat16, torch.float16) for p in parameters):
+        logger.warning(
+            "the policy's weights have 16 bits: updates smaller than 1/256 of a weight are lost; "
+            "load it in float32 (precision: bfloat16 then only concerns the activations)"
+        )
+    return torch.optim.AdamW(parameters, lr=config.learning_rate, betas=BETAS, weight_decay=config.weight_decay)
+
+
+def _checkpoint_layers(model: Any) -> None:
+    """Recompute activations in the backward pass. Layers do so in training mode only, hence dropout set to 0."""
+    model.gradient_checkpointing_enable()
+    model.train()
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+
+
+def _compare(gradients: Mapping[str, Tensor]) -> dict[str, float]:
+    """Norm of each term's weighted gradient, and the cosine between every two."""
+    out = {f"{name}/grad_norm": float(g.norm()) for name, g in gradients.items()}
+    names = list(gradients)
+    for i, a in enumerate(names):
+        for b in names[i + 1 :]:
+            out[f"learner/cosine_{a}_{b}"] = float(cosine_similarity(gradients[a], gradients[b], dim=0))
+    return out
+
+
+def _mean(steps: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Mean of each metric over the steps that have it."""
+    values: dict[str, list[float]] = {}
+    for step in steps:
+        for key, value in step.items():
+            values.setdefault(key, []).append(value)
+    return {key: sum(v) / len(v) for key, v in values.items()}
