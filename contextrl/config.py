@@ -19,9 +19,7 @@ Stage = Literal["repo", "file", "function"]
 class Section(BaseModel):
     """Base of all sections: frozen, unknown keys are refused, the text under a field describes it."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
 
 
 class RepositoryConfig(Section):

@@ -47,9 +47,7 @@ class Silent:
 class Lines:
     """Plain lines, for logs and pipes: stages, logged lines, and now and then how far a stage is."""
 
-    def __init__(
-        self, out: TextIO, every_s: float = 5.0, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, out: TextIO, every_s: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._out, self._every, self._clock = out, every_s, clock
         self._name, self._began, self._said = "", clock(), clock()
         self._pending = ""
@@ -64,7 +62,7 @@ class Lines:
         """Written when the last line is old enough; otherwise kept, so that the stage's end can say it."""
         now = self._clock()
         count = f"{done}/{total}" if total else str(done)
-        left = f", {_duration((now - self._began) / done * (total - done))} left" if total and done else ""
+        left = f", {duration((now - self._began) / done * (total - done))} left" if total and done else ""
         if now - self._said < self._every:
             self._pending = f"  {self._name}: {count}  {text}".rstrip()
             return
@@ -119,7 +117,7 @@ class Live:
 
         task = self._bars.tasks[self._bars.task_ids.index(self._task)]
         count = f" {task.completed:.0f}" if task.completed else ""
-        seconds = _duration(time.monotonic() - self._began)
+        seconds = duration(time.monotonic() - self._began)
         self._bars.remove_task(self._task)
         line = Text.assemble(mark, task.description, (f"{count} in {seconds}  {task.fields['note']}", "dim"))
         self._console.print(line)
@@ -155,9 +153,7 @@ def _live(stream: TextIO) -> Iterator[Live]:
         rp.MofNCompleteColumn(),
         rp.TextColumn("{task.fields[rate]}"),
         rp.TimeRemainingColumn(compact=True),
-        rp.TextColumn(
-            "{task.fields[note]}", markup=False, style="dim", table_column=Column(no_wrap=True, ratio=1)
-        ),
+        rp.TextColumn("{task.fields[note]}", markup=False, style="dim", table_column=Column(no_wrap=True, ratio=1)),
     )
     with rp.Progress(*columns, console=console, transient=True, expand=True) as bars:
         live = Live(console, bars)
@@ -176,7 +172,7 @@ def _rate(done: int, seconds: float) -> str:
     return f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.1f} s each"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """`42 s`, `3:07`, `1:02:03`."""
     whole = round(seconds)
     if whole < 60:

@@ -68,9 +68,7 @@ def _read(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise RecipeError(f"{path}: {_yaml_problem(error)}") from None
     if not isinstance(data, dict):
-        raise RecipeError(
-            f"{path}: a recipe is a mapping of keys to values, with at least `name` and `repositories`"
-        )
+        raise RecipeError(f"{path}: a recipe is a mapping of keys to values, with at least `name` and `repositories`")
     return data
 
 

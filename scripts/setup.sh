@@ -61,7 +61,7 @@ if ! suits .venv/bin/python || ! .venv/bin/python -m pip --version >/dev/null 2>
 fi
 rm -f .venv/setup.stamp .venv/setup.log
 torch=$(grep -oE '"torch==[^"]+"' pyproject.toml | tr -d '"')
-install "$torch (the largest part; minutes, the first time)" "$torch"
+install "$torch, the largest part" "$torch"
 install "contextrl and what it needs" --editable '.[test]'
 echo "$wanted $PWD" >.venv/setup.stamp
 say "ready"
