@@ -1,0 +1,157 @@
+"""The owner's side of a sandbox: speaks to the guest program over whatever stream its backend opened.
+
+Invariant: requests and answers alternate strictly. When that order is lost (a call was cancelled, the guest died or
+does not answer in time) the sandbox is broken for good: every later call raises `SandboxError`, only `stop` works.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from sandbox.guest import FRAME
+from sandbox.protocol import TESTBED, ExecResult, Limits, SandboxError, SandboxFileError
+
+GRACE_S = 30.0
+"""How much longer than its time limit a command may take to be killed and reported before the guest counts as dead."""
+
+
+class GuestSandbox:
+    """A running sandbox of any backend (see `sandbox.protocol.Sandbox`)."""
+
+    def __init__(
+        self,
+        name: str,
+        limits: Limits,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        remove: Callable[[], Awaitable[None]],
+    ) -> None:
+        """`remove` ends the sandbox from outside and returns when nothing is left of it."""
+        self._name = name
+        self._limits = limits
+        self._reader = reader
+        self._writer = writer
+        self._remove = remove
+        self._lock = asyncio.Lock()
+        self._broken = ""
+        self._stopping: asyncio.Task[None] | None = None
+
+    @property
+    def name(self) -> str:
+        """Unique on this machine."""
+        return self._name
+
+    async def greet(self) -> None:
+        """Wait until the guest is ready. Raises `LaunchFailed` when it could not be started."""
+        header, _ = await self._exchange(None, b"", GRACE_S)
+        if "failed" in header:
+            raise LaunchFailed(header["failed"], header["reason"])
+
+    async def run(
+        self,
+        command: str | list[str],
+        *,
+        timeout_s: float | None = None,
+        cwd: str = TESTBED,
+        env: Mapping[str, str] | None = None,
+    ) -> ExecResult:
+        """Run a command: a string by `bash -c`, a list as it is. A time-out kills its whole process tree."""
+        limit = self._limits.timeout_s if timeout_s is None else timeout_s
+        request = {
+            "op": "run",
+            "argv": ["bash", "-c", command] if isinstance(command, str) else command,
+            "cwd": cwd,
+            "env": dict(env or {}),
+            "timeout": limit,
+            "cap": self._limits.output_kb << 10,
+        }
+        header, body = await self._exchange(request, b"", limit + GRACE_S)
+        texts, start = [], 0
+        for head, tail, dropped in header["streams"]:
+            texts.append(_text(body[start : start + head], body[start + head : start + head + tail], dropped))
+            start += head + tail
+        return ExecResult(
+            exit_code=header["code"],
+            stdout=texts[0],
+            stderr=texts[1],
+            seconds=header["seconds"],
+            timed_out=header["timed_out"],
+            dropped_bytes=sum(dropped for _, _, dropped in header["streams"]),
+        )
+
+    async def read(self, path: str) -> bytes:
+        """The contents of a regular file. Relative paths start at /testbed. Raises `SandboxFileError`."""
+        return (await self._file({"op": "read", "path": path}))[1]
+
+    async def write(self, files: Mapping[str, bytes | None]) -> None:
+        """Write files (parents are made), delete those mapped to None. One round trip for all of them."""
+        entries = [(path, None if data is None else len(data)) for path, data in files.items()]
+        await self._file({"op": "write", "files": entries}, b"".join(data for data in files.values() if data))
+
+    async def stop(self) -> None:
+        """End every process in it and remove it. Safe to call twice, and to cancel: the removal goes on."""
+        if self._stopping is None:
+            self._broken = self._broken or "it was stopped"
+            self._stopping = asyncio.create_task(self._stop())
+        await asyncio.shield(self._stopping)
+
+    async def _stop(self) -> None:
+        self._writer.close()
+        await self._remove()
+
+    async def _file(self, request: dict[str, Any], body: bytes = b"") -> tuple[dict[str, Any], bytes]:
+        header, answer = await self._exchange(request, body, GRACE_S + len(body) / 1e6)
+        if "refused" in header:
+            raise SandboxFileError(f"sandbox {self._name}: {header['refused']}")
+        return header, answer
+
+    async def _exchange(
+        self, request: dict[str, Any] | None, body: bytes, patience: float
+    ) -> tuple[dict[str, Any], bytes]:
+        async with self._lock:
+            if self._broken:
+                raise SandboxError(f"sandbox {self._name} cannot be used any more: {self._broken}")
+            self._broken = "an earlier call was cancelled"
+            try:
+                async with asyncio.timeout(patience):
+                    if request is not None:
+                        self._writer.write(_frame(request, body))
+                        await self._writer.drain()
+                    answer = await self._receive()
+            except TimeoutError as error:
+                self._broken = f"its guest did not answer within {patience:.0f} s"
+                raise SandboxError(f"sandbox {self._name}: {self._broken}") from error
+            except (asyncio.IncompleteReadError, OSError) as error:
+                self._broken = "its process 1 died, most likely for want of memory"
+                raise SandboxError(f"sandbox {self._name}: {self._broken}") from error
+            if self._stopping is None:
+                self._broken = ""
+            return answer
+
+    async def _receive(self) -> tuple[dict[str, Any], bytes]:
+        header_size, body_size = FRAME.unpack(await self._reader.readexactly(FRAME.size))
+        header: dict[str, Any] = json.loads(await self._reader.readexactly(header_size))
+        return header, await self._reader.readexactly(body_size) if body_size else b""
+
+
+class LaunchFailed(SandboxError):
+    """The guest could not be started: the step that failed, and why."""
+
+    def __init__(self, step: str, reason: str) -> None:
+        super().__init__(f"the sandbox could not be started: {reason}")
+        self.step = step
+        self.reason = reason
+
+
+def _frame(header: dict[str, Any], body: bytes) -> bytes:
+    text = json.dumps(header).encode()
+    return FRAME.pack(len(text), len(body)) + text + body
+
+
+def _text(head: bytes, tail: bytes, dropped: int) -> str:
+    """Undecodable bytes appear as \\xNN; a gap is told where it is."""
+    gap = f"\n[... {dropped} bytes left out ...]\n".encode() if dropped else b""
+    return (head + gap + tail).decode("utf-8", "backslashreplace")

@@ -1,0 +1,217 @@
+"""The local backend: Linux namespaces and an overlay per sandbox, neither Docker nor root needed.
+
+Invariant: a sandbox never outlives its owner. Its processes hang from the launcher (`sandbox.zygote`), which ends them
+all and removes their folders when this process's end of the control socket closes, however this process ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from sandbox import cgroups, owners
+from sandbox.client import GuestSandbox, LaunchFailed
+from sandbox.home import home
+from sandbox.jail import SANDBOX_UID, Cell
+from sandbox.protocol import BackendUnavailable, Image, Limits, Sandbox, SandboxError
+from sandbox.trees import owned_tree, python_folders
+
+_PACKET = 1 << 17
+_STREAM_LIMIT = 1 << 20
+_START_LAUNCHER = "import sys; sys.path.insert(0, {!r}); from sandbox.zygote import main; main()"
+
+_REMEDIES = {
+    "user namespace": "let users make user namespaces (sysctl user.max_user_namespaces above 0; on Debian and Ubuntu "
+    "also kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0), or run as root",
+    "namespaces": "run as root, or allow unprivileged user namespaces their capabilities (on Ubuntu "
+    "kernel.apparmor_restrict_unprivileged_userns=0); a surrounding container needs CAP_SYS_ADMIN",
+    "root file system": "Linux 5.12 or newer is needed, and in a container CAP_SYS_ADMIN and no AppArmor profile "
+    "that forbids mounts",
+    "overlay": "Linux 5.12 or newer with overlayfs is needed",
+    "proc": "the surrounding container must not mask /proc (for Docker: --security-opt systempaths=unconfined)",
+}
+
+
+class LocalBackend:
+    """Starts sandboxes in namespaces of this machine's kernel. Belongs to the event loop it is first used on."""
+
+    def __init__(self) -> None:
+        self._control: socket.socket | None = None
+        self._launcher: subprocess.Popen[bytes] | None = None
+        self._listener: asyncio.Task[None] | None = None
+        self._opening = asyncio.Lock()
+        self._gone: dict[str, asyncio.Event] = {}
+        self._running: dict[str, GuestSandbox] = {}
+
+    @property
+    def name(self) -> str:
+        """`local`."""
+        return "local"
+
+    async def check(self) -> None:
+        """Start and stop an empty sandbox. Raises `BackendUnavailable` in one sentence that says what to enable."""
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                box = await self.start(Image("check", Path(folder)), Limits())
+                await box.stop()
+            except LaunchFailed as error:
+                await self.close()
+                remedy = _REMEDIES.get(error.step, "use the Docker backend")
+                raise BackendUnavailable(f"the local backend cannot work here ({error.reason}): {remedy}") from error
+
+    async def start(self, image: Image, limits: Limits, *, network: bool = False) -> Sandbox:
+        """A fresh sandbox of the image. With `network` it shares the network of this machine."""
+        control = await self._open()
+        cell = await asyncio.to_thread(_make_cell, image, limits, network)
+        self._gone[cell.name] = asyncio.Event()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            await _send(control, {"start": dataclasses.asdict(cell)}, theirs)
+        ours.setblocking(False)
+        reader, writer = await asyncio.open_connection(sock=ours, limit=_STREAM_LIMIT)
+        box = GuestSandbox(cell.name, limits, reader, writer, lambda: self._remove(cell.name))
+        self._running[cell.name] = box
+        try:
+            await box.greet()
+        except BaseException:
+            await box.stop()
+            raise
+        return box
+
+    async def alive(self) -> list[str]:
+        """Names of the local sandboxes of this user on this machine, whoever started them."""
+        return sorted(entry.name for entry in _leases().iterdir() if owners.is_alive(entry.name))
+
+    async def gc(self) -> list[str]:
+        """Remove what was left by owners whose launcher was killed too. Their processes are gone already."""
+        removed = []
+        for entry in _leases().iterdir():
+            if not owners.is_alive(entry.name):
+                _remove_remains(entry.name)
+                removed.append(entry.name)
+        return sorted(removed)
+
+    async def close(self) -> None:
+        """Stop all sandboxes that this object started, and the launcher."""
+        await asyncio.gather(*(box.stop() for box in list(self._running.values())))
+        if self._control is None or self._listener is None or self._launcher is None:
+            return
+        self._listener.cancel()
+        await asyncio.gather(self._listener, return_exceptions=True)
+        self._control.close()
+        await asyncio.to_thread(self._launcher.communicate)
+        self._control = self._launcher = self._listener = None
+
+    async def _open(self) -> socket.socket:
+        """The control socket of the launcher, which is started if it does not run."""
+        async with self._opening:
+            if self._control is None:
+                ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                with theirs:
+                    self._launcher = await asyncio.to_thread(_start_launcher, theirs)
+                ours.setblocking(False)
+                hello = await asyncio.get_running_loop().sock_recv(ours, _PACKET)
+                message = json.loads(hello) if hello else {"failed": "launcher", "reason": "the launcher died"}
+                if "failed" in message:
+                    ours.close()
+                    errors = (await asyncio.to_thread(self._launcher.communicate))[1].decode().strip()
+                    reason = f"{message['reason']} {errors}".strip()
+                    raise LaunchFailed(message["failed"], reason)
+                self._control = ours
+                self._listener = asyncio.create_task(self._listen(ours))
+            return self._control
+
+    async def _listen(self, control: socket.socket) -> None:
+        """Note which sandboxes are gone. When the launcher itself is, so are all of them."""
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(OSError):
+            while message := await loop.sock_recv(control, _PACKET):
+                self._forget(json.loads(message)["gone"])
+        control.close()
+        self._control = None
+        for name in list(self._gone):
+            _remove_remains(name)
+            self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        self._running.pop(name, None)
+        if event := self._gone.pop(name, None):
+            event.set()
+
+    async def _remove(self, name: str) -> None:
+        event = self._gone.get(name)
+        if event is not None and self._control is not None:
+            with contextlib.suppress(OSError):  # the launcher died: the listener notices and sets the event
+                await _send(self._control, {"kill": name})
+            await event.wait()
+
+
+def _make_cell(image: Image, limits: Limits, network: bool) -> Cell:
+    uid = SANDBOX_UID if os.geteuid() == 0 else os.geteuid()
+    bin_folder, binds = python_folders(image.python, uid)
+    tree = owned_tree(image, uid)
+    name = owners.new_name()
+    lease = _leases() / name
+    lease.mkdir()
+    path = f"{bin_folder}:/usr/local/bin:/usr/bin:/bin"
+    # Bytecode is matched to its source by size and whole seconds: a fast edit would go unnoticed, so none is kept.
+    env = {"PATH": path, "HOME": "/tmp", "LANG": "C.UTF-8", "USER": "sandbox", "PYTHONDONTWRITEBYTECODE": "1"}
+    return Cell(
+        name=name,
+        lease=str(lease),
+        tree=str(tree),
+        binds=binds,
+        env=env,
+        network=network,
+        memory_mb=limits.memory_mb,
+        pids=limits.pids,
+        cpus=limits.cpus,
+        file_mb=limits.file_mb,
+        tmp_mb=limits.tmp_mb,
+    )
+
+
+def _leases() -> Path:
+    folder = home() / "leases" / owners.machine()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _remove_remains(name: str) -> None:
+    if os.geteuid() == 0:
+        cgroups.remove(cgroups.of(name))
+    with contextlib.suppress(OSError):
+        (_leases() / name).rmdir()
+
+
+def _start_launcher(control: socket.socket) -> subprocess.Popen[bytes]:
+    code = _START_LAUNCHER.format(str(Path(__file__).resolve().parent.parent))
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", code],
+        stdin=control.fileno(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={},
+        cwd="/",
+        start_new_session=True,
+    )
+
+
+async def _send(control: socket.socket, message: dict[str, object], passed: socket.socket | None = None) -> None:
+    data = json.dumps(message).encode()
+    if len(data) > _PACKET:
+        raise SandboxError(f"the description of the sandbox is too long: {len(data)} bytes")
+    while True:
+        try:
+            socket.send_fds(control, [data], [passed.fileno()] if passed else [])
+            return
+        except BlockingIOError:
+            await asyncio.sleep(0.001)

@@ -1,0 +1,82 @@
+"""What a local sandbox sees of its image: a tree its user may write over, and the folders that make up its Python.
+
+Invariant: the image's own tree is never changed; a copy is made, once, only where its files belong to another user
+than the one who runs in the sandbox.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from sandbox.home import home
+from sandbox.protocol import Image, SandboxError
+
+_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
+
+
+def owned_tree(image: Image, uid: int) -> Path:
+    """The image's tree with `uid` as the owner of its files: itself, or a copy kept under `home()`."""
+    tree = image.tree.resolve()
+    if not tree.is_dir():
+        raise SandboxError(f"image {image.name}: its tree {tree} is not a folder")
+    status = tree.stat()
+    if status.st_uid == uid:
+        return tree
+    key = f"{image.name} {tree} {status.st_ino} {status.st_mtime_ns}"
+    copy = home() / f"trees-{uid}" / hashlib.sha256(key.encode()).hexdigest()[:24]
+    if not copy.exists():
+        _copy(tree, copy, uid)
+    return copy
+
+
+def _copy(tree: Path, copy: Path, uid: int) -> None:
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=copy.parent, prefix="new-") as folder:
+        new = Path(folder) / "tree"
+        shutil.copytree(tree, new, symlinks=True)
+        new.chmod(0o755)
+        if os.geteuid() == 0:
+            for parent, folders, files in os.walk(new):
+                for name in (".", *folders, *files):
+                    os.chown(os.path.join(parent, name), uid, uid, follow_symlinks=False)
+        try:
+            new.rename(copy)
+        except OSError:
+            if not copy.exists():  # another process was first otherwise
+                raise
+
+
+def python_folders(python: Path | None, uid: int) -> tuple[Path, tuple[str, ...]]:
+    """The folder that holds `python`, and what must be shown of the host so that it runs.
+
+    None stands for the interpreter that runs this program, without what is installed in its virtual environment.
+    """
+    if python is None:
+        python = Path(sys.base_prefix) / "bin" / Path(sys.executable).name
+    if not os.access(python, os.X_OK):
+        raise SandboxError(f"the image's python {python} is not an executable file")
+    bin_folder = python.parent.resolve()
+    prefixes = [bin_folder.parent, python.resolve().parent.parent]
+    if (bin_folder.parent / "pyvenv.cfg").is_file():
+        prefixes.append(_base_of(bin_folder.parent / "pyvenv.cfg"))
+    needed: list[str] = []
+    for prefix in sorted(set(prefixes)):  # parents first
+        if str(prefix) == "/" or any(prefix.is_relative_to(known) for known in (*_SYSTEM, *needed)):
+            continue
+        if os.geteuid() == 0 and prefix.stat().st_uid != uid and prefix.stat().st_mode & 0o5 != 0o5:
+            raise SandboxError(f"{prefix} is closed to other users, so no sandbox can use it: chmod -R o+rX {prefix}")
+        needed.append(str(prefix))
+    return bin_folder, tuple(needed)
+
+
+def _base_of(config: Path) -> Path:
+    for line in config.read_text().splitlines():
+        key, _, value = line.partition("=")
+        if key.strip() == "home":
+            return Path(value.strip()).resolve().parent
+    raise SandboxError(f"{config} does not say where its interpreter's home is")
