@@ -105,7 +105,7 @@ class Toolbox:
             after = new if before is None else replace_definition(before, path, new)
         try:
             await self.sandbox.write({path: after.encode()})
-        except (SandboxFileError, UnicodeEncodeError):
+        except SandboxFileError:
             raise ActionError(f"cannot write {path}") from None
         self.originals.setdefault(path, before)
         return f"edited {path}"
@@ -127,6 +127,13 @@ class Toolbox:
             return None
         except UnicodeDecodeError:
             raise ActionError(f"{path} is not a text file") from None
+
+    async def read_lossy(self, path: str) -> str | None:
+        """As `read`; what is not text has replacement characters."""
+        try:
+            return (await self.sandbox.read(path)).decode(errors="replace")
+        except SandboxFileError:
+            return None
 
     async def _entries(self, path: str) -> str:
         result = await self.sandbox.run(["env", "LC_ALL=C", "ls", "-1Ap", "--", path])

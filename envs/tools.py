@@ -11,6 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
+MAX_CHARS = 4000
+"""Longest argument other than the text of an edit: paths and patterns become part of a command line."""
+
+
 class ActionError(ValueError):
     """What the policy asked for cannot be done; the message is one line, for the policy to read."""
 
@@ -96,12 +100,16 @@ def check_action(action: Action) -> Action:
     for key in schema["required"]:
         if key not in action.arguments:
             raise ActionError(f"{action.name} needs the argument {key}")
-    for key in action.arguments:
+    for key, value in action.arguments.items():
         if key not in schema["properties"]:
             raise ActionError(f"{action.name} has no argument {quote(key)}")
+        if len(value) > MAX_CHARS and key not in ("new", "old"):
+            raise ActionError(f"{key} is longer than {MAX_CHARS} characters")
+        if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+            raise ActionError(f"{key} is not valid Unicode")
     return action
 
 
 def quote(text: str) -> str:
     """At most 60 characters of what the policy wrote, fit for a message of one line."""
-    return json.dumps(text[:60], ensure_ascii=False)
+    return json.dumps(text[:60].encode(errors="replace").decode(), ensure_ascii=False)

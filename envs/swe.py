@@ -1,0 +1,242 @@
+"""A software-engineering task as a Gymnasium environment.
+
+Invariant: one episode has one sandbox, which is gone when the episode is over, and one reward, which is decided once,
+at submission, in another sandbox. What `reset` and `step` return depends on the task and the actions alone: no
+times, no names of sandboxes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+
+from envs.definitions import changed_definitions, touched_functions
+from envs.grader import GradeReport, SandboxGrader
+from envs.patch import make_patch
+from envs.runtime import image_of, visible_targets
+from envs.spaces import AnyText
+from envs.task import RepoProfile, TaskInstance
+from envs.toolbox import Toolbox
+from envs.tools import Action, ActionError
+from sandbox.loop import run_sync
+from sandbox.protocol import Limits, Sandbox, SandboxBackend
+
+ENV_ID = "ContextRL/SWE-v0"
+
+
+class EpisodeError(RuntimeError):
+    """The environment was used out of order: a step before the reset or after the end, an unknown instance."""
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step gave. `exit_code` is that of the process that the action ran, if it ran one."""
+
+    observation: str
+    reward: float = 0.0
+    terminated: bool = False
+    truncated: bool = False
+    exit_code: int | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the episode is over."""
+        return self.terminated or self.truncated
+
+
+class SWEEnv(gymnasium.Env[str, str]):
+    """Plays tasks, one at a time. Observations and actions are text; an action is the JSON of an `Action`.
+
+    The core is asynchronous (`areset`, `astep`, `aclose`); `reset`, `step` and `close` are the same for Gymnasium.
+    The reward is 1.0 for a submission that the grader accepts, else 0.0; an episode that runs out of turns is
+    truncated, ungraded, with reward 0.0. `SandboxError` is raised, and ends the episode without a reward.
+    """
+
+    metadata = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012 (Gymnasium's own form)
+
+    def __init__(
+        self,
+        tasks: Sequence[TaskInstance],
+        profiles: Mapping[str, RepoProfile],
+        backend: SandboxBackend,
+        grader: SandboxGrader | None = None,
+        *,
+        limits: Limits | None = None,
+        max_turns: int = 8,
+        max_observation_chars: int = 4000,
+        render_mode: str | None = None,
+    ) -> None:
+        """`profiles`: name -> profile, one for each task's `profile`. The backend stays the caller's to close."""
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ValueError(f"render_mode {render_mode!r} is not known: use 'ansi' or None")
+        if max_turns < 1:
+            raise ValueError(f"max_turns is {max_turns}: an episode has at least one turn")
+        self.tasks = {task.instance_id: task for task in tasks}
+        self.profiles = profiles
+        self.backend = backend
+        self.limits = limits or Limits()
+        self.grader = grader or SandboxGrader(backend, self.limits)
+        self.max_turns = max_turns
+        self.max_observation_chars = max_observation_chars
+        self.render_mode = render_mode
+        self.observation_space = AnyText()
+        self.action_space = AnyText()
+        self._sandbox: Sandbox | None = None
+        self._toolbox: Toolbox | None = None
+        self._clear(None)
+
+    def _clear(self, task: TaskInstance | None) -> None:
+        self._task = task
+        self._result: StepResult | None = None
+        self._transcript: list[tuple[str, str]] = []
+        self._before: dict[str, str | None] = {}
+        self._after: dict[str, str | None] = {}
+        self.turns = 0
+        self.report: GradeReport | None = None
+        """The grader's verdict, once the episode ended with a submission."""
+
+    # -- the asynchronous core ----------------------------------------------------------------------------------
+
+    async def areset(self, task: TaskInstance) -> str:
+        """Start an episode in a fresh sandbox; the problem statement. Raises `SandboxError`."""
+        if task.profile not in self.profiles:
+            raise EpisodeError(f"task {task.instance_id} needs the profile {task.profile!r}, which was not given")
+        await self.aclose()
+        self._clear(task)
+        profile = self.profiles[task.profile]
+        self._sandbox = await self.backend.start(image_of(profile), self.limits)
+        self._toolbox = Toolbox(self._sandbox, profile, visible_targets(task, profile), self.max_observation_chars)
+        if task.setup:
+            try:
+                await self._sandbox.write({path: text.encode() for path, text in task.setup.items()})
+            except BaseException:
+                await self.aclose()
+                raise
+        return task.problem_statement
+
+    async def astep(self, action: Action | str) -> StepResult:
+        """Act. What the policy got wrong is told in the observation. Raises `SandboxError`, `EpisodeError`."""
+        if self._toolbox is None:
+            raise EpisodeError("the episode is over: reset first" if self._result else "reset first")
+        self.turns += 1
+        try:
+            result = await self._act(action, self._toolbox)
+        except BaseException:
+            await self.aclose()
+            raise
+        self._transcript.append((action if isinstance(action, str) else action.to_json(), result.observation))
+        self._result = result
+        return result
+
+    async def _act(self, action: Action | str, toolbox: Toolbox) -> StepResult:
+        try:
+            action = Action.from_json(action) if isinstance(action, str) else action
+        except ActionError as error:
+            return await self._turn_over(f"error: {error}", None)
+        if action.name == "submit":
+            return await self._submit()
+        observation = await toolbox.call(action)
+        return await self._turn_over(observation.text, observation.exit_code)
+
+    async def _turn_over(self, observation: str, exit_code: int | None) -> StepResult:
+        truncated = self.turns >= self.max_turns
+        if truncated:
+            await self.patch()
+            await self.aclose()
+        return StepResult(observation, truncated=truncated, exit_code=exit_code)
+
+    async def _submit(self) -> StepResult:
+        patch = await self.patch()
+        await self.aclose()
+        self.report = await self.grader.grade(self.task, self.profiles[self.task.profile], patch)
+        return StepResult("submitted", 1.0 if self.report.resolved else 0.0, terminated=True)
+
+    async def patch(self) -> str:
+        """What the agent changed, relative to what it was given, read from the sandbox; the last such once it is
+        over. `answer`, `files` and `functions` are those of the last call.
+        """
+        if self._toolbox is not None:
+            toolbox = self._toolbox
+            self._before = dict(toolbox.originals)
+            self._after = {path: await toolbox.read_lossy(path) for path in self._before}
+        return make_patch(self._before, self._after)
+
+    async def aclose(self) -> None:
+        """Stop the sandbox. Safe to call twice."""
+        sandbox, self._sandbox, self._toolbox = self._sandbox, None, None
+        if sandbox is not None:
+            await sandbox.stop()
+
+    # -- what the episode came to -------------------------------------------------------------------------------
+
+    @property
+    def task(self) -> TaskInstance:
+        """The task that is being played."""
+        if self._task is None:
+            raise EpisodeError("no task yet: reset first")
+        return self._task
+
+    @property
+    def files(self) -> list[str]:
+        """Paths of the files that the patch changes."""
+        return [path for path in sorted(self._before) if self._before[path] != self._after[path]]
+
+    @property
+    def functions(self) -> list[str]:
+        """`path::qualname` of the functions and classes that the patch touches."""
+        return touched_functions(self._before, self._after)
+
+    @property
+    def answer(self) -> str:
+        """Those of them that are there after the patch, as they read then: the answer A of a context pair."""
+        return changed_definitions(self._before, self._after)
+
+    # -- Gymnasium ----------------------------------------------------------------------------------------------
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+        """Start an episode of `options["instance_id"]`, or of a task drawn at random."""
+        super().reset(seed=seed)
+        if not self.tasks:
+            raise EpisodeError("the environment has no tasks")
+        wanted = (options or {}).get("instance_id")
+        if wanted is None:
+            wanted = list(self.tasks)[int(self.np_random.integers(len(self.tasks)))]
+        if wanted not in self.tasks:
+            raise EpisodeError(f"no task {wanted!r}: choose one of {', '.join(list(self.tasks)[:5])}, ...")
+        observation = run_sync(self.areset(self.tasks[wanted]))
+        return observation, {"instance_id": wanted}
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        """Act with the JSON of an action: `{"name": "view", "arguments": {"path": "pkg/mod.py"}}`."""
+        result = run_sync(self.astep(action))
+        info: dict[str, Any] = {"instance_id": self.task.instance_id, "exit_code": result.exit_code}
+        if result.done:
+            info |= {"resolved": result.reward > 0, "reason": self.report.reason if self.report else "out of turns"}
+        return result.observation, result.reward, result.terminated, result.truncated, info
+
+    def render(self) -> str | None:
+        """The episode so far as text."""
+        if self.render_mode is None or self._task is None:
+            return None if self.render_mode is None else ""
+        steps = (f"\n> {action}\n{observation.rstrip()}\n" for action, observation in self._transcript)
+        return self._task.problem_statement.rstrip() + "\n" + "".join(steps)
+
+    def close(self) -> None:
+        """Stop the sandbox. Safe to call twice."""
+        run_sync(self.aclose())
+
+
+def register(**defaults: Any) -> None:
+    """Make `gymnasium.make("ContextRL/SWE-v0", ...)` known; `defaults` are arguments of `SWEEnv`.
+
+    A closure and not the registry's own `kwargs`, because Gymnasium copies those and a backend cannot be copied.
+    """
+
+    def make(**arguments: Any) -> SWEEnv:
+        return SWEEnv(**{**defaults, **arguments})
+
+    gymnasium.registry.pop(ENV_ID, None)
+    gymnasium.register(ENV_ID, entry_point=make)

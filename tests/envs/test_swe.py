@@ -1,0 +1,179 @@
+"""Whole episodes in real sandboxes, through the asynchronous core and through Gymnasium."""
+
+import asyncio
+import json
+import pickle
+import warnings
+
+import gymnasium
+import pytest
+from gymnasium.utils.env_checker import check_env
+from shop_repository import BROKEN, MONEY
+
+from envs.spaces import AnyText
+from envs.swe import ENV_ID, EpisodeError, SWEEnv, register
+from envs.tools import Action
+from sandbox.local import LocalBackend
+from sandbox.loop import run_sync
+from sandbox.protocol import SandboxError
+
+FIX = Action("edit", {"path": "shop/money.py", "old": "- tax", "new": "+ tax"})
+SUBMIT = Action("submit")
+
+
+@pytest.fixture
+async def env(backend, task, profile, limits):
+    env = SWEEnv([task], {"shop": profile}, backend, limits=limits)
+    yield env
+    await env.aclose()
+
+
+async def test_an_episode_that_solves_the_task(env, task, backend):
+    assert await env.areset(task) == task.problem_statement
+    failing = await env.astep(Action("run_tests"))
+    assert "1 failed, 2 passed" in failing.observation and failing.exit_code == 1 and not failing.done
+    assert (await env.astep(FIX)).observation == "edited shop/money.py"
+    assert await env.patch() == task.patch
+    last = await env.astep(SUBMIT)
+    assert (last.reward, last.terminated, last.truncated) == (1.0, True, False)
+    assert env.report is not None and env.report.resolved
+    assert await env.patch() == task.patch
+    assert env.files == ["shop/money.py"] and env.functions == ["shop/money.py::total"]
+    assert env.answer == MONEY[MONEY.index("def total") : MONEY.index("\n\ndef change")]
+    assert len(backend.started) == 2 and await backend.alive() == []
+
+
+async def test_submitting_nothing_or_the_wrong_thing_gives_no_reward(env, task):
+    await env.areset(task)
+    last = await env.astep(SUBMIT)
+    assert last.terminated and last.reward == 0.0 and env.report.reason == "the patch is empty"
+    await env.areset(task)
+    assert env.report is None and env.turns == 0
+    await env.astep(Action("edit", {"path": "shop/money.py", "old": "- tax", "new": "* tax"}))
+    assert (await env.astep(SUBMIT)).reward == 0.0 and "still failing" in env.report.reason
+
+
+async def test_running_out_of_turns_truncates_ungraded(backend, task, profile, limits):
+    env = SWEEnv([task], {"shop": profile}, backend, limits=limits, max_turns=2)
+    await env.areset(task)
+    assert not (await env.astep(FIX)).done
+    last = await env.astep("no action")
+    assert last.observation == "error: the action is not JSON"
+    assert last.truncated and not last.terminated and last.reward == 0.0 and env.report is None
+    assert await env.patch() == task.patch and env.files == ["shop/money.py"]
+    assert len(backend.started) == 1 and await backend.alive() == []
+    await env.areset(task)
+    await env.astep(FIX)
+    assert (await env.astep(SUBMIT)).terminated
+
+
+async def test_the_patch_is_what_lies_in_the_sandbox(env, task):
+    await env.areset(task)
+    await env.astep(Action("edit", {"path": "shop/new.py", "new": "def f():\n    return 1\n"}))
+    await env.astep(FIX)
+    await env.astep(Action("edit", {"path": "shop/money.py", "old": "+ tax", "new": "- tax"}))
+    await env.patch()
+    assert env.files == ["shop/new.py"] and env.functions == ["shop/new.py::f"]
+
+
+async def test_groups_play_at_the_same_time(backend, task, profile, limits):
+    envs = [SWEEnv([task], {"shop": profile}, backend, limits=limits) for _ in range(4)]
+    grader = envs[0].grader
+    for env in envs:
+        env.grader = grader
+
+    async def play(env):
+        await env.areset(task)
+        await env.astep(FIX)
+        return (await env.astep(SUBMIT)).reward
+
+    assert await asyncio.gather(*map(play, envs)) == [1.0] * 4
+    assert len(backend.started) == 5  # four episodes, one verdict
+
+
+async def test_steps_out_of_order(env, task):
+    with pytest.raises(EpisodeError, match="reset first"):
+        await env.astep(SUBMIT)
+    with pytest.raises(EpisodeError, match="reset first"):
+        _ = env.task
+    await env.areset(task)
+    await env.astep(SUBMIT)
+    with pytest.raises(EpisodeError, match="the episode is over"):
+        await env.astep(SUBMIT)
+    with pytest.raises(EpisodeError, match="profile 'other'"):
+        await env.areset(task.model_copy(update={"profile": "other"}))
+
+
+async def test_a_sandbox_that_dies_ends_the_episode_without_a_reward(env, task):
+    await env.areset(task)
+    await env._sandbox.stop()
+    with pytest.raises(SandboxError):
+        await env.astep(Action("view", {"path": "README.md"}))
+    with pytest.raises(EpisodeError):
+        await env.astep(SUBMIT)
+
+
+# -- Gymnasium: its own thread and loop, so its own backend ---------------------------------------------------------
+
+
+@pytest.fixture
+def gym_arguments(task, profile, limits):
+    backend = LocalBackend()
+    second = task.model_copy(update={"instance_id": "shop-2", "problem_statement": "The second one.\n"})
+    yield {"tasks": [task, second], "profiles": {"shop": profile}, "backend": backend, "limits": limits}
+    assert run_sync(backend.alive()) == []
+    run_sync(backend.close())
+
+
+def test_check_env_passes_without_a_warning(gym_arguments):
+    register(**gym_arguments)
+    env = gymnasium.make(ENV_ID, render_mode="ansi")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env(env.unwrapped)
+    env.close()
+    env.close()
+
+
+def test_an_episode_through_gymnasium(gym_arguments, task):
+    register(**gym_arguments)
+    env = gymnasium.make(ENV_ID, render_mode="ansi")
+    observation, info = env.reset(seed=1, options={"instance_id": "shop-1"})
+    assert (observation, info) == (task.problem_statement, {"instance_id": "shop-1"})
+    observation, reward, terminated, truncated, info = env.step(FIX.to_json())
+    assert (observation, reward, terminated, truncated) == ("edited shop/money.py", 0.0, False, False)
+    assert env.render() == f"{task.problem_statement}\n> {FIX.to_json()}\nedited shop/money.py\n"
+    observation, reward, terminated, truncated, info = env.step(json.dumps({"name": "submit"}))
+    assert (reward, terminated, info["resolved"], info["reason"]) == (1.0, True, True, "")
+    drawn = {env.reset(seed=seed)[1]["instance_id"] for seed in range(8)}
+    assert drawn == {"shop-1", "shop-2"}
+    with pytest.raises(EpisodeError, match="no task 'nothing'"):
+        env.reset(options={"instance_id": "nothing"})
+    env.close()
+
+
+def test_a_vector_of_environments(gym_arguments):
+    vector = gymnasium.vector.SyncVectorEnv(
+        [lambda: SWEEnv(**gym_arguments) for _ in range(2)],
+        autoreset_mode=gymnasium.vector.AutoresetMode.DISABLED,
+    )
+    observations, _ = vector.reset(options={"instance_id": "shop-1"})
+    assert len(observations) == 2
+    observations, rewards, *_ = vector.step((FIX.to_json(), SUBMIT.to_json()))
+    assert observations == ("edited shop/money.py", "submitted") and list(rewards) == [0.0, 0.0]
+    vector.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"), [({"render_mode": "human"}, "'human' is not known"), ({"max_turns": 0}, "max_turns is 0")]
+)
+def test_arguments_that_make_no_sense(gym_arguments, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        SWEEnv(**gym_arguments, **arguments)
+
+
+def test_any_text_is_in_the_space():
+    space = AnyText(max_length=100_000, seed=0)
+    assert BROKEN in space and "" in space and "é\0\n" in space and space.sample() in space
+    assert 3 not in space and "x" * 100_001 not in space
+    assert len(pickle.dumps(space)) < 20_000
