@@ -200,7 +200,9 @@ def _optimizer(model: nn.Module, config: LearnerConfig) -> torch.optim.AdamW:
 
 def _checkpoint_layers(model: Any) -> None:
     """Recompute activations in the backward pass. Layers do so in training mode only, hence dropout set to 0."""
-    model.gradient_checkpointing_enable()
+    # Renamed in the course of transformers 5.
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    enable()
     model.train()
     for module in model.modules():
         if isinstance(module, nn.Dropout):
