@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sandbox.backends import open_backend
+    from sandbox.docker import DockerBackend
     from sandbox.local import LocalBackend
     from sandbox.loop import run_sync
     from sandbox.pool import Pool, lease
@@ -30,6 +31,7 @@ __all__ = [
     "TESTBED",
     "BackendOptions",
     "BackendUnavailable",
+    "DockerBackend",
     "ExecResult",
     "Image",
     "Limits",
@@ -45,6 +47,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "DockerBackend": "docker",
     "LocalBackend": "local",
     "Pool": "pool",
     "lease": "pool",

@@ -6,8 +6,9 @@ quietly replaced by another.
 
 from __future__ import annotations
 
+from sandbox.docker import DockerBackend
 from sandbox.local import LocalBackend
-from sandbox.protocol import BackendOptions, SandboxBackend
+from sandbox.protocol import BackendOptions, BackendUnavailable, SandboxBackend
 
 NAMES = ("auto", "docker", "local")
 
@@ -19,6 +20,14 @@ async def open_backend(name: str = "auto", options: BackendOptions | None = None
     """
     if name not in NAMES:
         raise ValueError(f"there is no sandbox backend {name!r}: choose one of {', '.join(NAMES)}")
+    if name != "local":
+        try:
+            docker = DockerBackend(options)
+            await docker.check()
+            return docker
+        except BackendUnavailable:
+            if name == "docker":
+                raise
     local = LocalBackend()
     await local.check()
     return local

@@ -14,6 +14,10 @@ from typing import Any
 from sandbox.guest import FRAME
 from sandbox.protocol import TESTBED, ExecResult, Limits, SandboxError, SandboxFileError
 
+# Bytecode is matched to its source by size and whole seconds: a fast edit would go unnoticed, so none is kept.
+COMMAND_ENV = {"HOME": "/tmp", "LANG": "C.UTF-8", "USER": "sandbox", "PYTHONDONTWRITEBYTECODE": "1"}
+"""What every command finds in its environment, besides PATH."""
+
 GRACE_S = 30.0
 """How much longer than its time limit a command may take to be killed and reported before the guest counts as dead."""
 

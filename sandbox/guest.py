@@ -4,7 +4,8 @@ Invariant: only whole frames written by this program leave through the channel, 
 a command that ran out of time leaves no process behind. It must be process 1 of its own pid namespace: when the
 channel closes it ends, and the kernel ends everything else with it.
 
-Standard library only, one file, Python 3.8 or newer: the Docker backend passes it to a container as source text.
+Standard library only, one file, Python 3.8 or newer: the Docker backend sends its source ahead of the
+first frame.
 
 A frame is `FRAME` (lengths of header and body), a JSON header, a binary body.
 """

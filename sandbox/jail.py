@@ -54,6 +54,8 @@ class Cell:
     """Becomes /testbed, under a writable layer."""
     binds: tuple[str, ...]
     """Folders of the host shown read-only at the same path."""
+    python: str
+    """Where `/opt/bin/python` points to."""
     env: dict[str, str]
     network: bool
     memory_mb: int
@@ -91,7 +93,7 @@ def enter(cell: Cell, limited_by_cgroup: bool) -> None:
     if root:
         with _step("user"):
             _leave_root()
-        _isolate_user(optional=limited_by_cgroup)
+    _isolate_user(optional=limited_by_cgroup)
     with _step("limits"):
         with contextlib.suppress(OSError):  # needs the capability in the innermost user namespace
             Path("/proc/sys/user/max_user_namespaces").write_text("0")
@@ -129,6 +131,8 @@ def _mount_all(cell: Cell) -> None:
         kernel.bind(f"{cell.lease}/tmp", f"{root}/tmp")
         _write_etc(root, cell.network)
     with _step("python"):
+        os.makedirs(f"{root}/opt/bin")
+        os.symlink(cell.python, f"{root}/opt/bin/python")
         for path in cell.binds:
             os.makedirs(root + path, exist_ok=True)
             kernel.bind(path, root + path)

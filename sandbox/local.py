@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 
 from sandbox import cgroups, owners
-from sandbox.client import GuestSandbox, LaunchFailed
+from sandbox.client import COMMAND_ENV, GuestSandbox, LaunchFailed
 from sandbox.home import home
 from sandbox.jail import SANDBOX_UID, Cell
 from sandbox.protocol import BackendUnavailable, Image, Limits, Sandbox, SandboxError
@@ -156,20 +156,19 @@ class LocalBackend:
 
 def _make_cell(image: Image, limits: Limits, network: bool) -> Cell:
     uid = SANDBOX_UID if os.geteuid() == 0 else os.geteuid()
-    bin_folder, binds = python_folders(image.python, uid)
+    python, binds = python_folders(image.python, uid)
     tree = owned_tree(image, uid)
     name = owners.new_name()
     lease = _leases() / name
     lease.mkdir()
-    path = f"{bin_folder}:/usr/local/bin:/usr/bin:/bin"
-    # Bytecode is matched to its source by size and whole seconds: a fast edit would go unnoticed, so none is kept.
-    env = {"PATH": path, "HOME": "/tmp", "LANG": "C.UTF-8", "USER": "sandbox", "PYTHONDONTWRITEBYTECODE": "1"}
+    path = f"{python.parent}:/opt/bin:/usr/local/bin:/usr/bin:/bin"
     return Cell(
         name=name,
         lease=str(lease),
         tree=str(tree),
         binds=binds,
-        env=env,
+        python=str(python),
+        env={**COMMAND_ENV, "PATH": path},
         network=network,
         memory_mb=limits.memory_mb,
         pids=limits.pids,

@@ -52,7 +52,7 @@ def _copy(tree: Path, copy: Path, uid: int) -> None:
 
 
 def python_folders(python: Path | None, uid: int) -> tuple[Path, tuple[str, ...]]:
-    """The folder that holds `python`, and what must be shown of the host so that it runs.
+    """The interpreter's path in the sandbox, and what must be shown of the host so that it runs.
 
     None stands for the interpreter that runs this program, without what is installed in its virtual environment.
     """
@@ -71,7 +71,7 @@ def python_folders(python: Path | None, uid: int) -> tuple[Path, tuple[str, ...]
         if os.geteuid() == 0 and prefix.stat().st_uid != uid and prefix.stat().st_mode & 0o5 != 0o5:
             raise SandboxError(f"{prefix} is closed to other users, so no sandbox can use it: chmod -R o+rX {prefix}")
         needed.append(str(prefix))
-    return bin_folder, tuple(needed)
+    return bin_folder / python.name, tuple(needed)
 
 
 def _base_of(config: Path) -> Path:

@@ -1,0 +1,166 @@
+"""The Docker backend: one container per sandbox, spoken to through the stream attached to its process 1.
+
+Invariant: every container made here carries labels that tell its owner, removes itself when its process 1 ends, and
+its process 1 ends when the owner's end of the stream closes. What that cannot cover (an owner that dies between
+creating and starting a container) `gc` removes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import os
+import ssl
+import time
+from pathlib import Path
+from typing import Any
+
+from sandbox import guest, owners
+from sandbox.base_image import find_base
+from sandbox.client import COMMAND_ENV, GuestSandbox
+from sandbox.docker_images import ImageBuilder
+from sandbox.engine_api import Engine, EngineError, engine_socket
+from sandbox.jail import SANDBOX_UID
+from sandbox.protocol import TESTBED, BackendOptions, Image, Limits, Sandbox
+
+OWNER_LABEL = "contextrl.owner"
+MACHINE_LABEL = "contextrl.machine"
+STARTED_LABEL = "contextrl.started"
+
+
+_BOOT = """\
+import os
+source = b''
+while len(source) < {size}:
+    source += os.read(0, {size} - len(source))
+exec(compile(source, 'guest', 'exec'))
+"""
+
+
+class DockerBackend:
+    """Starts sandboxes as containers of one engine. Belongs to the event loop it is first used on."""
+
+    def __init__(self, options: BackendOptions | None = None) -> None:
+        self._options = options or BackendOptions()
+        self._engine = Engine(engine_socket())
+        self._builder: ImageBuilder | None = None
+        self._opening = asyncio.Lock()
+        self._running: dict[str, GuestSandbox] = {}
+        self._guest = inspect.getsource(guest).encode()
+
+    @property
+    def name(self) -> str:
+        """`docker`."""
+        return "docker"
+
+    async def check(self) -> None:
+        """Raises `BackendUnavailable` when no engine answers."""
+        await self._engine.json("GET", "/version")
+
+    async def start(self, image: Image, limits: Limits, *, network: bool = False) -> Sandbox:
+        """A fresh container of the image, which is built first when the engine does not have it."""
+        builder = await self._open()
+        tag = await builder.ensure(image)
+        name = owners.new_name()
+        await self._engine.json("POST", "/containers/create", {"name": name}, self._recipe(name, tag, limits, network))
+        try:
+            reader, writer = await self._engine.attach(name)
+            box = GuestSandbox(name, limits, reader, writer, lambda: self._remove(name))
+            self._running[name] = box
+            writer.write(self._guest)
+            await self._engine.json("POST", f"/containers/{name}/start")
+            await box.greet()
+        except BaseException:
+            await asyncio.shield(self._remove(name))
+            raise
+        return box
+
+    async def alive(self) -> list[str]:
+        """Names of all sandboxes of this engine, whoever started them."""
+        return sorted(name for name, _ in await self._containers())
+
+    async def gc(self) -> list[str]:
+        """Remove the containers whose owner, a process of this machine, is gone; their names."""
+        removed = []
+        for name, labels in await self._containers():
+            if labels.get(MACHINE_LABEL) == owners.machine() and not owners.is_alive(labels[OWNER_LABEL]):
+                await self._remove(name)
+                removed.append(name)
+        return sorted(removed)
+
+    async def close(self) -> None:
+        """Stop all sandboxes that this object started."""
+        await asyncio.gather(*(box.stop() for box in list(self._running.values())))
+
+    async def _open(self) -> ImageBuilder:
+        async with self._opening:
+            if self._builder is None:
+                base = await find_base(self._engine, self._options.docker_base)
+                self._builder = ImageBuilder(self._engine, base, _ca_bundle(self._options.ca_bundle))
+            return self._builder
+
+    async def _containers(self) -> list[tuple[str, dict[str, str]]]:
+        query: dict[str, str | int | bool] = {"all": 1, "filters": f'{{"label":["{OWNER_LABEL}"]}}'}
+        found = await self._engine.json("GET", "/containers/json", query)
+        return [(entry["Names"][0].lstrip("/"), entry["Labels"]) for entry in found if entry["State"] != "removing"]
+
+    async def _remove(self, name: str) -> None:
+        """Return when the container is gone, whether this call or the container itself did it."""
+        self._running.pop(name, None)
+        try:
+            await self._engine.json("DELETE", f"/containers/{name}", {"force": 1, "v": 1})
+        except EngineError as error:
+            if error.status == 409:  # it is being removed already
+                with contextlib.suppress(EngineError):
+                    await self._engine.json("POST", f"/containers/{name}/wait", {"condition": "removed"})
+            elif error.status != 404:
+                raise
+
+    def _recipe(self, name: str, tag: str, limits: Limits, network: bool) -> dict[str, Any]:
+        file_bytes = limits.file_mb << 20
+        return {
+            "Image": tag,
+            "Entrypoint": ["python3", "-I", "-S", "-u", "-c", _BOOT.format(size=len(self._guest))],
+            "Cmd": [],
+            "User": f"{SANDBOX_UID}:{SANDBOX_UID}",
+            "WorkingDir": TESTBED,
+            "Hostname": "sandbox",
+            "Env": [f"{key}={value}" for key, value in COMMAND_ENV.items()],
+            "Labels": {
+                **self._options.labels,
+                OWNER_LABEL: name,
+                MACHINE_LABEL: owners.machine(),
+                STARTED_LABEL: str(int(time.time())),
+            },
+            "AttachStdin": True,
+            "AttachStdout": True,
+            "AttachStderr": True,
+            "OpenStdin": True,
+            "StdinOnce": True,
+            "NetworkDisabled": not network,
+            "HostConfig": {
+                "AutoRemove": True,
+                "NetworkMode": "default" if network else "none",
+                "CapDrop": ["ALL"],
+                "SecurityOpt": ["no-new-privileges"],
+                "PidsLimit": limits.pids,
+                "Memory": limits.memory_mb << 20,
+                "MemorySwap": limits.memory_mb << 20,
+                "NanoCpus": int(min(limits.cpus, os.cpu_count() or 1) * 1e9),
+                "Tmpfs": {"/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={limits.tmp_mb}m"},
+                "IpcMode": "private",
+                "LogConfig": {"Type": "none"},
+                "Ulimits": [
+                    {"Name": "fsize", "Soft": file_bytes, "Hard": file_bytes},
+                    {"Name": "core", "Soft": 0, "Hard": 0},
+                    {"Name": "nofile", "Soft": 1024, "Hard": 1024},
+                ],
+            },
+        }
+
+
+def _ca_bundle(given: Path | None) -> Path | None:
+    """The certificates that image builds trust: those given, else those that programs of this machine trust."""
+    path = given or ssl.get_default_verify_paths().cafile
+    return Path(path) if path and Path(path).is_file() else None

@@ -1,0 +1,130 @@
+"""Docker images made from sandbox images: the base, the requirements, the tree.
+
+Invariant: the tag of a built image is a digest of everything that went into it, so an image that exists is the right
+one. Nothing of how packages were reached (index addresses, certificates) stays in it: they are installed in a stage
+of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import json
+import os
+import tarfile
+from pathlib import Path
+
+from sandbox.engine_api import Engine, EngineError, Query
+from sandbox.jail import SANDBOX_UID
+from sandbox.protocol import Image, SandboxError
+
+IMAGE_LABEL = "contextrl.image"
+_BUILD_SETTINGS = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+
+_DEPENDENCIES = """\
+FROM {base} AS dependencies
+ARG PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_TRUSTED_HOST
+COPY requirements.txt ca-bundle.pem /dependencies/
+RUN python3 -m venv /opt/venv && cd /dependencies \\
+ && if [ -s ca-bundle.pem ]; then export PIP_CERT=$PWD/ca-bundle.pem SSL_CERT_FILE=$PWD/ca-bundle.pem; fi \\
+ && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check -r requirements.txt
+"""
+_SYSTEM = """\
+FROM {base}
+RUN echo 'sandbox:x:{uid}:{uid}::/tmp:/bin/bash' >>/etc/passwd && echo 'sandbox:x:{uid}:' >>/etc/group \\
+ && mkdir -p /testbed && chown {uid}:{uid} /testbed \\
+ && find / -xdev -perm /6000 -type f -exec chmod a-s {{}} + \\
+ && find / -xdev -perm -0002 -type d ! -path /tmp -exec chmod o-w {{}} +
+"""
+_ADD_DEPENDENCIES = """\
+COPY --from=dependencies /opt/venv /opt/venv
+ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin
+"""
+_ADD_TREE = "COPY --chown={uid}:{uid} tree/ /testbed/\n"
+
+
+class ImageBuilder:
+    """Builds what is missing, each image once."""
+
+    def __init__(self, engine: Engine, base: str, ca_bundle: Path | None) -> None:
+        self._engine = engine
+        self._base = base
+        self._ca_bundle = ca_bundle
+        self._tags: dict[tuple[str, Path], str] = {}
+        self._building = asyncio.Lock()
+
+    async def ensure(self, image: Image) -> str:
+        """The tag under which the engine holds the image. Raises `SandboxError` with the end of the build's log."""
+        async with self._building:
+            key = (image.name, image.tree)
+            if key not in self._tags:
+                dockerfile = _dockerfile(self._base, image)
+                digest = await asyncio.to_thread(_digest, image, dockerfile)
+                tag = f"contextrl-image:{digest[:32]}"
+                if not await self._exists(tag):
+                    await self._build(image, dockerfile, tag)
+                self._tags[key] = tag
+            return self._tags[key]
+
+    async def _exists(self, tag: str) -> bool:
+        try:
+            await self._engine.json("GET", f"/images/{tag}/json")
+        except EngineError as error:
+            if error.status == 404:
+                return False
+            raise
+        return True
+
+    async def _build(self, image: Image, dockerfile: str, tag: str) -> None:
+        context = await asyncio.to_thread(_context, image, dockerfile, self._ca_bundle)
+        settings = {name: os.environ[name] for name in _BUILD_SETTINGS if name in os.environ}
+        query: Query = {"t": tag, "networkmode": "host", "forcerm": 1, "version": 1}
+        query["labels"] = json.dumps({IMAGE_LABEL: image.name})
+        if image.requirements:
+            query["buildargs"] = json.dumps(settings)
+        log: list[str] = []
+        try:
+            async for message in self._engine.progress("/build", query, context):
+                log += message.get("stream", "").splitlines()
+        except EngineError as error:
+            tail = " | ".join(line.strip() for line in log[-5:] if line.strip())
+            raise SandboxError(f"image {image.name} could not be built: {error}; the log ends: {tail}") from error
+
+
+def _dockerfile(base: str, image: Image) -> str:
+    parts = [_DEPENDENCIES, _SYSTEM, _ADD_DEPENDENCIES] if image.requirements else [_SYSTEM]
+    return "".join([*parts, _ADD_TREE]).format(base=base, uid=SANDBOX_UID)
+
+
+def _digest(image: Image, dockerfile: str) -> str:
+    """Of the recipe, the requirements and the tree: names, modes, contents."""
+    digest = hashlib.sha256("\0".join([dockerfile, *image.requirements, ""]).encode())
+    for parent, folders, files in os.walk(image.tree):
+        folders.sort()
+        for name in sorted(files) + [f for f in folders if os.path.islink(os.path.join(parent, f))]:
+            path = Path(parent, name)
+            data = os.readlink(path).encode() if path.is_symlink() else path.read_bytes()
+            head = f"{path.relative_to(image.tree)}\0{path.lstat().st_mode:o}\0{len(data)}\0"
+            digest.update(head.encode("utf-8", "surrogateescape") + data)
+    return digest.hexdigest()
+
+
+def _context(image: Image, dockerfile: str, ca_bundle: Path | None) -> bytes:
+    """The tar archive that the engine builds from."""
+    if not image.tree.is_dir():
+        raise SandboxError(f"image {image.name}: its tree {image.tree} is not a folder")
+    certificates = ca_bundle.read_bytes() if ca_bundle else b""
+    files = {
+        "Dockerfile": dockerfile.encode(),
+        "requirements.txt": "\n".join([*image.requirements, ""]).encode(),
+        "ca-bundle.pem": certificates,
+    }
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+        archive.add(image.tree.resolve(), "tree")
+    return buffer.getvalue()
