@@ -1,4 +1,4 @@
-"""The two seams of this room: an engine turns token ids into token ids, an agent turns an environment into a trajectory.
+"""The two seams of this room: an engine turns token ids into token ids, an agent an environment into a trajectory.
 
 Invariant: what is trained on is what was sampled. An engine gets token ids and returns token ids with the
 log-probabilities under which they were drawn; text is only ever derived from them, never the other way round.
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from envs.swe import SWEEnv
+    from envs.task import TaskInstance
     from trajectories.records import Trajectory
 
 
@@ -73,5 +74,5 @@ class Agent(Protocol):
     def name(self) -> str:
         """`tools`, `expert`, ...: recorded in the trajectory."""
 
-    async def run(self, env: SWEEnv, engine: Engine | None, *, group: str = "") -> Trajectory:
-        """Reset the environment, act until it ends, and return all of it."""
+    async def run(self, env: SWEEnv, task: TaskInstance, engine: Engine | None, *, group: str = "") -> Trajectory:
+        """Reset the environment to the task, act until it ends, and return all of it."""

@@ -51,6 +51,7 @@ class HermesFormat:
             _, end = json.JSONDecoder().raw_decode(body.lstrip())
             # `from_json` checks the shape and turns values that are not text into text.
             action = Action.from_json(body.lstrip()[:end])
+            action.to_json().encode()  # half a surrogate pair is not text
         except ActionError as error:
             return ParseProblem(str(error))
         except (ValueError, RecursionError):

@@ -1,0 +1,165 @@
+"""Checkpoints: from a folder in Hugging Face format to a policy and back.
+
+Invariant: a policy that loads can do all that the loop asks of it (talk through its chat template, end a turn, answer
+a two-way choice by one token); one that cannot is refused here, in one sentence, before anything is computed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from agents import attention
+from agents.chat import Chat, PolicyError
+from agents.toolformat import FORMATS, detect
+
+PLAIN = {"llama", "mistral", "qwen2", "qwen3"}
+"""Architectures with plain softmax attention, for which `agents.attention` may stand in on a CPU."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A causal language model, its tokenizer, and how it talks. `letters` are the token ids of `A` and `B`."""
+
+    model: Any
+    tokenizer: Any
+    chat: Chat
+    letters: tuple[int, int]
+    source: str
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lies."""
+        return torch.device(self.model.device)
+
+    @property
+    def max_context(self) -> int:
+        """Longest sequence that the architecture was made for, in tokens."""
+        return int(self.model.config.get_text_config().max_position_embeddings)
+
+
+def load_policy(
+    source: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    tool_format: str | None = None,
+    system: str | None = None,
+    template_options: Mapping[str, Any] | None = None,
+) -> Policy:
+    """Load a folder in Hugging Face format, or a name on the model hub.
+
+    `tool_format` is read off the chat template unless given; `template_options` go to the template, e.g.
+    `{"enable_thinking": False}`. Raises `PolicyError`.
+    """
+    _check_folder(str(source))
+    kind = torch.device(device).type
+    with _quiet():
+        config = _load(AutoConfig, source)
+        tokenizer = _load(AutoTokenizer, source)
+        implementation = _attention(config.model_type, kind)
+        model = _load(AutoModelForCausalLM, source, config=config, dtype=dtype, attn_implementation=implementation)
+    return make_policy(
+        model.to(device), tokenizer, source, tool_format=tool_format, system=system, template_options=template_options
+    )
+
+
+def make_policy(
+    model: Any,
+    tokenizer: Any,
+    source: str | Path,
+    *,
+    tool_format: str | None = None,
+    system: str | None = None,
+    template_options: Mapping[str, Any] | None = None,
+) -> Policy:
+    """A policy of a model and a tokenizer that are in memory. Raises `PolicyError`."""
+    name = tool_format or detect(str(tokenizer.chat_template))
+    if name not in FORMATS:
+        raise PolicyError(f"policy {source}: no tool format {name!r}; choose one of {', '.join(FORMATS)}")
+    try:
+        chat = Chat(tokenizer, FORMATS[name], system, options=template_options)
+    except PolicyError as error:
+        raise PolicyError(f"policy {source}: {error}") from error
+    ends = getattr(model.generation_config, "eos_token_id", None)
+    chat.stop_ids |= set(ends if isinstance(ends, list) else [ends]) - {None}
+    return Policy(model, tokenizer, chat, _letters(tokenizer, source), str(source))
+
+
+def save_policy(policy: Policy, folder: Path) -> None:
+    """Write a checkpoint in Hugging Face format. The folder appears, or is replaced, only when all is written."""
+    folder = folder.absolute()
+    new, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{word}") for word in ("new", "old"))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with _quiet():
+            policy.model.save_pretrained(new)
+            policy.tokenizer.save_pretrained(new)
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _check_folder(source: str) -> None:
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise PolicyError(f"policy {source}: the folder has no config.json; give a model in Hugging Face format")
+    elif folder.exists() or source.startswith(("/", ".", "~")) or source.count("/") != 1:
+        raise PolicyError(f"policy {source}: there is no such folder")
+
+
+def _attention(model_type: str, device: str) -> str:
+    """SDPA's backward pass is slow on a CPU."""
+    if device != "cpu":
+        return "sdpa"
+    if model_type not in PLAIN:
+        return "eager"
+    attention.register()
+    return attention.GROUPED
+
+
+def _letters(tokenizer: Any, source: str | Path) -> tuple[int, int]:
+    """Token ids of the answers of a two-way choice."""
+    a, b = (tokenizer.encode(letter, add_special_tokens=False) for letter in "AB")
+    unknown = tokenizer.unk_token_id
+    if len(a) != 1 or len(b) != 1 or a == b or unknown in (a[0], b[0]):
+        raise PolicyError(
+            f'policy {source}: its tokenizer has no single token for each of "A" and "B", which the two-way choice '
+            "between contexts needs; use another checkpoint"
+        )
+    return a[0], b[0]
+
+
+def _load(kind: Any, source: str | Path, **options: Any) -> Any:
+    """`from_pretrained`, with its many kinds of failure as one sentence."""
+    try:
+        return kind.from_pretrained(str(Path(source).expanduser() if Path(source).is_dir() else source), **options)
+    except Exception as error:  # transformers raises OSError, ValueError, KeyError, ... for the same thing
+        what = {AutoConfig: "configuration", AutoTokenizer: "tokenizer"}.get(kind, "weights")
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise PolicyError(f"policy {source}: its {what} cannot be loaded: {reason}") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' own progress bars."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -1,0 +1,93 @@
+"""Loading and saving policies, and the one sentence for each that cannot be used."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from agents.chat import PolicyError
+from agents.policy import load_policy, make_policy, save_policy
+
+
+@pytest.fixture
+def folder(make_model, tokenizer, tmp_path):
+    model = make_model(vocab_size=len(tokenizer))
+    save_policy(make_policy(model, tokenizer, "memory"), tmp_path / "policy")
+    return tmp_path / "policy"
+
+
+def test_round_trip(folder, make_model, tokenizer):
+    policy = load_policy(folder)
+    assert policy.model.config._attn_implementation == "grouped"
+    assert [policy.tokenizer.decode([letter]) for letter in policy.letters] == ["A", "B"]
+    assert policy.chat.tool_format.name == "hermes"
+    assert policy.max_context == 1024
+    ids = torch.tensor([[5, 6, 7, 8]])
+    plain = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager")
+    with torch.no_grad():
+        expected = make_model(vocab_size=len(tokenizer))(ids).logits
+        torch.testing.assert_close(policy.model(ids).logits, expected)
+        torch.testing.assert_close(plain(ids).logits, expected)
+    assert policy.chat.opening("x") == make_policy(policy.model, tokenizer, "").chat.opening("x")
+
+
+def test_saving_replaces_the_folder_and_leaves_nothing_else(folder):
+    (folder / "stale.txt").write_text("old")
+    policy = load_policy(str(folder), dtype=torch.bfloat16)
+    assert policy.model.dtype == torch.bfloat16
+    save_policy(policy, folder)
+    assert not (folder / "stale.txt").exists()
+    assert [path.name for path in folder.parent.iterdir()] == ["policy"]
+    assert load_policy(folder).model.dtype == torch.float32
+
+
+def test_a_failed_save_keeps_the_old_checkpoint(folder):
+    policy = load_policy(folder)
+
+    class Full:
+        def save_pretrained(self, path):
+            raise OSError("no space left on device")
+
+    before = sorted(path.name for path in folder.iterdir())
+    with pytest.raises(OSError, match="no space"):
+        save_policy(type(policy)(policy.model, Full(), policy.chat, policy.letters, ""), folder)
+    assert sorted(path.name for path in folder.iterdir()) == before
+    assert [path.name for path in folder.parent.iterdir()] == ["policy"]
+
+
+def test_missing_pieces(folder, tmp_path):
+    with pytest.raises(PolicyError, match="there is no such folder"):
+        load_policy(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(PolicyError, match=r"no config\.json"):
+        load_policy(tmp_path / "empty")
+    for file, words in [("model.safetensors", "weights"), ("tokenizer.json", "tokenizer")]:
+        broken = tmp_path / words
+        shutil.copytree(folder, broken)
+        (broken / file).unlink()
+        with pytest.raises(PolicyError, match=f"its {words} cannot be loaded"):
+            load_policy(broken)
+    (folder / "config.json").write_text(json.dumps({"model_type": "no-such-model"}))
+    with pytest.raises(PolicyError, match="its configuration cannot be loaded"):
+        load_policy(folder)
+
+
+def test_what_a_policy_must_be_able_to_do(make_model, make_tokenizer, tokenizer):
+    model = make_model()
+    with pytest.raises(PolicyError, match="policy x: the checkpoint has no chat template"):
+        make_policy(model, make_tokenizer(None), "x")
+    with pytest.raises(PolicyError, match="no tool format 'yaml'; choose one of hermes, xml"):
+        make_policy(model, tokenizer, "x", tool_format="yaml")
+    prefixed = make_tokenizer()
+    prefixed.backend_tokenizer.pre_tokenizer.add_prefix_space = True  # "A" becomes a space and an A
+    with pytest.raises(PolicyError, match='no single token for each of "A" and "B"'):
+        make_policy(model, prefixed, "x")
+
+
+def test_all_end_tokens_of_the_model_stop_a_turn(make_model, tokenizer):
+    model = make_model()
+    model.generation_config.eos_token_id = [3, 4]
+    policy = make_policy(model, tokenizer, "x")
+    assert policy.chat.stop_ids == {3, 4, policy.chat.end_of_turn}
