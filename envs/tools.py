@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-
 MAX_CHARS = 4000
 """Longest argument other than the text of an edit: paths and patterns become part of a command line."""
 

@@ -58,6 +58,17 @@ async def test_printing_success_beside_a_failure_does_not_help(grader, task, pro
     assert report.fail_to_pass[PREFIX + "total"] == "failed" and not report.resolved
 
 
+async def test_a_repository_with_pytest(grader, task, profile):
+    ids = {"FAIL_TO_PASS": "total no_prices", "PASS_TO_PASS": "change cart"}
+    update = {key: tuple(f"tests/test_money.py::Money::test_{n}" for n in names.split()) for key, names in ids.items()}
+    pytest_task = task.model_copy(update=update)
+    runner = {"test_cmd": "python -m pytest -rA {tests}", "log_parser": "pytest"}
+    report = await grader.grade(pytest_task, profile.model_copy(update=runner), task.patch)
+    assert report.resolved, report
+    report = await grader.grade(pytest_task, profile.model_copy(update=runner), change(money=BROKEN + "# a remark\n"))
+    assert report.reason == f"still failing: {', '.join(update['FAIL_TO_PASS'])}"
+
+
 async def test_running_out_of_time(backend, task, profile):
     grader = SandboxGrader(backend, Limits(timeout_s=1.0))
     report = await grader.grade(task, profile, change(money=MONEY + "while True: pass\n"))

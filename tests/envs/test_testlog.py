@@ -147,6 +147,17 @@ def test_the_form_before_python_3_11():
     assert log.messages == {"pkg.tests.Case.test_b": "AssertionError: 1 != 2"}
 
 
+@pytest.mark.parametrize(
+    ("parser", "log", "test"),
+    [
+        ("unittest", "test_a (m.C.test_a) ... FAIL\ntest_a (m.C.test_a) ... ok\nRan 1 test in 0s\n", "m.C.test_a"),
+        ("pytest", "t.py::a FAILED\nt.py::a PASSED\n=== 1 passed in 0.1s ===\n", "t.py::a"),
+    ],
+)
+def test_a_success_after_a_failure_does_not_count(parser, log, test):
+    assert parse_log(log, parser).results == {test: "failed"} and parse_log(log, parser).finished
+
+
 @pytest.mark.parametrize("options", [["-rA"], ["-v"], ["-rA", "-v", "--color=yes"], ["-q", "-rA"]])
 def test_a_real_pytest_log(tmp_path, options):
     (tmp_path / "test_shapes.py").write_text(PYTEST)

@@ -164,3 +164,5 @@ def test_hidden_test_files_are_not_run_by_the_agent(task, profile):
         }
     )
     assert visible_targets(hidden, profile) == ("tests.test_money",)
+    shown = hidden.model_copy(update={"setup": {"tests/test_new.py": "the agent sees another version"}})
+    assert visible_targets(shown, profile) == hidden.test_targets
