@@ -1,0 +1,55 @@
+"""Backends and an image for the sandbox tests."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from sandbox_helpers import Starter
+
+from sandbox import DockerBackend, Image, Limits, LocalBackend, Sandbox, SandboxBackend
+
+
+@pytest.fixture(scope="session")
+def image() -> Iterator[Image]:
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder) / "tree"
+        (tree / "package").mkdir(parents=True)
+        (tree / "readme.txt").write_text("hello\n")
+        (tree / "package" / "code.py").write_text("x = 1\n")
+        (tree / "link.txt").symlink_to("readme.txt")
+        (tree / "outside").symlink_to("/etc")
+        yield Image("conformance", tree)
+
+
+@pytest_asyncio.fixture(
+    scope="module", loop_scope="module", params=["local", pytest.param("docker", marks=pytest.mark.docker)]
+)
+async def backend(request: pytest.FixtureRequest) -> AsyncIterator[SandboxBackend]:
+    opened: LocalBackend | DockerBackend = LocalBackend() if request.param == "local" else DockerBackend()
+    await opened.check()
+    yield opened
+    await opened.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def start(backend: SandboxBackend, image: Image) -> AsyncIterator[Starter]:
+    """Starts sandboxes that the test's end stops: `await start(memory_mb=64)`."""
+    boxes: list[Sandbox] = []
+
+    async def start_one(**limits: float) -> Sandbox:
+        box = await backend.start(image, Limits(**limits))  # type: ignore[arg-type]
+        boxes.append(box)
+        return box
+
+    yield start_one
+    for box in boxes:
+        await box.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def box(start: Starter) -> Sandbox:
+    return await start()
