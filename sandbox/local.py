@@ -88,12 +88,12 @@ class LocalBackend:
 
     async def alive(self) -> list[str]:
         """Names of the local sandboxes of this user on this machine, whoever started them."""
-        return sorted(entry.name for entry in _leases().iterdir() if owners.is_alive(entry.name))
+        return sorted(entry.name for entry in leases().iterdir() if owners.is_alive(entry.name))
 
     async def gc(self) -> list[str]:
         """Remove what was left by owners whose launcher was killed too. Their processes are gone already."""
         removed = []
-        for entry in _leases().iterdir():
+        for entry in leases().iterdir():
             if not owners.is_alive(entry.name):
                 _remove_remains(entry.name)
                 removed.append(entry.name)
@@ -159,7 +159,7 @@ def _make_cell(image: Image, limits: Limits, network: bool) -> Cell:
     python, binds = python_folders(image.python, uid)
     tree = owned_tree(image, uid)
     name = owners.new_name()
-    lease = _leases() / name
+    lease = leases() / name
     lease.mkdir()
     path = f"{python.parent}:/opt/bin:/usr/local/bin:/usr/bin:/bin"
     return Cell(
@@ -178,7 +178,8 @@ def _make_cell(image: Image, limits: Limits, network: bool) -> Cell:
     )
 
 
-def _leases() -> Path:
+def leases() -> Path:
+    """Where every living local sandbox of this user on this machine has a folder of its name."""
     folder = home() / "leases" / owners.machine()
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -188,7 +189,7 @@ def _remove_remains(name: str) -> None:
     if os.geteuid() == 0:
         cgroups.remove(cgroups.of(name))
     with contextlib.suppress(OSError):
-        (_leases() / name).rmdir()
+        (leases() / name).rmdir()
 
 
 def _start_launcher(control: socket.socket) -> subprocess.Popen[bytes]:

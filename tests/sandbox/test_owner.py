@@ -1,0 +1,125 @@
+"""Nothing leaks: what is left of sandboxes whose owner died, and who may clear it away."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sandbox_helpers import new_mark, processes_with, until
+
+from sandbox import Image, Limits, SandboxBackend, cgroups, owners
+from sandbox.docker import MACHINE_LABEL, OWNER_LABEL, DockerBackend
+from sandbox.engine_api import Engine, engine_socket
+from sandbox.local import LocalBackend, leases
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+_OWNER = """
+import asyncio, sys
+from pathlib import Path
+from sandbox import Image, Limits, open_backend
+
+async def main():
+    backend = await open_backend(sys.argv[1])
+    image = Image("conformance", Path(sys.argv[2]))
+    one, two = [await backend.start(image, Limits()) for _ in range(2)]
+    await one.run(f"setsid sleep {sys.argv[3]} & sleep {sys.argv[3]} &")
+    busy = asyncio.create_task(two.run(f"sleep {sys.argv[3]}", timeout_s=1000))
+    await asyncio.sleep(0.2)
+    print(one.name, two.name, flush=True)
+    await busy
+
+asyncio.run(main())
+"""
+
+
+def _start_owner(backend: SandboxBackend, image: Image, mark: str) -> tuple[subprocess.Popen[str], list[str]]:
+    command = [sys.executable, "-c", _OWNER, backend.name, str(image.tree), mark]
+    root = str(Path(__file__).parents[2])
+    owner = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": root})
+    assert owner.stdout is not None
+    return owner, owner.stdout.readline().split()
+
+
+async def test_an_owner_killed_with_sigkill_leaves_nothing(backend: SandboxBackend, image: Image) -> None:
+    mark = new_mark()
+    owner, names = _start_owner(backend, image, mark)
+    assert set(names) <= set(await backend.alive())
+    assert len(processes_with(mark)) >= 4
+    owner.send_signal(signal.SIGKILL)
+    owner.wait()
+    assert await until(lambda: processes_with(mark) == [])
+    for _ in range(200):
+        if not set(names) & set(await backend.alive()):
+            break
+        await asyncio.sleep(0.05)
+    assert not set(names) & set(await backend.alive())
+    if backend.name == "local":
+        assert await until(lambda: not any((leases() / name).exists() for name in names))
+        assert [name for name in names if cgroups.of(name)] == []
+
+
+async def test_an_owner_that_ends_without_closing_leaves_nothing(backend: SandboxBackend, image: Image) -> None:
+    mark = new_mark()
+    owner, _ = _start_owner(backend, image, mark)
+    owner.send_signal(signal.SIGINT)
+    assert owner.wait(20) != 0
+    assert await until(lambda: processes_with(mark) == [])
+
+
+async def test_a_killed_launcher_takes_its_sandboxes_along(image: Image) -> None:
+    mark = new_mark()
+    owner, names = _start_owner(LocalBackend(), image, mark)
+    try:
+        launchers = [pid for pid in processes_with("sandbox.zygote") if _parent(pid) == owner.pid]
+        assert len(launchers) == 1
+        os.kill(launchers[0], signal.SIGKILL)
+        assert await until(lambda: processes_with(mark) == [])
+        assert await until(lambda: not any((leases() / name).exists() for name in names))
+    finally:
+        owner.kill()
+        owner.wait()
+
+
+async def test_local_gc_removes_what_dead_owners_left_and_nothing_else() -> None:
+    local = LocalBackend()
+    dead = f"contextrl-{os.getpid()}-1-0"  # our process id, but another start time
+    living = owners.new_name()
+    for name in (dead, living):
+        (leases() / name).mkdir()
+    assert dead not in await local.alive()
+    removed = await local.gc()
+    assert dead in removed
+    assert living not in removed
+    assert not (leases() / dead).exists()
+    (leases() / living).rmdir()
+
+
+@pytest.mark.docker
+async def test_docker_gc_removes_containers_of_dead_owners_on_this_machine_only(image: Image) -> None:
+    docker = DockerBackend()
+    engine = Engine(engine_socket())
+    await (await docker.start(image, Limits())).stop()
+    tag = (await engine.json("GET", "/images/json", {"filters": '{"label":["contextrl.image=conformance"]}'}))[0]["Id"]
+    dead, foreign = f"contextrl-{os.getpid()}-1-0", f"contextrl-{os.getpid()}-2-0"
+    for name, machine in ((dead, owners.machine()), (foreign, "elsewhere")):
+        recipe = {"Image": tag, "Cmd": ["true"], "Labels": {OWNER_LABEL: name, MACHINE_LABEL: machine}}
+        await engine.json("POST", "/containers/create", {"name": name}, recipe)
+    try:
+        removed = await docker.gc()
+        assert dead in removed
+        assert foreign not in removed
+        alive = await docker.alive()
+        assert dead not in alive
+        assert foreign in alive
+    finally:
+        await engine.json("DELETE", f"/containers/{foreign}", {"force": 1})
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
