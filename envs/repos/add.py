@@ -1,0 +1,166 @@
+"""`add_repository`: from a source to a profile in the home folder.
+
+Invariant: `home()/repos/<name>-<hash>/` is either complete or not there: it is made beside its place and renamed. The
+hash covers the sources and everything that decides how they are tested, so equal contents are measured once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import json
+import platform
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from envs.repos.detect import detect
+from envs.repos.environment import make_environment
+from envs.repos.fetch import Fetched, fetch, tree_hash
+from envs.repos.measure import measure
+from envs.repos.runner import DRIVER, Progress, silent
+from envs.repos.source import RepoError, Source, check_name, parse_source
+from envs.repos.store import exclusive, find_locked, read_profile, repos_folder
+from envs.task import RepoProfile
+from sandbox.protocol import SandboxBackend
+
+FORMAT = 1
+_STEPS = 4
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A request: the source and the user's words."""
+
+    source: Source
+    name: str
+    install: str | None
+    test: str | None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What beside the sources decides the profile."""
+        driver = hashlib.sha256(DRIVER.read_bytes()).hexdigest()[:12]
+        python = platform.python_version()
+        words = {"name": self.name, "install": self.install, "test": self.test}
+        return {**words, "format": FORMAT, "driver": driver, "python": python}
+
+
+async def add_repository(
+    source: str,
+    *,
+    name: str | None = None,
+    install: str | None = None,
+    test: str | None = None,
+    backend: SandboxBackend | None = None,
+    workers: int = 2,
+    on_progress: Progress = silent,
+) -> RepoProfile:
+    """Fetch a repository, find out how its tests run, run them in sandboxes, remember it all.
+
+    `source` is `pypi:NAME==VERSION` (`#sha256=...` pins the archive), `git+URL@REVISION`, a folder, or
+    `generated:seed=0,modules=200`. `install` is what the tests need where that cannot be detected (`.[dev]`: what the
+    repository itself requires, with an extra), `test` the test command. What is there already is returned at once.
+    Raises `RepoError` with one sentence for a person, `SandboxError` when sandboxes fail.
+    """
+    parsed = parse_source(source)
+    wanted = _Wanted(parsed, check_name(name or parsed.name), install, test)
+    known = find_locked(parsed.text, parsed.sha256, wanted.options) if parsed.version else None
+    if known is not None:
+        on_progress(_STEPS, _STEPS, f"{known.name} {known.version} is ready")
+        return known
+    try:
+        async with _opened(backend) as open_backend:
+            return await _add(wanted, open_backend, workers, on_progress)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise RepoError(f"no space is left below {repos_folder()}: make some, or set CONTEXTRL_HOME") from None
+        raise
+
+
+@asynccontextmanager
+async def _opened(backend: SandboxBackend | None) -> AsyncIterator[SandboxBackend]:
+    """The given backend, left open; or a local one of our own."""
+    if backend is not None:
+        yield backend
+        return
+    from sandbox import open_backend
+
+    own = await open_backend("local")
+    try:
+        yield own
+    finally:
+        await own.close()
+
+
+async def _add(wanted: _Wanted, backend: SandboxBackend, workers: int, on_progress: Progress) -> RepoProfile:
+    with tempfile.TemporaryDirectory(prefix=".adding-", dir=repos_folder()) as work:
+        place = Path(work)
+        tree = place / "tree"
+        (place / "work").mkdir()
+        on_progress(0, _STEPS, f"fetching {wanted.source.text}")
+        fetched = await fetch(wanted.source, tree, place / "work")
+        contents = await asyncio.to_thread(tree_hash, tree)
+        folder = repos_folder() / f"{wanted.name}-{_key(contents, wanted)}"
+        async with exclusive(folder.with_name(f".{folder.name}.lock")):
+            if (folder / "profile.json").is_file():
+                return read_profile(folder)
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            tree.rename(folder / "tree")  # its final place: sandboxes and environments know it by its path
+            try:
+                return await _measure(wanted, fetched, contents, folder, backend, workers, on_progress)
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+
+
+def _key(contents: str, wanted: _Wanted) -> str:
+    return hashlib.sha256(f"{contents} {json.dumps(wanted.options, sort_keys=True)}".encode()).hexdigest()[:12]
+
+
+async def _measure(
+    wanted: _Wanted,
+    fetched: Fetched,
+    contents: str,
+    folder: Path,
+    backend: SandboxBackend,
+    workers: int,
+    on_progress: Progress,
+) -> RepoProfile:
+    tree = folder / "tree"
+    layout = detect(tree, install=wanted.install, test=wanted.test)
+    on_progress(1, _STEPS, "installing what the tests need")
+    python, pinned = await make_environment(folder / "venv", tree, layout)
+    profile = RepoProfile(
+        name=wanted.name,
+        source=wanted.source.text,
+        base_commit=fetched.commit or contents,
+        version=fetched.version,
+        tree=tree,
+        python=python,
+        requirements=pinned,
+        test_cmd=layout.test_cmd,
+        log_parser=layout.runner,
+        source_files=layout.source_files,
+        test_files=layout.test_files,
+    )
+
+    def suite(done: int, total: int, text: str) -> None:
+        on_progress(2, _STEPS, f"running {len(layout.test_files)} test files twice ({done} of {total})")
+
+    found = await measure(profile, backend, workers, suite)
+    update = {"flaky": found.flaky, "covers": found.covers, "test_seconds": round(found.seconds, 3)}
+    profile = profile.model_copy(update=update)
+    (folder / "times.json").write_text(json.dumps(found.times))
+    lock = {"source": wanted.source.text, **fetched.lock, "tree": contents, "options": wanted.options}
+    (folder / "source.json").write_text(json.dumps(lock, indent=2) + "\n")
+    (folder / "profile.json.new").write_text(profile.model_dump_json(indent=1) + "\n")
+    (folder / "profile.json.new").rename(folder / "profile.json")
+    on_progress(_STEPS, _STEPS, f"{profile.name} {profile.version}: {len(found.passing)} tests pass")
+    return profile

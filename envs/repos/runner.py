@@ -1,0 +1,198 @@
+"""Runs many small test jobs of one repository in a few sandboxes.
+
+Invariant: an outcome depends on its job and the tree alone, never on the jobs beside it, the number of workers or the
+load of the machine (limits count CPU seconds; the wall clock only ends what sleeps). `envs.repos.driver` is the side
+inside the sandbox.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from envs.task import RepoProfile
+from sandbox.protocol import Image, Limits, Sandbox, SandboxBackend, SandboxError, SandboxFileError
+
+Progress = Callable[[int, int, str], None]
+"""Called as `(done, total, text)`."""
+
+DRIVER = Path(__file__).with_name("driver.py")
+_FOLDER = "/tmp/testrun"
+_SLACK_S = 30.0
+
+
+def silent(done: int, total: int, text: str) -> None:
+    """The progress callback that says nothing."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Tests to run on the tree with some files changed (None: deleted)."""
+
+    targets: tuple[str, ...]
+    """Names that unittest loads, or pytest node ids."""
+    files: Mapping[str, str | None] = field(default_factory=dict)
+    cpu_s: float = 600.0
+    wall_s: float = 900.0
+    memory_mb: int = 1024
+    profile: bool = False
+    """Note which functions of the sources each test calls."""
+    reverse: bool = False
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What a failing test said; `path` and `line` are the innermost line of a test file on the way there."""
+
+    type: str
+    message: str
+    path: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a job did. `end` is `ok`, `cpu` or `wall` (a limit), or `crash`."""
+
+    end: str
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    statuses: Mapping[str, str] = field(default_factory=dict)
+    """Test id -> passed, failed, skipped or xfail, in the order they ran."""
+    failures: Mapping[str, Failure] = field(default_factory=dict)
+    times: Mapping[str, float] = field(default_factory=dict)
+    calls: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    """Test id -> (path, qualified name) of the functions that it called."""
+
+    @property
+    def passed(self) -> frozenset[str]:
+        """Ids of the tests that passed."""
+        return frozenset(test for test, status in self.statuses.items() if status == "passed")
+
+
+def profile_image(profile: RepoProfile) -> Image:
+    """What a sandbox of this repository starts from."""
+    name = f"{profile.name}-{profile.tree.parent.name.rpartition('-')[2]}"
+    return Image(name, profile.tree, profile.python, profile.requirements)
+
+
+async def run_jobs(
+    profile: RepoProfile,
+    jobs: Sequence[Job],
+    *,
+    backend: SandboxBackend,
+    workers: int = 2,
+    batch: int = 32,
+    on_progress: Progress = silent,
+    text: str = "running tests",
+) -> list[Outcome]:
+    """Outcomes in the order of the jobs. Raises `SandboxError` when sandboxes fail twice in a row."""
+    outcomes: list[Outcome | None] = [None] * len(jobs)
+    batches = iter([range(i, min(i + batch, len(jobs))) for i in range(0, len(jobs), batch)])
+
+    def done() -> None:
+        on_progress(sum(o is not None for o in outcomes), len(jobs), text)
+
+    async def work() -> None:
+        async with _Worker(profile, backend) as worker:
+            for indices in batches:
+                for index, outcome in zip(indices, await worker.run([jobs[i] for i in indices]), strict=True):
+                    outcomes[index] = outcome
+                done()
+
+    done()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(workers, -(-len(jobs) // batch))):
+            group.create_task(work())
+    return [outcome for outcome in outcomes if outcome is not None]
+
+
+class _Worker:
+    """One sandbox that runs batches; a failed sandbox is replaced once."""
+
+    def __init__(self, profile: RepoProfile, backend: SandboxBackend) -> None:
+        self._profile, self._backend = profile, backend
+        self._sandbox: Sandbox | None = None
+
+    async def __aenter__(self) -> _Worker:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stop()
+
+    async def _stop(self) -> None:
+        sandbox, self._sandbox = self._sandbox, None
+        if sandbox is not None:
+            await sandbox.stop()
+
+    async def run(self, jobs: Sequence[Job]) -> list[Outcome]:
+        """A batch in one call of the driver. What the driver did not get to is run again, one job a call."""
+        try:
+            outcomes = await self._once(jobs)
+        except SandboxError:
+            await self._stop()
+            outcomes = await self._once(jobs)
+        for job in jobs[len(outcomes) :]:
+            await self._stop()  # the tests took the driver with them: nothing in there is to be trusted
+            outcomes += (await self._once([job])) or [Outcome("crash")]
+        return outcomes
+
+    async def _once(self, jobs: Sequence[Job]) -> list[Outcome]:
+        if self._sandbox is None:
+            memory = 512 + max(job.memory_mb for job in jobs)
+            limits = Limits(memory_mb=memory, output_kb=16, tmp_mb=512, file_mb=256)
+            self._sandbox = await self._backend.start(profile_image(self._profile), limits)
+            await self._sandbox.write({f"{_FOLDER}/driver.py": DRIVER.read_bytes()})
+        results = f"{_FOLDER}/results.jsonl"
+        request = _request(self._profile, jobs)
+        await self._sandbox.write({f"{_FOLDER}/jobs.json": request.encode(), results: None})
+        ran = await self._sandbox.run(
+            ["python", "-B", "-s", f"{_FOLDER}/driver.py", f"{_FOLDER}/jobs.json", results],
+            timeout_s=sum(job.wall_s for job in jobs) + _SLACK_S,
+            env={**test_environment(self._profile), "PYTHONPYCACHEPREFIX": f"{_FOLDER}/pycache"},
+        )
+        try:
+            lines = (await self._sandbox.read(results)).decode().splitlines(keepends=True)
+        except SandboxFileError:
+            raise SandboxError(f"the test driver did not start: {ran.output.strip()[-300:]}") from None
+        return [_outcome(line) for line in lines if line.endswith("\n")]
+
+
+def test_environment(profile: RepoProfile) -> dict[str, str]:
+    """The variables that the test command sets before its program: `PYTHONPATH=src python ...`."""
+    found = {}
+    for word in shlex.split(profile.test_cmd):
+        name, equals, value = word.partition("=")
+        if not equals or not name.isidentifier():
+            break
+        found[name] = value
+    return found
+
+
+def _request(profile: RepoProfile, jobs: Iterable[Job]) -> str:
+    return json.dumps(
+        {
+            "runner": profile.log_parser,
+            "source_files": profile.source_files,
+            "test_files": profile.test_files,
+            "jobs": [vars(job) for job in jobs],
+        }
+    )
+
+
+def _outcome(line: str) -> Outcome:
+    data = json.loads(line)
+    tests = data["tests"]
+    return Outcome(
+        end=data["end"],
+        seconds=data["seconds"],
+        cpu_seconds=data["cpu_seconds"],
+        statuses={test["id"]: test["status"] for test in tests},
+        failures={test["id"]: Failure(**test["failure"]) for test in tests if test["failure"]},
+        times={test["id"]: test["seconds"] for test in tests},
+        calls={test["id"]: tuple((path, name) for path, name in test["calls"]) for test in tests if test["calls"]},
+    )

@@ -1,0 +1,51 @@
+"""What is held out from training.
+
+Invariant: the shares are met to the nearest task, by hash and not by order; no bug of a function that is held out is
+trained on, and every function with a held-out mutation keeps a bug to train on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+
+from envs.task import TaskInstance
+
+
+def assign_splits(
+    tasks: Sequence[TaskInstance], *, mutation_share: float, function_share: float, seed: int = 0
+) -> list[TaskInstance]:
+    """The tasks in their order, each with its split.
+
+    `function_share` of the functions are held out whole; `mutation_share` of the tasks are held out of functions that
+    keep others. Raises `ValueError` for shares that are not between 0 and 1 together.
+    """
+    if min(mutation_share, function_share) < 0 or mutation_share + function_share > 1:
+        raise ValueError(
+            f"held-out shares of {mutation_share} (mutations) and {function_share} (functions) do not leave a rest"
+        )
+    functions = sorted({_function(task) for task in tasks}, key=lambda name: _rank(seed, "function", name))
+    whole = set(functions[: round(function_share * len(functions))])
+    left = Counter(_function(task) for task in tasks)
+    held: set[str] = set()
+    for task in sorted(tasks, key=lambda task: _rank(seed, "mutation", task.instance_id)):
+        name = _function(task)
+        if len(held) < round(mutation_share * len(tasks)) and name not in whole and left[name] > 1:
+            left[name] -= 1
+            held.add(task.instance_id)
+
+    def split(task: TaskInstance) -> str:
+        if _function(task) in whole:
+            return "heldout_function"
+        return "heldout_mutation" if task.instance_id in held else "train"
+
+    return [task.model_copy(update={"split": split(task)}) for task in tasks]
+
+
+def _function(task: TaskInstance) -> str:
+    return task.functions[0] if task.functions else task.instance_id
+
+
+def _rank(seed: int, what: str, name: str) -> str:
+    return hashlib.sha256(f"{seed}/{what}/{name}".encode()).hexdigest()
