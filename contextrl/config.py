@@ -26,8 +26,8 @@ class RepositoryConfig(Section):
     """One repository that gives task instances."""
 
     source: Annotated[str, Field(min_length=1)]
-    """`pypi:<name>==<version>`, a git URL, a folder, `generated:seed=0,modules=200`, or `tasks:<file.jsonl>`
-    with instances that exist already (SWE-bench's fields: SWE-Gym, SWE-smith, SWE-bench)."""
+    """`pypi:<name>==<version>#sha256=...`, `git+<url>@<revision>`, a folder, `generated:seed=0,modules=200`, or
+    `tasks:<folder>`, a task set that exists already."""
     bugs: Positive = 200
     """Bugs to try; those that break no passing test are thrown away."""
     per_function: Positive = 4
@@ -36,6 +36,8 @@ class RepositoryConfig(Section):
     """Share of functions whose tasks are never trained on."""
     heldout_mutations: Share = 0.15
     """Share of the other functions' tasks that are never trained on."""
+    share: Annotated[float, Field(ge=0)] = 1.0
+    """How much of an iteration's tasks come from here, relative to the other repositories."""
 
 
 class SandboxConfig(Section):
@@ -60,6 +62,8 @@ class RolloutConfig(Section):
     """Episodes of the same task instance (G)."""
     tasks_per_iteration: Positive = 8
     """Task instances in one iteration; episodes in one iteration = this times the group size."""
+    siblings: Positive = 4
+    """Task instances of the same function that are played together; pairs are mined between them."""
     max_turns: Positive = 8
     """Turns after which an episode is truncated."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
@@ -113,6 +117,9 @@ class ContextConfig(Section):
     """Share of pairs from the frontier level; the others come from the levels below."""
     max_pair_tokens: Positive = 1024
     """Longest pair prompt; longer pairs are left out and counted."""
+    hardness: Annotated[tuple[float, ...], Field(min_length=1)] = (0.8,)
+    """Similarities at which pairs of the same function go into the next harder level; held-out pairs are those above
+    the last one."""
     stages: tuple[Stage, ...] = ("repo", "file", "function")
     """Which pairs are used, by the deepest thing both contexts share."""
 
@@ -208,3 +215,8 @@ class Recipe(Section):
     def run_dir(self) -> Path:
         """The folder of this run."""
         return self.runs / self.name
+
+    @property
+    def store_path(self) -> Path:
+        """The store of trajectories and pairs; all runs of a folder share it."""
+        return self.runs / "trajectories.db"

@@ -1,0 +1,85 @@
+"""The command line: `contextrl --help`.
+
+Invariant: whatever a user may have caused is told in one sentence on standard error with exit code 2, without a
+traceback (CONTEXTRL_DEBUG=1 shows it); Ctrl-C ends with 130. Commands import what they need when they run, so that
+help comes at once.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from typing import Any
+
+import typer
+
+from contextrl.cli import doctor, policy, records, repos, sandboxes, tasks, train
+
+OURS = {"sandbox", "envs", "agents", "trajectories", "contextrl"}
+
+
+class Told(typer.core.TyperGroup):
+    """A group of commands whose errors are sentences."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; turn a user's mistake into one sentence."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.secho(f"\n{stopped(sys.argv[1:])}", err=True, fg="yellow")
+            raise typer.Exit(130) from None
+        except Exception as error:
+            cause = first_cause(error)
+            if os.environ.get("CONTEXTRL_DEBUG") or isinstance(error, BrokenPipeError) or not is_told(cause):
+                raise
+            typer.secho(sentence(cause), err=True, fg="red")
+            raise typer.Exit(2) from None
+
+
+def first_cause(error: BaseException) -> BaseException:
+    """The first error of a group of errors, however deep."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def is_told(error: BaseException) -> bool:
+    """Whether the message is meant for a user: an error of one of the rooms, a bad value, the operating system's."""
+    return isinstance(error, ValueError | OSError) or type(error).__module__.partition(".")[0] in OURS
+
+
+def sentence(error: BaseException) -> str:
+    """The message on one line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def stopped(arguments: list[str]) -> str:
+    """What Ctrl-C says."""
+    if arguments[:1] != ["train"]:
+        return "Stopped."
+    again = shlex.join(["contextrl", *(word for word in arguments if word != "--fresh")])
+    return f"Stopped. The same command goes on from the last checkpoint: {again}"
+
+
+app = typer.Typer(
+    cls=Told,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Reinforcement learning for coding agents, with context awareness.",
+)
+app.command("train")(train.train)
+app.command("report")(train.report)
+app.add_typer(repos.repo, name="repo")
+app.add_typer(tasks.tasks, name="tasks")
+app.add_typer(records.traj, name="traj")
+app.add_typer(records.pairs, name="pairs")
+app.add_typer(policy.policy, name="policy")
+app.add_typer(sandboxes.sandbox, name="sandbox")
+app.command("doctor")(doctor.doctor)
+
+
+def main() -> None:
+    """The `contextrl` command."""
+    app()

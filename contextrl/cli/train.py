@@ -1,0 +1,61 @@
+"""`contextrl train` and `contextrl report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(help="A recipe, e.g. recipes/quickstart.yaml.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Override a key, e.g. rollout.group_size=4 backend=docker."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, print the resolved recipe, and stop.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over instead of going on.")] = False,
+) -> None:
+    """Run a recipe: from a repository to a trained policy and a report.
+
+    A run that was interrupted goes on from its last checkpoint.
+    """
+    from contextrl.preflight import check, check_space
+    from contextrl.recipe_file import dump_recipe, load_recipe
+
+    resolved = load_recipe(recipe, overrides or ())
+    notes = check(resolved)
+    if dry_run:
+        typer.echo(dump_recipe(resolved), nl=False)
+    for note in notes:
+        typer.secho(f"note: {note}", err=True, fg="yellow")
+    if dry_run:
+        return
+    check_space(resolved)
+    from rich.console import Console
+
+    from contextrl.loop import train as run
+    from contextrl.progress import open_progress
+    from contextrl.report import read_report
+    from contextrl.summary import summary_table
+
+    with open_progress() as progress:
+        run_dir = run(resolved, progress=progress, resume=not fresh)
+    Console().print(summary_table(read_report(run_dir), run_dir, str(recipe)))
+
+
+def report(
+    run: Annotated[str, typer.Argument(help="A run's name or folder.")],
+    runs: Annotated[Path, typer.Option(help="Folder of the run folders.")] = Path("runs"),
+) -> None:
+    """Make a run's report.html again and print its table."""
+    from rich.console import Console
+
+    from contextrl.report import read_report, write_report
+    from contextrl.summary import summary_table
+
+    run_dir = Path(run) if Path(run).is_dir() else runs / run
+    found = read_report(run_dir)
+    write_report(run_dir, found)
+    Console().print(summary_table(found, run_dir))

@@ -1,0 +1,54 @@
+"""What can be known of a recipe before anything is loaded.
+
+Invariant: nothing here imports torch or touches the network; a mistake is a `RecipeError`, what cannot be known here
+is a note.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from contextrl.config import Recipe
+from contextrl.recipe_file import RecipeError
+from envs.repos.source import parse_source
+
+TASKS = "tasks:"
+"""Scheme of a source that is a folder with a task set (`envs.tasksets`)."""
+
+
+def check(recipe: Recipe) -> list[str]:
+    """Notes on what only the run itself will tell. Raises `RecipeError`, `RepoError`."""
+    notes = _policy(recipe.policy)
+    for repository in recipe.repositories:
+        if not repository.source.startswith(TASKS):
+            parse_source(repository.source)
+        elif not (Path(repository.source.removeprefix(TASKS)) / "taskset.json").is_file():
+            notes.append(f"{repository.source}: there is no task set in that folder yet; the run needs it")
+    return notes
+
+
+def check_space(recipe: Recipe) -> None:
+    """Raises `RecipeError` if there is less free disk than the recipe asks for."""
+    folder = recipe.runs.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free / 1e9
+    if free < recipe.train.min_free_gb:
+        raise RecipeError(
+            f"{folder} has {free:.1f} GB free and the run wants {recipe.train.min_free_gb:g} GB; "
+            "make room, put the runs elsewhere (runs=/path), or lower train.min_free_gb"
+        )
+
+
+def _policy(policy: str) -> list[str]:
+    if policy == "tiny":
+        return []
+    folder = Path(policy).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise RecipeError(f"policy={policy}: the folder has no config.json; give a model in Hugging Face format")
+        return []
+    if folder.exists() or policy.startswith(("/", ".", "~")) or policy.count("/") > 1:
+        raise RecipeError(f"policy={policy}: there is no such folder; give one, a model hub's owner/name, or `tiny`")
+    return [f"policy={policy}: a name on the model hub; whether it can be reached only the run will tell"]
