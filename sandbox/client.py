@@ -7,8 +7,9 @@ does not answer in time) the sandbox is broken for good: every later call raises
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from sandbox.guest import FRAME
@@ -139,6 +140,17 @@ class GuestSandbox:
         header_size, body_size = FRAME.unpack(await self._reader.readexactly(FRAME.size))
         header: dict[str, Any] = json.loads(await self._reader.readexactly(header_size))
         return header, await self._reader.readexactly(body_size) if body_size else b""
+
+
+async def whole_start(start: Coroutine[Any, Any, GuestSandbox]) -> GuestSandbox:
+    """Await the start of a sandbox; when cancelled, let it finish and stop what came of it: nothing is half-made."""
+    starting = asyncio.create_task(start)
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        with contextlib.suppress(SandboxError):
+            await (await starting).stop()
+        raise
 
 
 class LaunchFailed(SandboxError):

@@ -18,7 +18,7 @@ from typing import Any
 
 from sandbox import guest, owners
 from sandbox.base_image import find_base
-from sandbox.client import COMMAND_ENV, GuestSandbox
+from sandbox.client import COMMAND_ENV, GuestSandbox, whole_start
 from sandbox.docker_images import ImageBuilder
 from sandbox.engine_api import Engine, EngineError, engine_socket
 from sandbox.jail import SANDBOX_UID
@@ -60,6 +60,9 @@ class DockerBackend:
 
     async def start(self, image: Image, limits: Limits, *, network: bool = False) -> Sandbox:
         """A fresh container of the image, which is built first when the engine does not have it."""
+        return await whole_start(self._start(image, limits, network))
+
+    async def _start(self, image: Image, limits: Limits, network: bool) -> GuestSandbox:
         builder = await self._open()
         tag = await builder.ensure(image)
         name = owners.new_name()
@@ -72,7 +75,7 @@ class DockerBackend:
             await self._engine.json("POST", f"/containers/{name}/start")
             await box.greet()
         except BaseException:
-            await asyncio.shield(self._remove(name))
+            await self._remove(name)
             raise
         return box
 

@@ -49,7 +49,7 @@ class Cell:
 
     name: str
     lease: str
-    """An empty folder of the host, this sandbox's alone: the mount point of all it can write."""
+    """A folder of the host that the launcher makes for this sandbox: the mount point of all it can write."""
     tree: str
     """Becomes /testbed, under a writable layer."""
     binds: tuple[str, ...]

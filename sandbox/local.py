@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 
 from sandbox import cgroups, owners
-from sandbox.client import COMMAND_ENV, GuestSandbox, LaunchFailed
+from sandbox.client import COMMAND_ENV, GuestSandbox, LaunchFailed, whole_start
 from sandbox.home import home
 from sandbox.jail import SANDBOX_UID, Cell
 from sandbox.protocol import BackendUnavailable, Image, Limits, Sandbox, SandboxError
@@ -69,6 +69,9 @@ class LocalBackend:
 
     async def start(self, image: Image, limits: Limits, *, network: bool = False) -> Sandbox:
         """A fresh sandbox of the image. With `network` it shares the network of this machine."""
+        return await whole_start(self._start(image, limits, network))
+
+    async def _start(self, image: Image, limits: Limits, network: bool) -> GuestSandbox:
         control = await self._open()
         cell = await asyncio.to_thread(_make_cell, image, limits, network)
         self._gone[cell.name] = asyncio.Event()
@@ -159,12 +162,10 @@ def _make_cell(image: Image, limits: Limits, network: bool) -> Cell:
     python, binds = python_folders(image.python, uid)
     tree = owned_tree(image, uid)
     name = owners.new_name()
-    lease = leases() / name
-    lease.mkdir()
     path = f"{python.parent}:/opt/bin:/usr/local/bin:/usr/bin:/bin"
     return Cell(
         name=name,
-        lease=str(lease),
+        lease=str(leases() / name),
         tree=str(tree),
         binds=binds,
         python=str(python),

@@ -26,7 +26,16 @@ def machine() -> str:
 
 def new_name() -> str:
     """A sandbox name that belongs to this process."""
-    return f"contextrl-{os.getpid()}-{_start_time(os.getpid())}-{next(_counter)}"
+    return f"{_mine()}{next(_counter)}"
+
+
+def is_ours(name: str) -> bool:
+    """Whether this process made this name."""
+    return name.startswith(_mine())
+
+
+def _mine() -> str:
+    return f"contextrl-{os.getpid()}-{_start_time(os.getpid())}-"
 
 
 def is_alive(name: str) -> bool:

@@ -67,6 +67,7 @@ class Launcher:
         groups: list[str] = []
         with channel:
             try:
+                os.mkdir(cell.lease)
                 groups = cgroups.make(self.parents, cell.name, cell.memory_mb, cell.pids, cell.cpus)
                 pid = self._fork(cell, groups, channel)
             except OSError as error:
