@@ -19,6 +19,8 @@ from agents.sampler import draw
 
 PREFILL_TOKENS = 4096
 """Most tokens, padding included, of one prefill forward of several rows."""
+PADDING_TOKENS = 64
+"""Tokens that cost about as much as one forward more."""
 
 
 @dataclass(eq=False)
@@ -141,14 +143,20 @@ class Batch:
     def _prefill(self, todo: list[tuple[Row, int]]) -> None:
         """Compute keys and values of rows' tokens from a start on; `todo` is sorted by how many that are."""
         while todo:
+            width = len(todo[0][0].tokens) - todo[0][1]
             chunk = [todo.pop(0)]
-            while todo and (len(chunk) + 1) * (len(todo[0][0].tokens) - todo[0][1]) <= PREFILL_TOKENS:
+            while todo and self._fits(chunk, wider := len(todo[0][0].tokens) - todo[0][1], wider - width):
+                width = wider
                 chunk.append(todo.pop(0))
-            width = len(chunk[-1][0].tokens) - chunk[-1][1]
             # A short row is filled up with its own last token at its own place: it writes the same thing again.
             places = [[min(start + i, len(row.tokens) - 1) for i in range(width)] for row, start in chunk]
             tokens = [[row.tokens[p] for p in at] for (row, _), at in zip(chunk, places, strict=True)]
             self.model.forward([row.index for row, _ in chunk], tokens, places)
+
+    @staticmethod
+    def _fits(chunk: list[tuple[Row, int]], width: int, wider: int) -> bool:
+        """Whether another row may join a prefill: not if another forward is cheaper than the padding it brings."""
+        return (len(chunk) + 1) * width <= PREFILL_TOKENS and len(chunk) * wider <= PADDING_TOKENS
 
     def _row_for(self, session: str) -> Row:
         """The session's own row, else an unowned one, a new one, or the one that has waited longest."""
