@@ -49,10 +49,11 @@ def no_leak(pair: ContextPair, limits: RuleLimits) -> Finding | None:
 
 
 def masked_alike(pair: ContextPair, limits: RuleLimits) -> Finding | None:
-    """Both contexts are masked, and in equally many turns."""
-    masked = [sum(MASK in turn.text for turn in c.turns) for c in (pair.anchor, pair.confounder)]
-    if 0 in masked:
+    """Both contexts hold a masked edit, and are masked in equally many turns."""
+    both = (pair.anchor, pair.confounder)
+    if not all(any(turn.edits and MASK in turn.text for turn in c.turns) for c in both):
         return "invalid", "a context without a masked edit"
+    masked = [sum(MASK in turn.text for turn in c.turns) for c in both]
     if masked[0] != masked[1]:
         return "invalid", f"the patch is masked in {masked[0]} turns of the anchor, {masked[1]} of the confounder"
     return None

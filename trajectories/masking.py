@@ -21,7 +21,7 @@ PLACE_ARGUMENTS = frozenset({"path", "file", "file_path", "filename"})
 MIN_LINE = 8
 """Shortest line that counts as the patch's own, in characters without white space: `else:` says nothing."""
 
-_GUTTER = re.compile(r"^(?:E|[\d:|>+.\-]*)")
+_GUTTER = re.compile(r"^(?:[\w./\-]+\.\w+[:\-])?(?:E|[\d:|>+.\-]*)")
 """What views, greps, diffs and pytest write before a line of code, white space removed."""
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 
@@ -42,10 +42,10 @@ def mask_trajectory(trajectory: Trajectory, *, keep_after_edit: bool = False) ->
         edited = edited or is_edit
         text = _scrub(_mask_call(turn.text, turn.tool_call) if is_edit else turn.text, hidden)
         if edited and not keep_after_edit:
-            turns.append(ContextTurn(text=text, tool=turn.tool_call.name))
+            turns.append(ContextTurn(text=text, tool=turn.tool_call.name, edits=True))
             break
         shown = _scrub(turn.observation, hidden) if edited else turn.observation
-        turns.append(ContextTurn(text=text, observation=shown, tool=turn.tool_call.name))
+        turns.append(ContextTurn(text=text, observation=shown, tool=turn.tool_call.name, edits=is_edit))
         if not edited:
             seen |= _lines(turn.observation)
     return MaskedContext(
@@ -83,17 +83,14 @@ def seen_lines(context: MaskedContext) -> set[str]:
 
 def first_edit(context: MaskedContext) -> int:
     """Index of the first turn that edits; the number of turns when none does."""
-    for index, turn in enumerate(context.turns):
-        if turn.tool in EDIT_TOOLS or MASK in turn.text:
-            return index
-    return len(context.turns)
+    return next((i for i, turn in enumerate(context.turns) if turn.edits), len(context.turns))
 
 
 def added_lines(patch: str) -> list[str]:
     """The distinct lines that a unified diff adds, stripped, at least `MIN_LINE` characters without white space."""
     found: dict[str, None] = {}
     previous = ""
-    for line in patch.splitlines():
+    for line in patch.split("\n"):
         is_header = line.startswith("+++ ") and previous.startswith("--- ")
         if line.startswith("+") and not is_header and len(squeeze(line[1:])) >= MIN_LINE:
             found[line[1:].strip()] = None
@@ -108,7 +105,7 @@ def squeeze(text: str) -> str:
 
 def _lines(text: str) -> set[str]:
     """Every line squeezed, as it stands and without its gutter."""
-    squeezed = {squeeze(line) for line in text.splitlines()}
+    squeezed = {squeeze(line) for line in text.split("\n")}
     return squeezed | {_GUTTER.sub("", line) for line in squeezed}
 
 
@@ -137,8 +134,8 @@ def _mask_call(text: str, call: ToolCall) -> str:
 
 def _parameter(name: str) -> re.Pattern[str]:
     """`<parameter=NAME> value </parameter>`, also when the end was never written."""
-    end = r"(?P<after>\s*</parameter>\s*(?=<parameter=|</function>|</tool_call>|\Z)|(?=<parameter=)|\Z)"
-    return re.compile(rf"(?P<before><parameter={re.escape(name)}>\s*).*?{end}", re.DOTALL)
+    end = r"(?P<after>\n?</parameter>\s*(?=<parameter=|</function>|</tool_call>|\Z)|(?=<parameter=)|\Z)"
+    return re.compile(rf"(?P<before><parameter={re.escape(name)}>\n?).*?{end}", re.DOTALL)
 
 
 def _json_member(name: str) -> re.Pattern[str]:

@@ -15,9 +15,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from trajectories.protocol import Order, PairFilters, StoreError
-from trajectories.records import ContextPair, MaskedContext
+from trajectories.records import ContextPair, Judgement, MaskedContext
 from trajectories.rows import batches, in_order
-from trajectories.schema import contexts, funnel, pairs
+from trajectories.schema import contexts, funnel, mined, pairs, trajectories
 
 _SAME = tuple(name for name in ContextPair.model_fields if name in pairs.c)
 """Fields of a pair that are columns of the same name."""
@@ -44,7 +44,7 @@ def insert(connection: sa.Connection, new: Iterable[ContextPair]) -> list[Contex
     keyed: dict[str, ContextPair] = {}
     for pair in new:
         keyed.setdefault(pair_key(pair), pair)
-    stored = _judgements(connection, keyed)
+    stored = judgements(connection, keyed)
     kept = []
     for key, pair in keyed.items():
         if key not in stored:
@@ -59,17 +59,13 @@ def insert(connection: sa.Connection, new: Iterable[ContextPair]) -> list[Contex
     return kept
 
 
-def _judgements(connection: sa.Connection, keys: Collection[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
+def judgements(connection: sa.Connection, keys: Collection[str]) -> dict[str, Judgement]:
+    """What was decided on each pair that is stored, by key."""
+    found: dict[str, Judgement] = {}
     for batch in batches(keys):
         rows = connection.execute(sa.select(pairs.c.key, pairs.c.judgement).where(pairs.c.key.in_(batch)))
         found.update((key, judgement) for key, judgement in rows)
     return found
-
-
-def settled(connection: sa.Connection, keys: Collection[str]) -> set[str]:
-    """The keys of pairs that are stored and decided."""
-    return {key for key, judgement in _judgements(connection, keys).items() if judgement != "uncertain"}
 
 
 def _refuse_known_id(connection: sa.Connection, pair: ContextPair) -> None:
@@ -148,6 +144,24 @@ def use(connection: sa.Connection, ids: Collection[str]) -> dict[str, int]:
             query = sa.select(role, sa.func.count()).where(role.in_(batch), pairs.c.judgement == "valid")
             used.update({i: n for i, n in connection.execute(query.group_by(role))})
     return dict(used)
+
+
+def finish_mining(
+    connection: sa.Connection, position: int, run: str, new: Iterable[ContextPair], counts: Mapping[str, int]
+) -> list[ContextPair]:
+    """Keep what mining one trajectory gave; nothing when it was mined before."""
+    if connection.scalar(sa.select(mined.c.position).where(mined.c.position == position)) is not None:
+        return []
+    connection.execute(mined.insert().values(position=position))
+    add_funnel(connection, run, counts)
+    return insert(connection, new)
+
+
+def unmined(connection: sa.Connection, run: str) -> list[str]:
+    """Ids of the run's trajectories that were not mined, in the order of insertion."""
+    left = ~sa.exists().where(mined.c.position == trajectories.c.position)
+    query = sa.select(trajectories.c.id).where(trajectories.c.run == run, left)
+    return list(connection.scalars(query.order_by(trajectories.c.position)))
 
 
 def add_funnel(connection: sa.Connection, run: str, counts: Mapping[str, int]) -> None:

@@ -154,6 +154,17 @@ class TrajectoryStore(Protocol):
     def count_pairs(self, **filters: Unpack[PairFilters]) -> int:
         """How many pairs pass all filters."""
 
+    def finish_mining(
+        self, position: int, run: str, pairs_: Iterable[ContextPair], counts: Mapping[str, int]
+    ) -> list[ContextPair]:
+        """Keep at once what mining the trajectory at `position` gave: its pairs and its part of the funnel.
+
+        Returns the pairs that were new; changes nothing when the trajectory was mined before.
+        """
+
+    def unmined(self, run: str) -> list[str]:
+        """Ids of the run's trajectories that were not mined, in the order of insertion."""
+
     def add_funnel(self, run: str, counts: Mapping[str, int]) -> None:
         """Add to the run's counts of the mining cascade."""
 
@@ -172,8 +183,8 @@ class TrajectoryStore(Protocol):
     def pair_use(self, ids: Collection[str]) -> dict[str, int]:
         """In how many valid pairs each trajectory stands, as anchor or as confounder."""
 
-    def settled(self, keys: Collection[str]) -> set[str]:
-        """Those of the pair keys (`trajectories.pairs.pair_key`) that are stored with a decided judgement."""
+    def judgements(self, keys: Collection[str]) -> dict[str, Judgement]:
+        """What was decided on each pair that is stored, by its key (`trajectories.pairs.pair_key`)."""
 
     def right_answers(self, instance_ids: Collection[str], run: str | None = None) -> dict[str, str]:
         """For each instance that some stored trajectory resolved: such a trajectory's answer."""

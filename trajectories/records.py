@@ -128,6 +128,8 @@ class ContextTurn(Record):
     observation: str = ""
     tool: str = ""
     """Name of the tool that was called: what a judge compares, not part of what is shown."""
+    edits: bool = False
+    """Whether the call changes files: then what it writes is masked."""
 
 
 class MaskedContext(Record):

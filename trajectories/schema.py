@@ -123,6 +123,13 @@ pairs = Table(
     Index("pairs_by_confounder", "confounder_id"),
 )
 
+mined = Table(
+    "mined",
+    metadata,
+    Column("position", _Serial, primary_key=True, autoincrement=False),
+)
+"""The trajectories that were mined: what a run that was killed has left to do is the rest."""
+
 funnel = Table(
     "funnel",
     metadata,

@@ -21,7 +21,7 @@ from trajectories.protocol import (
     StoreError,
     TrajectorySummary,
 )
-from trajectories.records import ContextPair, Trajectory
+from trajectories.records import ContextPair, Judgement, Trajectory
 
 
 class SQLStore:
@@ -104,6 +104,17 @@ class SQLStore:
         """How many pairs pass all filters."""
         return self._db.read(lambda c: pairs.count(c, filters))
 
+    def finish_mining(
+        self, position: int, run: str, pairs_: Iterable[ContextPair], counts: Mapping[str, int]
+    ) -> list[ContextPair]:
+        """Keep at once what mining one trajectory gave; the pairs that were new."""
+        new = list(pairs_)
+        return self._db.write(lambda c: pairs.finish_mining(c, position, run, new, counts))
+
+    def unmined(self, run: str) -> list[str]:
+        """Ids of the run's trajectories that were not mined."""
+        return self._db.read(lambda c: pairs.unmined(c, run))
+
     def add_funnel(self, run: str, counts: Mapping[str, int]) -> None:
         """Add to the run's counts of the mining cascade."""
         self._db.write(lambda c: pairs.add_funnel(c, run, counts))
@@ -131,9 +142,9 @@ class SQLStore:
         """In how many valid pairs each trajectory stands."""
         return self._db.read(lambda c: pairs.use(c, ids))
 
-    def settled(self, keys: Collection[str]) -> set[str]:
-        """The keys of pairs that are stored and decided."""
-        return self._db.read(lambda c: pairs.settled(c, keys))
+    def judgements(self, keys: Collection[str]) -> dict[str, Judgement]:
+        """What was decided on each pair that is stored, by key."""
+        return self._db.read(lambda c: pairs.judgements(c, keys))
 
     def right_answers(self, instance_ids: Collection[str], run: str | None = None) -> dict[str, str]:
         """One right answer for each instance that was resolved."""

@@ -1,0 +1,124 @@
+"""The patch is masked wherever the policy wrote it, and nothing else is."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from trajectory_builders import call, trajectory, turn
+
+from trajectories.masking import added_lines, leaks, mask_trajectory
+from trajectories.records import MASK, ContextTurn, MaskedContext, ToolCall, Trajectory, Turn
+
+LINE = "return a - b * 7"
+
+
+def with_turns(*turns: Turn, patch_line: str = "    " + LINE) -> Trajectory:
+    patch = f"--- a/m.py\n+++ b/m.py\n@@ -1 +1 @@\n-    return a\n+{patch_line}\n"
+    return trajectory(turns=list(turns), patch=patch)
+
+
+def test_default_ends_with_the_masked_edit():
+    context = mask_trajectory(trajectory())
+    assert [t.tool for t in context.turns] == ["test", "view", "view", "edit"]
+    assert context.turns[-1].text == call("edit", path="pkg/a.py", old=MASK, new=MASK)
+    assert context.turns[-1].observation == ""
+    assert "return a + b * 7" in context.turns[2].observation
+    assert context.problem_statement == "area is wrong: case i1"
+
+
+def test_what_follows_the_edit_stays_on_request_without_the_patch():
+    context = mask_trajectory(trajectory(), keep_after_edit=True)
+    assert context.turns[3].observation == f"edited\n2:     {MASK}"
+    assert context.turns[4].observation == "resolved"
+    assert leaks(context, trajectory().patch) == []
+
+
+def test_hermes_json_is_masked_and_stays_json():
+    new = 'def f(a, b):\n    """Ünïcode \\ "quoted"."""\n    return a - b * 7'
+    arguments = {"path": "m.py", "old": "return a", "new": new}
+    text = "<tool_call>\n" + json.dumps({"name": "edit", "arguments": arguments}) + "\n</tool_call>"
+    edit = Turn(text=text, tool_call=ToolCall(name="edit", arguments=arguments))
+    (masked,) = mask_trajectory(with_turns(edit)).turns
+    inner = masked.text.removeprefix("<tool_call>\n").removesuffix("\n</tool_call>")
+    assert json.loads(inner) == {"name": "edit", "arguments": {"path": "m.py", "old": MASK, "new": MASK}}
+
+
+def test_reasoning_stays_but_for_the_patch_line():
+    edit = turn("edit", think=f"The sign is wrong, so it must be `{LINE}`.\n", path="m.py", new=LINE)
+    (masked,) = mask_trajectory(with_turns(edit)).turns
+    assert masked.text.startswith(f"The sign is wrong, so it must be `{MASK}`.\n")
+
+
+def test_a_line_that_was_shown_before_may_be_quoted():
+    view = turn("view", f"12: {LINE}\n", path="n.py")
+    quote = turn("search", "", pattern=LINE)
+    edit = turn("edit", path="m.py", new=LINE)
+    context = mask_trajectory(with_turns(view, quote, edit))
+    assert LINE in context.turns[1].text
+    assert context.turns[2].text.count(MASK) == 1
+
+
+@pytest.mark.parametrize("shown", [f"  12\t{LINE}", f"12: {LINE}", f"n.py:3:    {LINE}", f"E   {LINE}", f"+{LINE}"])
+def test_views_greps_and_diffs_show_a_line(shown):
+    context = mask_trajectory(with_turns(turn("bash", shown, command="show"), turn("bash", command=LINE)))
+    assert context.turns[1].text == call("bash", command=LINE)
+
+
+def test_a_longer_line_does_not_count_as_seen():
+    view = turn("view", f"12: {LINE} + c\n", path="n.py")
+    edit = turn("edit", think=f"I write {LINE}. ", path="m.py", new=LINE)
+    assert LINE not in mask_trajectory(with_turns(view, edit)).turns[1].text
+
+
+def test_a_shell_command_that_writes_the_patch_is_an_edit():
+    heredoc = f"cat > m.py <<'EOF'\ndef f(a, b):\n    {LINE}\nEOF"
+    context = mask_trajectory(with_turns(turn("bash", "ok", command=heredoc), turn("submit")))
+    assert [t.text for t in context.turns] == [call("bash", command=MASK)]
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        Turn(text="edit!! garbled", tool_call=ToolCall(name="edit", error="cannot be read")),
+        Turn(text="edit m.py with ???", tool_call=ToolCall(name="edit", arguments={"new": "x = 1"})),
+    ],
+)
+def test_an_edit_that_cannot_be_found_in_the_text_is_masked_whole(edit):
+    assert mask_trajectory(with_turns(edit)).turns[0].text == MASK
+
+
+def test_an_unfinished_parameter_is_masked_to_the_end():
+    text = "<tool_call>\n<function=edit>\n<parameter=path>\nm.py\n</parameter>\n<parameter=new>\nx = 1\ny = 2"
+    edit = Turn(text=text, tool_call=ToolCall(name="edit", arguments={"path": "m.py", "new": "x = 1\ny = 2"}))
+    assert mask_trajectory(with_turns(edit)).turns[0].text == text.replace("x = 1\ny = 2", MASK)
+
+
+def test_added_lines():
+    patch = (
+        "--- a/m\n+++ b/m\n@@ -1,3 +1,4 @@\n context\n-old = line\n+    else:\n++++ counter\n+    x = compute( 1 )\n"
+    )
+    assert added_lines(patch) == ["+++ counter", "x = compute( 1 )"]
+
+
+def test_leaks_finds_what_masking_did_not():
+    patch = f"--- a/m\n+++ b/m\n@@ -1 +1 @@\n-x\n+{LINE}\n"
+    turns = [ContextTurn(text="view"), ContextTurn(text=MASK, observation=f"now: {LINE}", tool="edit", edits=True)]
+    context = MaskedContext(trajectory_id="t", problem_statement="p", turns=turns)
+    assert leaks(context, patch) == [LINE]
+
+
+code = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=1, max_size=40)
+
+
+@given(lines=st.lists(code, min_size=1, max_size=4), as_json=st.booleans(), keep=st.booleans())
+def test_masking_never_leaks(lines, as_json, keep):
+    new = "\n".join(lines)
+    arguments = {"path": "m.py", "new": new}
+    written = json.dumps({"name": "edit", "arguments": arguments}) if as_json else call("edit", **arguments)
+    edit = Turn(
+        text=f"Now {new}\n{written}", tool_call=ToolCall(name="edit", arguments=arguments), observation=f"ok {new}"
+    )
+    patch = "--- a/m\n+++ b/m\n@@ -1 +1 @@\n" + "".join(f"+{line}\n" for line in lines)
+    t = trajectory(turns=[turn("view", "nothing", path="m.py"), edit], patch=patch, problem_statement="p")
+    assert leaks(mask_trajectory(t, keep_after_edit=keep), patch) == []
