@@ -27,6 +27,8 @@ CHAT_TEMPLATE = (
 """System messages and tool descriptions are left out: the policy was trained on these tools and knows no others. The
 calls themselves are in the `xml` tool format (`<function=...>`)."""
 
+QUOTE = "Quote "
+"""Begins the request to quote a function: only ever asked while the policy is made."""
 _CALL, _CLOSE = "<tool_call>\n<function={}>\n", "</function>\n</tool_call>"
 CODE = (
     *(
@@ -91,7 +93,7 @@ def build_tokenizer(phrases: Sequence[str] = ()) -> PreTrainedTokenizerFast:
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     core.decoder = decoders.ByteLevel()
     core.add_special_tokens(special)
-    words = [*CODE, *TALK, *CALLS, *phrases, *(str(n) for n in range(10, 100)), *IDENTIFIERS]
+    words = [*CODE, *TALK, *CALLS, QUOTE, *phrases, *(str(n) for n in range(10, 100)), *IDENTIFIERS]
     known = set(vocabulary)
     core.add_tokens([AddedToken(w, normalized=False) for w in dict.fromkeys(words) if w not in known])
     tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]

@@ -1,0 +1,78 @@
+"""Held-out context pairs: what selection accuracy is measured on.
+
+Invariant: made from held-out tasks only, by an expert that reads before it edits, mined and judged as in training; hard
+ones only: both contexts about the same function, the answers as alike as they come.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+
+from agents.expert import Script
+from agents.gold import gold_script
+from agents.tiny.demonstrator import PERFECT, demonstrate
+from contextrl.player import Player
+from contextrl.world import GENERATED, World
+from envs.task import TaskInstance
+from trajectories.judge import RuleJudge
+from trajectories.miner import MinerOptions, PairMiner
+from trajectories.records import ContextPair
+from trajectories.store import SQLStore
+
+PER_FUNCTION = 3
+"""Pairs of one function at most: many functions say more than many pairs of few."""
+
+
+async def heldout_pairs(
+    player: Player,
+    world: World,
+    kind: str,
+    count: int,
+    *,
+    seed: int,
+    min_similarity: float,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[ContextPair]:
+    """At most `count` valid pairs of the function stage, at least this similar, of repositories of a kind."""
+    families = _families(world, kind, seed)
+    tasks = [task for family in families[: max(1, count)] for task in family]
+    trajectories = await player.demonstrate(_script(world, kind, seed), tasks, progress)
+    options = MinerOptions(max_pairs_per_trajectory=8, max_partners=16, max_reuse=64)
+    with SQLStore("sqlite://") as store:
+        miner = PairMiner(store, RuleJudge(), options)
+        mined: list[ContextPair] = []
+        for trajectory in trajectories:
+            store.add(trajectory)
+            mined += miner.on_insert(trajectory)
+    hard = [p for p in mined if p.judgement == "valid" and p.similarity >= min_similarity]
+    return _spread(hard, count, random.Random(seed))
+
+
+def _families(world: World, kind: str, seed: int) -> list[list[TaskInstance]]:
+    """Held-out tasks by function, those of functions with two at least, in random order."""
+    families: dict[str, list[TaskInstance]] = {}
+    for ground in world.grounds:
+        for task in ground.heldout if ground.kind == kind else ():
+            families.setdefault(f"{task.repo}::{task.functions[0]}", []).append(task)
+    several = [families[name] for name in sorted(families) if len(families[name]) > 1]
+    random.Random(f"pairs/{seed}").shuffle(several)
+    return several
+
+
+def _script(world: World, kind: str, seed: int) -> Script:
+    if kind != GENERATED:
+        return gold_script(world.profiles)
+    return lambda task: demonstrate(task, random.Random(f"{seed}/{task.instance_id}"), PERFECT)
+
+
+def _spread(pairs: Sequence[ContextPair], count: int, rng: random.Random) -> list[ContextPair]:
+    """At most `count` of them, at most `PER_FUNCTION` of one function."""
+    taken: dict[str, int] = {}
+    kept: list[ContextPair] = []
+    for pair in rng.sample(list(pairs), len(pairs)):
+        place = f"{pair.repo}::{pair.function}"
+        if taken.get(place, 0) < PER_FUNCTION and len(kept) < count:
+            taken[place] = taken.get(place, 0) + 1
+            kept.append(pair)
+    return kept

@@ -1,0 +1,101 @@
+"""Episodes of a run: the policy's engine, its agent and the environments, put together once.
+
+Invariant: every episode is played in a sandbox of its own and graded in another; when `close` has returned no
+sandbox of this player is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from agents.engine import TransformersEngine
+from agents.expert import Script, ScriptedExpert
+from agents.policy import Policy
+from agents.protocol import Agent, Sampling
+from agents.rollout import rollout_groups
+from agents.tool_agent import ToolAgent
+from contextrl.config import Recipe
+from contextrl.world import World
+from envs.grader import SandboxGrader
+from envs.swe import SWEEnv
+from envs.task import TaskInstance
+from sandbox.protocol import Limits, SandboxBackend
+from trajectories.records import Trajectory
+
+
+class Player:
+    """Plays task instances with a policy, or with a script in its place."""
+
+    def __init__(self, recipe: Recipe, policy: Policy, world: World, backend: SandboxBackend) -> None:
+        self._recipe, self._world, self._backend = recipe, world, backend
+        box = recipe.sandbox
+        self._limits = Limits(memory_mb=box.memory_mb, pids=box.pids, cpus=box.cpus, timeout_s=box.timeout_s)
+        self._grader = SandboxGrader(backend, self._limits)
+        self._chat = policy.chat
+        self.engine = TransformersEngine(
+            policy.model,
+            policy.chat.stop_ids,
+            max_context=recipe.rollout.max_context_tokens,
+            max_batch=recipe.rollout.concurrency,
+            seed=recipe.seed,
+        )
+
+    async def play(
+        self,
+        tasks: Sequence[TaskInstance],
+        *,
+        group_size: int,
+        temperature: float,
+        seed: int,
+        iteration: int = 0,
+        on_trajectory: Callable[[Trajectory], None] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[Trajectory]:
+        """Groups of episodes by the policy. The same seed with the same weights samples the same."""
+        sampling = Sampling(temperature=temperature, max_new_tokens=self._recipe.rollout.max_new_tokens, seed=seed)
+        agent = ToolAgent(self._chat, sampling)
+        return await self._roll_out(agent, tasks, group_size, iteration, on_trajectory, progress)
+
+    async def demonstrate(
+        self, script: Script, tasks: Sequence[TaskInstance], progress: Callable[[int, int], None] | None = None
+    ) -> list[Trajectory]:
+        """One episode of each task by a scripted expert."""
+        return await self._roll_out(ScriptedExpert(self._chat, script), tasks, 1, 0, None, progress)
+
+    async def close(self) -> None:
+        """End the engine, and the gradings that are under way."""
+        await self._grader.close()
+
+    async def _roll_out(
+        self,
+        agent: Agent,
+        tasks: Sequence[TaskInstance],
+        group_size: int,
+        iteration: int,
+        on_trajectory: Callable[[Trajectory], None] | None,
+        progress: Callable[[int, int], None] | None,
+    ) -> list[Trajectory]:
+        rollout = self._recipe.rollout
+        return await rollout_groups(
+            tasks,
+            self._environment,
+            agent,
+            self.engine,
+            group_size=group_size,
+            concurrency=rollout.concurrency,
+            run=self._recipe.name,
+            iteration=iteration,
+            retries=rollout.retries,
+            on_trajectory=on_trajectory,
+            progress=progress,
+        )
+
+    def _environment(self, task: TaskInstance) -> SWEEnv:
+        return SWEEnv(
+            [task],
+            self._world.profiles,
+            self._backend,
+            self._grader,
+            limits=self._limits,
+            max_turns=self._recipe.rollout.max_turns,
+        )

@@ -1,0 +1,1 @@
+"""Making the tiny policy: demonstrations in the real environment, then supervised training on them."""

@@ -1,0 +1,96 @@
+"""The repositories of a recipe, made ready: profiles, task instances, who is trained on and who is held out.
+
+Invariant: a task that is evaluated is never trained on, and equal recipes give equal worlds. Everything here is cached
+by content in the home folder, so the second run starts at once.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from contextrl.config import Recipe, RepositoryConfig
+from contextrl.preflight import TASKS
+from contextrl.progress import Progress
+from contextrl.recipe_file import RecipeError
+from envs.repos import add_repository, load_profile
+from envs.synthesis.tasks import TaskOptions
+from envs.task import RepoProfile, TaskInstance
+from envs.tasksets import load_taskset, taskset
+from sandbox.protocol import SandboxBackend
+
+GENERATED, REAL = "generated", "real package"
+"""The two kinds of repository that a report keeps apart."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """One repository of a recipe with its tasks."""
+
+    kind: str
+    share: float
+    """Share of an iteration's tasks."""
+    train: tuple[TaskInstance, ...]
+    heldout: tuple[TaskInstance, ...]
+
+
+@dataclass(frozen=True)
+class World:
+    """All of them."""
+
+    grounds: tuple[Ground, ...]
+    profiles: dict[str, RepoProfile]
+
+    @property
+    def kinds(self) -> list[str]:
+        """Kinds of repository there are, generated first."""
+        return [kind for kind in (GENERATED, REAL) if any(g.kind == kind for g in self.grounds)]
+
+    def heldout(self, kind: str, count: int, seed: int) -> list[TaskInstance]:
+        """At most `count` held-out tasks of a kind, drawn evenly from its repositories, the same for the same seed."""
+        pools = [list(g.heldout) for g in self.grounds if g.kind == kind]
+        for pool in pools:
+            random.Random(f"heldout/{seed}").shuffle(pool)
+        drawn: list[TaskInstance] = []
+        while len(drawn) < count and any(pools):
+            drawn += [pool.pop() for pool in pools if pool]
+        return drawn[:count]
+
+
+async def build_world(recipe: Recipe, backend: SandboxBackend, progress: Progress) -> World:
+    """Add every repository and make its tasks. Raises `RepoError`, `RecipeError`, `SandboxError`."""
+    grounds: list[Ground] = []
+    profiles: dict[str, RepoProfile] = {}
+    for config in recipe.repositories:
+        tasks, found = await _tasks(recipe, config, backend, progress)
+        profiles |= {profile.name: profile for profile in found}
+        heldout = tuple(t for t in tasks if t.split.startswith("heldout"))
+        train = tuple(t for t in tasks if t.split in ("train", ""))
+        if recipe.train.iterations and not train:
+            raise RecipeError(f"{config.source}: no task instance is left to train on; raise `bugs` or hold out less")
+        kind = GENERATED if config.source.startswith("generated:") else REAL
+        grounds.append(Ground(kind, config.share, train, heldout))
+        progress.log(f"{config.source.partition('#')[0]}: {len(train)} tasks to train on, {len(heldout)} held out")
+    return World(tuple(grounds), profiles)
+
+
+async def _tasks(
+    recipe: Recipe, config: RepositoryConfig, backend: SandboxBackend, progress: Progress
+) -> tuple[Sequence[TaskInstance], list[RepoProfile]]:
+    name = config.source.partition("#")[0]
+    if config.source.startswith(TASKS):
+        tasks = load_taskset(Path(config.source.removeprefix(TASKS)))
+        return tasks, [load_profile(profile) for profile in sorted({t.profile for t in tasks})]
+    progress.stage(f"Plugging in {name}")
+    profile = await add_repository(config.source, backend=backend, on_progress=progress.update)
+    progress.stage(f"Making tasks from {name}")
+    options = TaskOptions(
+        bugs=config.bugs,
+        per_function=config.per_function,
+        seed=recipe.seed,
+        heldout_mutation=config.heldout_mutations,
+        heldout_function=config.heldout_functions,
+    )
+    return await taskset(profile, options, backend=backend, on_progress=progress.update), [profile]
