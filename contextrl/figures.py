@@ -14,6 +14,18 @@ from contextrl.progress import duration
 
 Metrics = Sequence[Mapping[str, Any]]
 Curve = list[tuple[float, float]]
+FUNNEL = {
+    "commit": "same commit",
+    "file": "same file",
+    "function": "same function",
+    "related": "related, distinct issues",
+    "masked": "both patches masked",
+    "asked": "put to the judge",
+    "valid": "valid",
+    "uncertain": "uncertain",
+    "invalid": "invalid",
+}
+"""Stage of the mining cascade -> what the figure calls it."""
 
 
 def figures_of(report: Mapping[str, Any], metrics: Metrics) -> Iterator[tuple[str, str, str]]:
@@ -57,7 +69,7 @@ def figures_of(report: Mapping[str, Any], metrics: Metrics) -> Iterator[tuple[st
     )
     yield (
         "Mining funnel",
-        "Candidates for context pairs that are left after each filter.",
+        "Couples of trajectories that are left after each filter, and what the judge said.",
         charts.funnel(_funnel(report)),
     )
 
@@ -88,7 +100,9 @@ def _selection(metrics: Metrics) -> dict[str, Curve]:
 
 
 def _funnel(report: Mapping[str, Any]) -> dict[str, int]:
-    return {name: int(count) for name, count in (report.get("funnel") or {}).items() if _measured(count)}
+    """Counts in the cascade's order, under names that a reader understands."""
+    counts: Mapping[str, Any] = report.get("funnel") or {}
+    return {title: int(counts[stage]) for stage, title in FUNNEL.items() if _measured(counts.get(stage))}
 
 
 def _measured(value: Any) -> bool:

@@ -90,13 +90,12 @@ def change_sentence(report: Mapping[str, Any], measure: str) -> str:
 
 def render(report: Mapping[str, Any], metrics: Metrics) -> str:
     """The page."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from jinja2 import Environment, PackageLoader
     from markupsafe import Markup
 
     jinja = Environment(
         loader=PackageLoader("contextrl"),
         autoescape=True,
-        undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -34,7 +34,7 @@ def show_policy(
         ("chat template", "yes" if template else "no: it cannot be used as an agent"),
         ('"A" and "B" are one token each', "yes" if letters else "no: it cannot be shown context pairs"),
     ]
-    show.table(("", ""), rows, "")
+    show.facts(rows)
 
 
 def tiny_folder() -> Path:

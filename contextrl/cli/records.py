@@ -34,8 +34,8 @@ def complete(start: str, ids: Iterable[str], what: str) -> str:
     """The one id that starts so. Raises `ValueError`."""
     found = [i for i in ids if i.startswith(start)]
     if len(found) != 1:
-        problem = f"{len(found)} {what}s start with" if found else f"there is no {what}"
-        raise ValueError(f"{problem} {start!r}; `contextrl {what} ls` lists them".replace("trajectory ls", "traj ls"))
+        problem = f"{len(found)} ids start with" if found else "there is no id that starts with"
+        raise ValueError(f"{problem} {start!r}; `contextrl {what} ls` lists them")
     return found[0]
 
 
@@ -66,7 +66,7 @@ def show_trajectory(
 ) -> None:
     """Show one trajectory: turns, observations, patch, verdict."""
     with open_store(store) as opened:
-        whole = complete(trajectory, (t.id for t in opened.summaries()), "trajectory")
+        whole = complete(trajectory, (t.id for t in opened.summaries()), "traj")
         _print(opened.get(whole))
 
 

@@ -77,4 +77,4 @@ def show_repo(name: Annotated[str, typer.Argument(help="Its name.")]) -> None:
         ("functions with tests", len(p.covers)),
         ("source files", ", ".join(p.source_files)),
     ]
-    show.table(("", ""), rows, "")
+    show.facts(rows)

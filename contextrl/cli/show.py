@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
 
 import typer
 
@@ -51,6 +50,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) 
         typer.secho(line, bold=i == 0)
 
 
-def when(seconds: float) -> str:
-    """A moment, in local time."""
-    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
+def facts(rows: Iterable[tuple[str, object]]) -> None:
+    """Names and what they are, one a line."""
+    rows = list(rows)
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        typer.echo(f"{typer.style(f'{name:{width}}', bold=True)}  {plain(str(value))}".rstrip())

@@ -56,9 +56,10 @@ def ls(
 ) -> None:
     """List the task sets, or the task instances of one."""
     if taskset is None:
-        rows = [(f.name, *_about(f)) for f in folders()]
-        columns = ("task set", "tasks", "splits")
-        show.table(columns, rows, "No task set yet; make one with `contextrl tasks make REPOSITORY`.")
+        sets = [(f.name, *_about(f)) for f in folders()]
+        show.table(
+            ("task set", "tasks", "splits"), sets, "No task set yet; make one: `contextrl tasks make REPOSITORY`."
+        )
         return
     found = [t for t in _load(taskset) if split in (None, t.split)]
     instances = [(t.instance_id, t.kind, t.split, ", ".join(t.functions), len(t.FAIL_TO_PASS)) for t in found]
