@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +28,7 @@ class Database:
     def __init__(self, where: str | Path, *, create: bool = True, timeout_s: float = 30.0) -> None:
         self._timeout_s = timeout_s
         self._lock = threading.Lock()
+        self._in_memory = False
         url, self.where, path = _locate(where)
         if path is not None:
             _prepare(path, create)
@@ -42,7 +43,8 @@ class Database:
 
     def read(self, work: Callable[[sa.Connection], T]) -> T:
         """Run `work` in one transaction that sees one state of the database."""
-        with self._errors(), self._engine.begin() as connection:
+        waits = self._lock if self._in_memory else nullcontext()
+        with self._errors(), waits, self._engine.begin() as connection:
             return work(connection)
 
     def write(self, work: Callable[[sa.Connection], T]) -> T:
@@ -66,12 +68,14 @@ class Database:
     def _make_engine(self, url: sa.URL) -> sa.Engine:
         if url.get_backend_name() != "sqlite":
             return sa.create_engine(url, pool_pre_ping=True)
-        engine = sa.create_engine(
-            url,
-            connect_args={"timeout": self._timeout_s, "isolation_level": None},
-            pool_size=4,
-            max_overflow=60,
-        )
+        # In memory there is one connection for all threads, used in turn; in a file each has its own.
+        self._in_memory = url.database is None
+        arguments = {"timeout": self._timeout_s, "isolation_level": None}
+        if self._in_memory:
+            arguments["check_same_thread"] = False
+            engine = sa.create_engine(url, connect_args=arguments, poolclass=sa.StaticPool)
+        else:
+            engine = sa.create_engine(url, connect_args=arguments, pool_size=4, max_overflow=60)
         sa.event.listen(engine, "connect", self._configure_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
         return engine
@@ -141,7 +145,7 @@ def _locate(where: str | Path) -> tuple[sa.URL, str, Path | None]:
     if url.get_backend_name() != "sqlite":
         return url, url.render_as_string(hide_password=True), None
     if url.database in (None, "", ":memory:"):
-        raise StoreError("A trajectory store in memory cannot be shared between threads: give the path of a file.")
+        return url.set(database=None), "in memory", None
     return url, str(url.database), Path(str(url.database))
 
 

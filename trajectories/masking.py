@@ -24,6 +24,7 @@ MIN_LINE = 8
 _GUTTER = re.compile(r"^(?:[\w./\-]+\.\w+[:\-])?(?:E|[\d:|>+.\-]*)")
 """What views, greps, diffs and pytest write before a line of code, white space removed."""
 _TOKEN = re.compile(r"\w+|[^\w\s]")
+_DECODER = json.JSONDecoder()
 
 
 def mask_trajectory(trajectory: Trajectory, *, keep_after_edit: bool = False) -> MaskedContext:
@@ -119,30 +120,39 @@ def _edits(turn: Turn, hidden: list[str]) -> bool:
 def _mask_call(text: str, call: ToolCall) -> str:
     """The text with `MASK` for every argument but the place; `MASK` alone when an argument cannot be found in it."""
     secret = {name: value for name, value in call.arguments.items() if name not in PLACE_ARGUMENTS}
-    if not secret:
-        return MASK
     for name, value in secret.items():
-        for pattern in (_parameter(name), _json_member(name), _spaced(value)):
-            text, found = pattern.subn(lambda m: m.group("before") + MASK + m.group("after"), text)
-            if found:
-                break
-        else:
-            if value.strip():
-                return MASK
-    return text
+        text, found = _mask_parameter(text, name)
+        if not found:
+            text, found = _mask_member(text, name)
+        if not found:
+            text, found = _mask_code(text, value)
+        if not found and value.strip():
+            return MASK
+    return text if secret else MASK
 
 
-def _parameter(name: str) -> re.Pattern[str]:
-    """`<parameter=NAME> value </parameter>`, also when the end was never written."""
-    end = r"(?P<after>\n?</parameter>\s*(?=<parameter=|</function>|</tool_call>|\Z)|(?=<parameter=)|\Z)"
-    return re.compile(rf"(?P<before><parameter={re.escape(name)}>\n?).*?{end}", re.DOTALL)
+def _mask_parameter(text: str, name: str) -> tuple[str, int]:
+    """Mask `<parameter=NAME> value </parameter>`, also when the end was never written."""
+    end = r"(\n?</parameter>\s*(?=<parameter=|</function>|</tool_call>|\Z)|(?=<parameter=)|\Z)"
+    pattern = re.compile(rf"(<parameter={re.escape(name)}>\n?).*?{end}", re.DOTALL)
+    return pattern.subn(lambda m: m.group(1) + MASK + m.group(2), text)
 
 
-def _json_member(name: str) -> re.Pattern[str]:
-    """`"NAME": value` of a JSON object, the value a string or a bare word."""
-    return re.compile(
-        rf'(?P<before>"{re.escape(name)}"\s*:\s*"?)(?:(?<=")(?:[^"\\]|\\.)*|(?<!")[^",}}\]]+)(?P<after>)', re.DOTALL
-    )
+def _mask_member(text: str, name: str) -> tuple[str, int]:
+    """Mask the value after `"NAME":` in a JSON object, to the end of the text when it does not end."""
+    found = list(re.finditer(rf'(?<!\\)"{re.escape(name)}"\s*:\s*', text))
+    for match in reversed(found):
+        try:
+            _, end = _DECODER.raw_decode(text, match.end())
+        except ValueError:
+            end = len(text)
+        text = text[: match.end()] + json.dumps(MASK) + text[end:]
+    return text, len(found)
+
+
+def _mask_code(text: str, code: str) -> tuple[str, int]:
+    """Mask the code wherever it stands, however it is spaced or escaped."""
+    return _spaced(code).subn(MASK, text) if code.strip() else (text, 0)
 
 
 def _scrub(text: str, hidden: list[str]) -> str:
@@ -152,7 +162,7 @@ def _scrub(text: str, hidden: list[str]) -> str:
     squeezed = squeeze(text)
     for line in hidden:
         if squeeze(line) in squeezed:
-            text = _spaced(line).sub(lambda m: m.group("before") + MASK + m.group("after"), text)
+            text, _ = _mask_code(text, line)
     return text
 
 
@@ -162,4 +172,4 @@ def _spaced(code: str) -> re.Pattern[str]:
     tokens = [rf"\\*{re.escape(t)}" if t in "\"'\\" else re.escape(t) for t in _TOKEN.findall(code)]
     plain = r"(?:\s|\\[nrt])*".join(tokens)
     escaped = re.escape(json.dumps(code)[1:-1])
-    return re.compile(rf"(?P<before>)(?:{plain}|{escaped})(?P<after>)")
+    return re.compile(rf"{plain}|{escaped}")
