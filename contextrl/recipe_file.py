@@ -10,13 +10,15 @@ import difflib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from contextrl.config import Recipe
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class RecipeError(ValueError):
@@ -44,13 +46,21 @@ _Loader.add_implicit_resolver(
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read and check a recipe; `overrides` are `dotted.key=YAML value`. Raises `RecipeError`."""
-    data = _read(path)
+    return _checked(Recipe, _read(path), overrides, f"{path}: ")
+
+
+def from_overrides(model: type[M], overrides: Sequence[str]) -> M:
+    """A configuration of defaults and `key=value`s alone. Raises `RecipeError`."""
+    return _checked(model, {}, overrides, "")
+
+
+def _checked(model: type[M], data: dict[str, Any], overrides: Sequence[str], where: str) -> M:
     for override in overrides:
         _override(data, override)
     try:
-        return Recipe.model_validate(data)
+        return model.model_validate(data)
     except ValidationError as error:
-        raise RecipeError(_explain(error, path)) from None
+        raise RecipeError(where + _explain(error, model)) from None
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -122,18 +132,18 @@ def _index(place: list[Any], part: str, key: str) -> int:
     return int(part)
 
 
-def _explain(error: ValidationError, path: Path) -> str:
+def _explain(error: ValidationError, model: type[BaseModel]) -> str:
     errors = error.errors()
     # An unknown key is often the cause of a missing one, so it is told first.
     first = min(errors, key=lambda e: e["type"] != "extra_forbidden")
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return f"{path}: {_sentence(first)}{more}"
+    return _sentence(first, model) + more
 
 
-def _sentence(error: ErrorDetails) -> str:
+def _sentence(error: ErrorDetails, model: type[BaseModel]) -> str:
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        return f"unknown key `{key}`; did you mean `{_nearest(key)}`?"
+        return f"unknown key `{key}`; did you mean `{_nearest(key, model)}`?"
     if error["type"] == "missing":
         return f"`{key}` is missing"
     if error["type"] == "value_error":
@@ -142,10 +152,10 @@ def _sentence(error: ErrorDetails) -> str:
     return f"`{key}`: {message}, but it is {error['input']!r}"
 
 
-def _nearest(key: str) -> str:
+def _nearest(key: str, model: type[BaseModel]) -> str:
     """The valid key that looks most like this one; the same section's keys come first."""
     place = re.search(r"\.(\d+)\.", key)
-    valid = [k.replace(".0.", f".{place[1]}.") if place else k for k in keys(Recipe)]
+    valid = [k.replace(".0.", f".{place[1]}.") if place else k for k in keys(model)]
     parent, _, last = key.rpartition(".")
     names = {k: k.rpartition(".")[2] for k in valid}
     siblings = [k for k in valid if k.rpartition(".")[0] == parent]

@@ -15,6 +15,28 @@ from contextrl.cli import show
 policy = typer.Typer(no_args_is_help=True, help="Policies: make the tiny one, look at any.")
 
 
+@policy.command("make")
+def make_policy(
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY=VALUE]...", help="E.g. seed=1 out=/tmp/policy; keys: contextrl/warmstart/config.py."
+        ),
+    ] = None,
+) -> None:
+    """Make the tiny policy: demonstrations in real sandboxes, then supervised training on them."""
+    from contextrl.progress import open_progress
+    from contextrl.recipe_file import from_overrides
+    from contextrl.warmstart.config import WarmStart
+
+    config = from_overrides(WarmStart, settings or ())
+    from contextrl.warmstart.make import make_tiny_policy
+
+    with open_progress() as progress:
+        folder = make_tiny_policy(config, progress)
+    typer.echo(f"{folder} is ready: contextrl policy show {folder}")
+
+
 @policy.command("show")
 def show_policy(
     path: Annotated[str, typer.Argument(help="A folder in Hugging Face format, or `tiny`.")] = "tiny",

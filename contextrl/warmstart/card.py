@@ -18,7 +18,7 @@ It is no language model: it knows the tools of this environment and the little l
 
 Made by
 
-    contextrl policy make --seed {seed}
+    contextrl policy make seed={seed}
 
 * **Initialisation**: the weights are random but for two heads that look one and two positions back and one induction
   head (`agents/tiny/architecture.py`). From plain random weights a model of this size recalls instead of reading.

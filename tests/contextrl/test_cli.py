@@ -125,6 +125,7 @@ def test_a_dry_run_needs_no_torch() -> None:
         (["report", "nothing"], "does not exist"),
         (["traj", "ls", "--store", "/nowhere/t.db"], "/nowhere/t.db"),
         (["policy", "show", "/nowhere"], "has no config.json"),
+        (["policy", "make", "sed=1"], "unknown key `sed`; did you mean `seed`?"),
     ],
 )
 def test_a_mistake_is_one_sentence(home: Path, arguments: list[str], told: str) -> None:
