@@ -1,6 +1,7 @@
 """Which room may import which, and what must start at once."""
 
 import ast
+import re
 import subprocess
 import sys
 import time
@@ -89,3 +90,13 @@ def test_what_must_start_at_once_does(code: str) -> None:
         if seconds[-1] < 1.0:
             return
     raise AssertionError(f"took {min(seconds):.2f} s")
+
+
+def test_links_between_pages_resolve() -> None:
+    broken = [
+        f"{page}: {target}"
+        for page in (Path("README.md"), *Path("docs").rglob("*.md"))
+        for target in re.findall(r"\]\(([^)#\s]+)", page.read_text())
+        if "://" not in target and not (page.parent / target).exists()
+    ]
+    assert broken == []
