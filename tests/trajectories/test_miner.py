@@ -1,0 +1,225 @@
+"""The miner takes a trajectory through the cascade, online, in bounded time, and the same each time."""
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from trajectory_builders import trajectory, turn
+
+from trajectories.judge import RuleJudge
+from trajectories.masking import leaks
+from trajectories.miner import FUNNEL, MinerOptions, PairMiner
+from trajectories.pairs import pair_key
+from trajectories.store import SQLStore
+
+PLUS, MINUS = ("+", 7), ("-", 7)
+A = {"shown": PLUS, "right": MINUS}
+B = {"shown": MINUS, "right": PLUS}
+"""Two issues of one function that show each other's answer."""
+
+
+@pytest.fixture
+def store():
+    with SQLStore("sqlite://") as opened:
+        yield opened
+
+
+def mine(store, *trajectories, judge=None, gold=None, **options):
+    """Add and mine one after the other; what each brought."""
+    miner = PairMiner(store, judge or RuleJudge(), MinerOptions(**options), gold)
+    found = []
+    end = store.subscribe(lambda t: found.append(miner.on_insert(t)))
+    for t in trajectories:
+        store.add(t)
+    end()
+    return found
+
+
+def test_two_resolved_neighbours_make_a_pair_in_both_directions(store):
+    first, second = mine(store, trajectory("i1", **A), trajectory("i2", **B))
+    assert first == []
+    assert [(p.anchor.instance_id, p.confounder.instance_id, p.judgement) for p in second] == [
+        ("i2", "i1", "valid"),
+        ("i1", "i2", "valid"),
+    ]
+    p = second[1]
+    assert (p.answer, p.confounder_answer) == (trajectory("i1", **A).answer, trajectory("i2", **B).answer)
+    assert (p.run, p.repo, p.file, p.function, p.stage) == ("r", "pkg", "pkg/a.py", "pkg/a.py::area", "function")
+    assert p.similarity == pytest.approx(2 * 26 / 58, abs=0.15)
+    assert p.id == pair_key(p)[:32]
+    assert leaks(p.anchor, trajectory("i1", **A).patch) == []
+    assert store.pairs() == second
+
+
+def test_only_a_resolved_trajectory_is_an_anchor(store):
+    (_, pairs) = mine(store, trajectory("i1", **A), trajectory("i2", **B, resolved=False))
+    assert [(p.anchor.instance_id, p.judgement) for p in pairs] == [("i1", "uncertain")]
+    assert pairs[0].reasons == ["other_answer: no right answer to the confounder's task is known yet"]
+
+
+def test_an_uncertain_pair_is_decided_when_the_answer_becomes_known(store):
+    a, failed = trajectory("i1", **A), trajectory("i2", **B, resolved=False)
+    mine(store, a, failed, trajectory("i2", **B, number=1), trajectory("i2", **B, resolved=False, number=2))
+    assert {p.judgement for p in store.pairs()} == {"valid"}
+    funnel = store.funnel("r")
+    assert (funnel["asked"], funnel["valid"], funnel["uncertain"]) == (2, 2, 0)
+    assert store.count_pairs() == 2
+
+
+def test_gold_answers_decide_at_once(store):
+    gold = {"i2": trajectory("i2", **B).answer}
+    (_, pairs) = mine(store, trajectory("i1", **A), trajectory("i2", **B, resolved=False), gold=gold)
+    assert [p.judgement for p in pairs] == ["valid"]
+
+
+def test_the_same_answer_makes_no_pair(store):
+    (_, pairs) = mine(store, trajectory("i1", **A), trajectory("i2", shown=("*", 7), right=MINUS))
+    assert {p.judgement for p in pairs} == {"invalid"}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"run": "s"},
+        {"repo": "q"},
+        {"base_commit": "d" * 40},
+        {"function": "volume"},
+        {"status": "infra_error"},
+        {"problem_statement": "area is wrong:  case i1"},
+        {"turns": [turn("view", "code", path="pkg/a.py"), turn("submit")]},
+    ],
+)
+def test_what_is_no_neighbour_makes_no_pair(store, other):
+    assert mine(store, trajectory("i1", **A), trajectory("i2", **B, **other)) == [[], []]
+
+
+def test_the_same_instance_makes_no_pair(store):
+    assert mine(store, trajectory("i1", **A), trajectory("i1", **B, number=1, problem_statement="x")) == [[], []]
+
+
+def test_other_runs_and_equal_statements_on_request(store):
+    same = "area is wrong: case i1"
+    other = trajectory("i2", **B, run="s", problem_statement=same)
+    found = mine(store, trajectory("i1", **A), other, across_runs=True, distinct_statements=False)
+    assert [len(pairs) for pairs in found] == [0, 2]
+
+
+def test_a_couple_counts_for_its_deepest_stage(store):
+    near = trajectory("i1", **A)
+    same_file = trajectory("i2", **B, function="volume")
+    same_repo = trajectory("i3", **A, function="length", file="pkg/b.py")
+    stages = frozenset({"function", "file", "repo"})
+    mine(store, near, same_file, same_repo, trajectory("i4", **B), stages=stages)
+    assert {(p.anchor.instance_id, p.confounder.instance_id): p.stage for p in store.pairs()} == {
+        ("i2", "i1"): "file",
+        ("i1", "i2"): "file",
+        ("i3", "i2"): "repo",
+        ("i2", "i3"): "repo",
+        ("i3", "i1"): "repo",
+        ("i1", "i3"): "repo",
+        ("i4", "i1"): "function",
+        ("i1", "i4"): "function",
+        ("i4", "i2"): "file",
+        ("i2", "i4"): "file",
+        ("i4", "i3"): "repo",
+        ("i3", "i4"): "repo",
+    }
+    repo = store.pairs(stage="repo")[0]
+    assert (repo.function, repo.file) == ("pkg/b.py::length", "pkg/b.py")
+
+
+def test_unrelated_issues_beyond_the_function(store):
+    other = trajectory("i2", **B, function="volume", problem_statement="Nothing whatever to do")
+    assert mine(store, trajectory("i1", **A), other, stages=frozenset({"file"})) == [[], []]
+
+
+def test_the_funnel_counts_every_stage(store):
+    mine(
+        store,
+        trajectory("i1", **A),
+        trajectory("i2", **B),
+        trajectory("i3", **A, function="volume"),
+        trajectory("i4", **A, file="pkg/b.py"),
+        trajectory("i1", **A, number=1),
+        trajectory("x", status="infra_error", patch="", files=[], functions=[]),
+        trajectory("i5", shown=("*", 7), right=MINUS),
+    )
+    assert list(FUNNEL) == ["commit", "file", "function", "related", "masked", "asked", "valid", "uncertain", "invalid"]
+    assert store.funnel("r") == {
+        "commit": 1 + 2 + 3 + 4 + 6,
+        "file": 1 + 2 + 0 + 3 + 4,
+        "function": 1 + 0 + 0 + 2 + 3,
+        "related": 1 + 1 + 3,
+        "masked": 1 + 1 + 3,
+        "asked": 2 + 0 + 4,
+        "valid": 4,
+        "uncertain": 0,
+        "invalid": 2,
+    }
+
+
+def test_partners_are_spread_over_instances(store):
+    others = [trajectory(f"i{1 + i // 3}", shown=("*", 10 + i), right=("+", 10 + i), number=i) for i in range(9)]
+    *_, pairs = mine(store, *others, trajectory("new", **A), max_partners=3, max_pairs_per_trajectory=9)
+    assert [p.confounder.instance_id for p in pairs if p.anchor.instance_id == "new"] == ["i3", "i2", "i1"]
+
+
+def test_bounds_are_kept(store):
+    many = [trajectory(f"i{i}", shown=("*", 10 + i), right=("+", 10 + i)) for i in range(40)]
+    found = mine(store, *many, max_pairs_per_trajectory=2, max_reuse=6)
+    assert max(len(pairs) for pairs in found) == 2
+    assert max(store.pair_use([t.id for t in many]).values()) <= 6 + 1
+    assert store.count_pairs(judgement="valid") > 40
+
+
+def test_the_same_texts_are_never_mined_twice(store):
+    group = [trajectory(i, **x, number=n) for n in range(4) for i, x in (("i1", A), ("i2", B))]
+    mine(store, *group)
+    assert store.count_pairs() == 2
+    assert store.funnel("r")["asked"] == 2
+
+
+def episodes(count, seed):
+    rng = random.Random(seed)
+    for n in range(count):
+        i = rng.randrange(12)
+        yield trajectory(
+            f"i{i}", shown=("*", i), right=("+", i), number=n, function=f"f{i % 3}", resolved=rng.random() < 0.5
+        )
+
+
+def test_the_order_of_insertion_decides_everything(store):
+    stages = frozenset({"function", "file"})
+    mine(store, *episodes(60, seed=1), stages=stages)
+    with SQLStore("sqlite://") as again:
+        mine(again, *episodes(60, seed=1), stages=stages, cache=2)
+        assert again.pairs() == store.pairs() != []
+        assert again.funnel("r") == store.funnel("r")
+
+
+def test_what_a_killed_process_left_is_mined_later(store):
+    first, second = trajectory("i1", **A), trajectory("i2", **B)
+    store.add(first)
+    store.add(second)
+    miner = PairMiner(store, RuleJudge())
+    assert len(miner.catch_up("r")) == 2
+    assert miner.catch_up("r") == []
+    assert miner.on_insert(second) == []
+    assert store.funnel("r")["commit"] == 1
+
+
+def test_a_leaking_trajectory_is_no_partner(store):
+    told = [turn("view", "code", think="So: return a \\\n - b * 7. ", path="pkg/a.py"), *trajectory("i1", **A).turns]
+    assert mine(store, trajectory("i1", **A, turns=told), trajectory("i2", **B)) == [[], []]
+    assert (store.funnel("r")["related"], store.funnel("r")["masked"]) == (1, 0)
+
+
+@pytest.mark.slow
+def test_the_benchmark_runs_and_stays_below_5_ms():
+    bench = Path(__file__).parents[2] / "benchmarks" / "mining.py"
+    out = subprocess.run(
+        [sys.executable, bench, "--sizes", "300", "600"], capture_output=True, text=True, check=True, timeout=120
+    ).stdout
+    assert "600" in out

@@ -1,0 +1,393 @@
+"""The store keeps everything exactly, finds it by every index, survives kill -9, and says plainly what is wrong."""
+
+import signal
+import sqlite3
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateTable
+from trajectory_builders import trajectory
+
+from trajectories import schema
+from trajectories.codec import decode, encode
+from trajectories.masking import mask_trajectory
+from trajectories.protocol import Bucket, StoreError
+from trajectories.records import ContextPair, ToolCall, Trajectory, Turn, Verdict
+from trajectories.store import SQLStore
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "new folder" / "store.db"
+
+
+@pytest.fixture
+def store(path):
+    with SQLStore(path) as opened:
+        yield opened
+
+
+def pair(anchor: Trajectory, confounder: Trajectory, **fields) -> ContextPair:
+    values = {
+        "run": "r",
+        "repo": "pkg",
+        "base_commit": "c" * 40,
+        "file": "pkg/a.py",
+        "function": "pkg/a.py::area",
+        "answer": anchor.answer,
+        "anchor": mask_trajectory(anchor),
+        "confounder": mask_trajectory(confounder),
+        "judgement": "valid",
+    }
+    return ContextPair(**(values | fields))
+
+
+ids = st.lists(st.integers(0, 2**31 - 1), max_size=6)
+floats = st.floats(allow_nan=False)
+text = st.text(max_size=20)
+turns = st.builds(
+    Turn,
+    prompt_ids=ids,
+    completion_ids=ids,
+    logprobs=st.lists(floats, max_size=6),
+    text=text,
+    observation=text,
+    tool_call=st.builds(ToolCall, name=text, arguments=st.dictionaries(text, text, max_size=2)),
+)
+trajectories = st.builds(
+    Trajectory,
+    instance_id=text,
+    repo=text,
+    base_commit=text,
+    problem_statement=text,
+    turns=st.lists(turns, max_size=4),
+    verdict=st.none() | st.builds(Verdict, resolved=st.booleans()),
+    reward=st.none() | st.floats(-1, 1),
+    extra=st.dictionaries(text, st.none() | st.booleans() | st.integers() | text, max_size=3),
+)
+
+
+@given(trajectories)
+def test_encoding_keeps_every_bit(t):
+    document, tokens, _ = encode(t)
+    assert decode(document, tokens) == t
+    assert [x.text for x in decode(document, None).turns] == [x.text for x in t.turns]
+
+
+@settings(max_examples=20)
+@given(trajectories)
+def test_what_goes_in_comes_out(t):
+    with SQLStore("sqlite://") as store:
+        store.add(t)
+        assert store.get(t.id) == t
+        assert store.query() == [t]
+
+
+def test_every_filter_finds_and_excludes(store):
+    t = trajectory(group="g1", policy_version=3, iteration=2, agent="tools")
+    other = trajectory(
+        "i2",
+        run="s",
+        repo="q",
+        base_commit="d" * 40,
+        resolved=False,
+        function="volume",
+        file="pkg/b.py",
+        status="truncated",
+        group="g2",
+        policy_version=4,
+        iteration=5,
+        agent="expert",
+    )
+    store.add(t)
+    store.add(other)
+    wanted = {
+        "run": "r",
+        "repo": "pkg",
+        "base_commit": "c" * 40,
+        "file": "pkg/a.py",
+        "function": "pkg/a.py::area",
+        "resolved": True,
+        "policy_version": 3,
+        "iteration": 2,
+        "group": "g1",
+        "instance_id": "i1",
+        "status": "submitted",
+        "agent": "tools",
+    }
+    for name, value in wanted.items():
+        assert [s.id for s in store.summaries(**{name: value})] == [t.id], name
+        assert store.count(**{name: value}) == 1
+    assert store.query(**wanted) == [t]
+    assert store.query(run="r", resolved=False) == []
+    assert store.count(run=None) == 2
+    with pytest.raises(StoreError, match="filtered by 'colour'"):
+        store.query(colour="red")
+
+
+def test_order_limit_and_summaries(store):
+    for i in range(5):
+        store.add(trajectory(f"i{i}"))
+    assert [t.instance_id for t in store.query(limit=2)] == ["i0", "i1"]
+    assert [t.instance_id for t in store.query(limit=2, order="newest")] == ["i4", "i3"]
+    first = store.summaries()[0]
+    assert (first.turns, first.tokens, first.functions) == (5, len(trajectory().token_ids()), ("pkg/a.py::area",))
+
+
+def test_adding_twice_changes_nothing_and_a_conflict_is_refused(store):
+    told = []
+    store.subscribe(told.append)
+    store.add(trajectory())
+    store.add(trajectory())
+    with pytest.raises(StoreError, match="already stored with other contents"):
+        store.add(trajectory(reward=0.5))
+    assert store.count() == 1
+    assert told == [trajectory()]
+
+
+def test_a_subscription_ends(store):
+    told = []
+    end = store.subscribe(told.append)
+    end()
+    store.add(trajectory())
+    assert told == []
+
+
+def test_failures_are_kept(store):
+    store.add(trajectory("dead", status="infra_error", verdict=None, reward=None, patch="", files=[], functions=[]))
+    assert store.get("dead-0").reward is None
+    (run,) = store.runs()
+    assert (run.trajectories, run.resolved, run.infra_errors) == (1, 0, 1)
+
+
+def test_buckets_hold_what_touches_them_newest_first(store):
+    for i, function in enumerate(["area", "volume", "area", "area"]):
+        store.add(trajectory(f"i{i}", function=function))
+    store.add(trajectory("elsewhere", base_commit="d" * 40))
+    store.add(trajectory("other run", run="s"))
+    bucket = Bucket("function", "pkg/a.py::area", "pkg", "c" * 40, "r")
+    before = store.position("i3-0")
+    assert [s.instance_id for s in store.neighbours(bucket, before=before, limit=9)] == ["i2", "i0"]
+    assert [s.instance_id for s in store.neighbours(bucket, before=before, limit=1)] == ["i2"]
+    assert store.bucket_size(bucket, after=0, before=before) == 2
+    assert store.bucket_size(bucket, after=store.position("i0-0"), before=before) == 1
+
+
+def test_a_bucket_is_one_range_of_the_index(store):
+    query = "SELECT position FROM touches WHERE stage=? AND name=? AND repo=? AND base_commit=? AND position < ?"
+    with sqlite3.connect(store.where) as raw:
+        (plan,) = raw.execute(f"EXPLAIN QUERY PLAN {query} ORDER BY position DESC LIMIT 9", ("", "", "", "", 1))
+    assert "SEARCH touches USING PRIMARY KEY (stage=? AND name=? AND repo=? AND base_commit=? AND position<?)" in plan
+
+
+def test_pairs_come_back_and_are_kept_once(store):
+    a, b = trajectory("i1"), trajectory("i2", shown=("-", 7), right=("+", 7))
+    p = pair(a, b, similarity=0.5, reasons=["because"], created_at=2.0)
+    assert store.add_pairs([p, p]) == [p]
+    assert store.add_pairs([pair(a, b)]) == []
+    assert store.add_pairs([pair(b, a, stage="file")]) != []
+    assert store.pairs(stage="function") == [p] == store.pairs(limit=1)
+    assert store.get_pair(p.id) == p
+    assert store.pair_use([a.id, b.id, "none"]) == {a.id: 2, b.id: 2, "none": 0}
+    assert store.count_pairs(run="r", judgement="valid") == 2
+    assert store.runs() == []
+    with pytest.raises(StoreError, match="already stored"):
+        store.add_pairs([pair(a, a, id=p.id)])
+    with pytest.raises(StoreError, match="no pair nothing"):
+        store.get_pair("nothing")
+
+
+def test_another_run_keeps_its_own_pairs(store):
+    a, b = trajectory("i1"), trajectory("i2")
+    assert store.add_pairs([pair(a, b)])
+    assert store.add_pairs([pair(a, b, run="s")])
+
+
+def test_a_decided_pair_replaces_an_uncertain_one_only(store):
+    a, b = trajectory("i1"), trajectory("i2")
+    store.add_pairs([pair(a, b, judgement="uncertain", reasons=["?"])])
+    assert store.add_pairs([pair(a, b, judgement="uncertain")]) == []
+    assert len(store.add_pairs([pair(a, b, judgement="valid", confounder_answer="x")])) == 1
+    assert store.add_pairs([pair(a, b, judgement="invalid")]) == []
+    (stored,) = store.pairs()
+    assert (stored.judgement, stored.reasons, stored.confounder_answer) == ("valid", [], "x")
+
+
+def test_the_funnel_adds_up(store):
+    store.add_funnel("r", {"commit": 2, "file": 1})
+    store.add_funnel("r", {"commit": 3})
+    assert store.funnel("r") == {"commit": 5, "file": 1}
+    assert store.funnel("s") == {}
+
+
+def test_mining_is_finished_once(store):
+    a, b = trajectory("i1"), trajectory("i2")
+    store.add(a)
+    store.add(b)
+    position = store.position(b.id)
+    assert len(store.finish_mining(position, "r", [pair(a, b)], {"asked": 1})) == 1
+    assert store.finish_mining(position, "r", [pair(b, a)], {"asked": 1}) == []
+    assert (store.funnel("r"), store.count_pairs(), store.unmined("r")) == ({"asked": 1}, 1, [a.id])
+
+
+def test_right_answers_are_those_of_resolved_trajectories(store):
+    store.add(trajectory("i1", resolved=False, right=("*", 9)))
+    store.add(trajectory("i1", number=1))
+    store.add(trajectory("i2", resolved=False))
+    assert store.right_answers(["i1", "i2", "i3"]) == {"i1": trajectory("i1").answer}
+    assert store.right_answers(["i1"], run="s") == {}
+
+
+@pytest.mark.parametrize("where", ["file", "memory"])
+def test_threads_share_a_store(where, path):
+    with SQLStore(path if where == "file" else "sqlite://") as store, ThreadPoolExecutor(16) as threads:
+        list(threads.map(lambda i: store.add(trajectory(f"i{i}")), range(64)))
+        assert len({t.id for t in threads.map(lambda i: store.get(f"i{i}-0"), range(64))}) == 64
+
+
+WRITER = """
+import sys
+from trajectory_builders import trajectory
+from trajectories.store import SQLStore
+with SQLStore(sys.argv[1]) as store:
+    for i in range(int(sys.argv[3])):
+        store.add(trajectory(f"{sys.argv[2]}.{i}"))
+        print(f"{sys.argv[2]}.{i}-0", flush=True)
+"""
+
+
+def writer(path: Path, name: str, count: int, before: str = "") -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", before + WRITER, str(path), name, str(count)],
+        cwd=ROOT,
+        env={"PYTHONPATH": f"{ROOT}:{Path(__file__).parent}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_processes_share_a_store_from_its_first_moment(path):
+    writers = [writer(path, f"w{i}", 20) for i in range(4)]
+    for process in writers:
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+    with SQLStore(path, create=False) as store:
+        assert store.count() == 80
+
+
+def test_kill_9_loses_at_most_what_was_being_written(path):
+    process = writer(path, "w", 100_000)
+    told = [process.stdout.readline().strip() for _ in range(50)]
+    process.send_signal(signal.SIGKILL)
+    told += process.communicate()[0].split()
+    whole = [line for line in told if line.endswith("-0")]
+    with SQLStore(path) as store:
+        kept = store.query()
+        assert set(whole) <= {t.id for t in kept}
+        assert len(kept) <= len(whole) + 1
+        assert all(t == trajectory(t.instance_id) for t in kept)
+        store.add(trajectory("after"))
+    with sqlite3.connect(path) as raw:
+        assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def test_a_full_disk_is_one_sentence_and_loses_nothing(path):
+    with SQLStore(path) as store:
+        store.add(trajectory("kept"))
+    limit = "import resource, signal; resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))\n"
+    process = writer(path, "w", 100_000, before=limit)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "what was stored before is intact" in err.strip().splitlines()[-1]
+    with SQLStore(path) as store:
+        assert {"kept-0", *out.split()} <= {s.id for s in store.summaries()}
+
+
+def test_a_locked_store_is_one_sentence(path):
+    with SQLStore(path, timeout_s=0.1) as store, sqlite3.connect(path, isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match=r"is locked by another process for more than 0.1 s"):
+            store.add(trajectory())
+        assert store.count() == 0  # readers are not held up
+        other.execute("ROLLBACK")
+        store.add(trajectory())
+        assert store.count() == 1
+
+
+def test_places_that_are_no_store(tmp_path):
+    (tmp_path / "text").write_text("this is a text, and by no means a database " * 99)
+    with sqlite3.connect(tmp_path / "other.db") as raw:
+        raw.execute("CREATE TABLE mine (x)")
+    for place, message in [
+        (tmp_path / "text", "is not a database"),
+        (tmp_path / "other.db", "not a trajectory store"),
+        (tmp_path, "is a folder"),
+        (tmp_path / "text" / "store.db", "cannot be made"),
+        ("nothing+at://all", "failed"),
+        ("://", "neither a path nor a database URL"),
+    ]:
+        with pytest.raises(StoreError, match=message):
+            SQLStore(place)
+    with pytest.raises(StoreError, match="no trajectory store at"):
+        SQLStore(tmp_path / "missing.db", create=False)
+    assert not (tmp_path / "missing.db").exists()
+
+
+def test_another_schema_version_is_refused(path):
+    SQLStore(path).close()
+    with sqlite3.connect(path) as raw:
+        raw.execute("UPDATE store_meta SET value = '999'")
+    with pytest.raises(StoreError, match="schema version 999, this program reads version 1"):
+        SQLStore(path)
+
+
+def test_a_damaged_file_is_one_sentence(path):
+    with SQLStore(path) as store:
+        for i in range(50):
+            store.add(trajectory(f"i{i}"))
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * 4096 * 8)
+    with pytest.raises(StoreError, match="damaged"), SQLStore(path) as store:
+        store.query()
+
+
+def test_unknown_ids(store):
+    with pytest.raises(StoreError, match="no trajectory x"):
+        store.get("x")
+    with pytest.raises(StoreError, match="no trajectory x"):
+        store.position("x")
+    assert store.get_many(["x"]) == {}
+
+
+def test_closing_twice_is_fine(path):
+    store = SQLStore(path)
+    store.close()
+    store.close()
+
+
+def test_the_schema_is_postgresql_too():
+    made = "\n".join(str(CreateTable(t).compile(dialect=postgresql.dialect())) for t in schema.metadata.sorted_tables)
+    assert "position BIGSERIAL NOT NULL" in made
+    assert "document BYTEA NOT NULL" in made
+
+
+def test_no_torch_and_quick():
+    code = "import sys, trajectories.store, trajectories.miner; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_a_url_is_a_path_too(tmp_path):
+    with SQLStore(f"sqlite:///{tmp_path}/store.db") as store:
+        store.add(trajectory())
+    with SQLStore(tmp_path / "store.db", create=False) as store:
+        assert store.count() == 1
