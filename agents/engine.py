@@ -11,6 +11,7 @@ import asyncio
 import threading
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -184,5 +185,5 @@ def _deliver(ticket: _Ticket, result: Completion | EngineError) -> None:
         else:
             ticket.future.set_result(result)
 
-    if not ticket.loop.is_closed():
+    with suppress(RuntimeError):  # the loop is closed: nobody waits any more
         ticket.loop.call_soon_threadsafe(settle)

@@ -146,11 +146,13 @@ def _letters(tokenizer: Any, source: str | Path) -> tuple[int, int]:
 def _load(kind: Any, source: str | Path, **options: Any) -> Any:
     """`from_pretrained`, with its many kinds of failure as one sentence."""
     try:
-        return kind.from_pretrained(str(Path(source).expanduser() if Path(source).is_dir() else source), **options)
+        local = Path(source).expanduser()
+        return kind.from_pretrained(str(local if local.is_dir() else source), **options)
     except Exception as error:  # transformers raises OSError, ValueError, KeyError, ... for the same thing
         what = {AutoConfig: "configuration", AutoTokenizer: "tokenizer"}.get(kind, "weights")
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise PolicyError(f"policy {source}: its {what} cannot be loaded: {reason}") from error
+        hint = "" if Path(source).expanduser().is_dir() else " (a local folder in Hugging Face format works too)"
+        raise PolicyError(f"policy {source}: its {what} cannot be loaded: {reason.rstrip('.')}{hint}") from error
 
 
 @contextmanager
