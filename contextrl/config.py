@@ -81,6 +81,8 @@ class RolloutConfig(Section):
 class GRPOConfig(Section):
     """The policy-gradient term. The defaults are the paper's where it names them."""
 
+    weight: Annotated[float, Field(ge=0)] = 1.0
+    """What the term is multiplied by; 0 trains on pairs alone."""
     clip_low: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """The importance ratio is clipped below 1 - clip_low."""
     clip_high: Annotated[float, Field(gt=0)] = 0.2
@@ -120,6 +122,9 @@ class ContextConfig(Section):
     hardness: Annotated[tuple[float, ...], Field(min_length=1)] = (0.8,)
     """Similarities at which pairs of the same function go into the next harder level; held-out pairs are those above
     the last one."""
+    expert_episodes: Annotated[int, Field(ge=0)] = 0
+    """Episodes of a scripted expert on training tasks of each repository, played and mined before training begins: the
+    paper's pairs come from trajectories that exist already."""
     stages: tuple[Stage, ...] = ("repo", "file", "function")
     """Which pairs are used, by the deepest thing both contexts share."""
 

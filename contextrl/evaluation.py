@@ -11,12 +11,15 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from contextrl.choice import ChoicePrompt
+from contextrl.choice import ChoiceFormat, ChoicePrompt
+from contextrl.config import Recipe
+from contextrl.heldout import heldout_pairs
 from contextrl.objectives.context_awareness import select
 from contextrl.player import Player
+from contextrl.progress import Progress
 from contextrl.scoring import Scorer
-from contextrl.stats import Interval, clustered_proportion, paired_difference, wilson
-from envs.task import TaskInstance
+from contextrl.stats import Interval, by_cluster, clustered_proportion, paired_difference, wilson
+from contextrl.world import World
 from trajectories.records import Trajectory
 
 
@@ -25,37 +28,60 @@ class Measured(BaseModel):
 
     resolved: dict[str, float] = {}
     """Instance id -> 1.0 or 0.0."""
-    selected: dict[str, float] = {}
-    """Pair id -> share of the letter orders in which the anchor was chosen."""
     trajectories: dict[str, str] = {}
     """Instance id -> trajectory id."""
+    selected: dict[str, float] = {}
+    """Pair id -> share of the letter orders in which the anchor was chosen."""
 
 
-async def measure(
-    player: Player,
-    scorer: Scorer,
-    tasks: Sequence[TaskInstance],
-    prompts: Sequence[ChoicePrompt],
-    *,
-    temperature: float,
-    seed: int,
-    max_tokens: int,
-    on_trajectory: Callable[[Trajectory], None],
-    progress: Callable[[int, int], None],
-) -> Measured:
-    """One episode of each task; every prompt once."""
-    played = await player.play(
-        tasks, group_size=1, temperature=temperature, seed=seed, on_trajectory=on_trajectory, progress=progress
-    )
-    results = select(scorer, prompts, max_tokens) if prompts else []
-    halves: dict[str, list[float]] = {}
-    for result in results:
-        halves.setdefault(result.pair_id, []).append(result.correct)
-    return Measured(
-        resolved={t.instance_id: float(t.resolved) for t in played if t.status != "infra_error"},
-        selected={pair: sum(h) / len(h) for pair, h in halves.items()},
-        trajectories={t.instance_id: t.id for t in played if t.status != "infra_error"},
-    )
+class Evaluator:
+    """Measures a policy on the held-out tasks and pairs of a world."""
+
+    def __init__(self, recipe: Recipe, world: World, player: Player, choices: ChoiceFormat, progress: Progress) -> None:
+        self._recipe, self._world, self._player, self._progress = recipe, world, player, progress
+        self._choices = choices
+        self._prompts: dict[str, list[ChoicePrompt]] = {}
+
+    async def measure(
+        self, title: str, scorer: Scorer, on_trajectory: Callable[[Trajectory], None]
+    ) -> dict[str, Measured]:
+        """Kind of repository -> what was measured: one episode of each task, each pair in both orders."""
+        config = self._recipe.evaluation
+        found: dict[str, Measured] = {}
+        for kind in self._world.kinds:
+            prompts = await self._heldout_prompts(kind)
+            self._progress.stage(f"{title}: {kind}")
+            played = await self._player.play(
+                self._world.heldout(kind, config.tasks, self._recipe.seed),
+                group_size=1,
+                temperature=config.temperature,
+                seed=self._recipe.seed,
+                on_trajectory=on_trajectory,
+                progress=self._progress.update,
+            )
+            chosen = select(scorer, prompts, self._recipe.learner.microbatch_tokens) if prompts else []
+            counted = [t for t in played if t.status != "infra_error"]
+            found[kind] = Measured(
+                resolved={t.instance_id: float(t.resolved) for t in counted},
+                trajectories={t.instance_id: t.id for t in counted},
+                selected=by_cluster((r.pair_id, r.correct) for r in chosen),
+            )
+        return found
+
+    async def _heldout_prompts(self, kind: str) -> list[ChoicePrompt]:
+        if kind not in self._prompts:
+            self._progress.stage(f"Held-out pairs: {kind}")
+            pairs = await heldout_pairs(
+                self._player,
+                self._world,
+                kind,
+                self._recipe.evaluation.pairs,
+                seed=self._recipe.seed,
+                min_similarity=self._recipe.context.hardness[-1],
+                progress=self._progress.update,
+            )
+            self._prompts[kind] = self._choices.both_orders(pairs)
+        return self._prompts[kind]
 
 
 def comparison(before: Measured, after: Measured, confidence: float) -> dict[str, Any]:
@@ -77,8 +103,8 @@ def together(parts: Sequence[Measured]) -> Measured:
     """Several kinds as one."""
     return Measured(
         resolved={k: v for p in parts for k, v in p.resolved.items()},
-        selected={k: v for p in parts for k, v in p.selected.items()},
         trajectories={k: v for p in parts for k, v in p.trajectories.items()},
+        selected={k: v for p in parts for k, v in p.selected.items()},
     )
 
 

@@ -37,7 +37,7 @@ async def heldout_pairs(
     """At most `count` valid pairs of the function stage, at least this similar, of repositories of a kind."""
     families = _families(world, kind, seed)
     tasks = [task for family in families[: max(1, count)] for task in family]
-    trajectories = await player.demonstrate(_script(world, kind, seed), tasks, progress)
+    trajectories = await player.demonstrate(expert_script(world, kind, seed), tasks, None, progress)
     options = MinerOptions(max_pairs_per_trajectory=8, max_partners=16, max_reuse=64)
     with SQLStore("sqlite://") as store:
         miner = PairMiner(store, RuleJudge(), options)
@@ -60,7 +60,8 @@ def _families(world: World, kind: str, seed: int) -> list[list[TaskInstance]]:
     return several
 
 
-def _script(world: World, kind: str, seed: int) -> Script:
+def expert_script(world: World, kind: str, seed: int) -> Script:
+    """Who demonstrates on a kind of repository: it reads before it edits, and is right."""
     if kind != GENERATED:
         return gold_script(world.profiles)
     return lambda task: demonstrate(task, random.Random(f"{seed}/{task.instance_id}"), PERFECT)

@@ -57,14 +57,19 @@ class Player:
         return await self._roll_out(agent, tasks, group_size, iteration, on_trajectory, progress)
 
     async def demonstrate(
-        self, script: Script, tasks: Sequence[TaskInstance], progress: Callable[[int, int], None] | None = None
+        self,
+        script: Script,
+        tasks: Sequence[TaskInstance],
+        on_trajectory: Callable[[Trajectory], None] | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> list[Trajectory]:
         """One episode of each task by a scripted expert."""
-        return await self._roll_out(ScriptedExpert(self._chat, script), tasks, 1, 0, None, progress)
+        return await self._roll_out(ScriptedExpert(self._chat, script), tasks, 1, 0, on_trajectory, progress)
 
     async def close(self) -> None:
         """End the engine, and the gradings that are under way."""
         await self._grader.close()
+        self.engine.close()
 
     async def _roll_out(
         self,

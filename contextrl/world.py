@@ -35,6 +35,14 @@ class Ground:
     train: tuple[TaskInstance, ...]
     heldout: tuple[TaskInstance, ...]
 
+    def sample(self, count: int, seed: int) -> list[TaskInstance]:
+        """At most `count` training tasks, all of a function before the next function."""
+        families: dict[str, list[TaskInstance]] = {}
+        for task in self.train:
+            families.setdefault(task.functions[0] if task.functions else task.instance_id, []).append(task)
+        names = random.Random(f"sample/{seed}").sample(sorted(families), len(families))
+        return [task for name in names for task in families[name]][:count]
+
 
 @dataclass(frozen=True)
 class World:

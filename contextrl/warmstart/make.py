@@ -98,7 +98,9 @@ async def _play(
         done = store.count(run=key)
         for start in range(done, len(tasks), CHUNK):
             chunk = tasks[start : start + CHUNK]
-            played = await player.demonstrate(_script(f"{seed}/{start}", habits), chunk, _from(start, tasks, progress))
+            played = await player.demonstrate(
+                _script(f"{seed}/{start}", habits), chunk, None, _from(start, tasks, progress)
+            )
             for trajectory in played:
                 store.add(trajectory.model_copy(update={"run": key}))
         return store.query(run=key)

@@ -1,0 +1,69 @@
+"""Where training gets its pairs: every trajectory that is kept is mined at once, and what is valid goes to the sampler.
+
+Invariant: a trajectory is in the store before it is mined, and a pair is in the store before it is trained on, so that
+a resumed run finds all of them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from typing import Any
+
+from contextrl.choice import ChoiceFormat, ChoicePrompt, PairResult
+from contextrl.config import ContextConfig
+from contextrl.curriculum import PairSampler
+from trajectories.judge import RuleJudge
+from trajectories.miner import MinerOptions, PairMiner
+from trajectories.records import Trajectory
+from trajectories.store import SQLStore
+
+
+class PairFeed:
+    """Store, miner and sampler of one run."""
+
+    def __init__(self, store: SQLStore, choices: ChoiceFormat, config: ContextConfig, *, run: str, seed: int) -> None:
+        self._store, self._choices, self._config, self._run, self._seed = store, choices, config, run, seed
+        self._miner = PairMiner(store, RuleJudge(), MinerOptions(stages=frozenset(config.stages)))
+        self._sampler = PairSampler(config, seed, thresholds=config.hardness)
+        self.iteration = 0
+        self.mined = 0
+        """Valid pairs so far."""
+
+    def keep(self, trajectory: Trajectory) -> None:
+        """Store a trajectory and mine it."""
+        self._store.add(trajectory)
+        pairs = [p for p in self._miner.on_insert(trajectory) if p.judgement == "valid"]
+        self.mined += len(pairs)
+        self._sampler.add(pairs, self.iteration)
+
+    def prompts(self, count: int) -> list[ChoicePrompt]:
+        """Prompts of `count` pairs to learn from, letters balanced; none where the context term is off."""
+        if not self._config.enabled:
+            return []
+        rng = random.Random(f"{self._seed}/letters/{self.iteration}")
+        return self._choices.balanced(self._sampler.draw(count, self.iteration), rng)
+
+    def learned(self, results: Iterable[PairResult]) -> None:
+        """How the policy did on the prompts, before it learned from them."""
+        self._sampler.update(results)
+
+    @property
+    def frontier(self) -> int:
+        """The hardest level that is open."""
+        return self._sampler.frontier
+
+    @property
+    def accuracy(self) -> dict[str, float]:
+        """Moving average of selection accuracy in training, by level, of levels that have pairs."""
+        sizes = self._sampler.sizes
+        return {f"level {i}": value for i, value in enumerate(self._sampler.accuracy) if sizes[i]}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything but what is in the store."""
+        return {"sampler": self._sampler.state_dict(), "mined": self.mined}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state; the pairs come from the store."""
+        self.mined = state["mined"]
+        self._sampler.load_state_dict(state["sampler"], self._store.pairs(run=self._run))
