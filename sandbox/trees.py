@@ -57,7 +57,7 @@ def python_folders(python: Path | None, uid: int) -> tuple[Path, tuple[str, ...]
     None stands for the interpreter that runs this program, without what is installed in its virtual environment.
     """
     if python is None:
-        python = Path(sys.base_prefix) / "bin" / Path(sys.executable).name
+        python = _own_interpreter()
     if not os.access(python, os.X_OK):
         raise SandboxError(f"the image's python {python} is not an executable file")
     bin_folder = python.parent.resolve()
@@ -72,6 +72,13 @@ def python_folders(python: Path | None, uid: int) -> tuple[Path, tuple[str, ...]
             raise SandboxError(f"{prefix} is closed to other users, so no sandbox can use it: chmod -R o+rX {prefix}")
         needed.append(str(prefix))
     return bin_folder / python.name, tuple(needed)
+
+
+def _own_interpreter() -> Path:
+    """Debian's has no plain `python`, a virtual environment of it has: the most exact name that is there."""
+    names = (f"python{sys.version_info.major}.{sys.version_info.minor}", "python3", "python")
+    found = [path for name in names if (path := Path(sys.base_prefix) / "bin" / name).is_file()]
+    return found[0] if found else Path(sys.executable)
 
 
 def _base_of(config: Path) -> Path:
