@@ -80,12 +80,12 @@ def placed(files: dict[str, str | None]) -> Iterator[None]:
 
 
 def put(name: str, data: bytes | None) -> None:
-    path = Path(name)
-    if data is None:
-        path.unlink(missing_ok=True)
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(name)  # a new file: some file systems wait for the disk when one is cut short and written again
+    if data is not None:
+        os.makedirs(os.path.dirname(name) or ".", exist_ok=True)
+        with open(name, "wb") as file:
+            file.write(data)
 
 
 def describe(error: BaseException, trace: TracebackType | None, tests: frozenset[str]) -> dict[str, Any]:
@@ -309,9 +309,9 @@ def supervise(job: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
 
 def end_of(pid: int, patience_s: float) -> tuple[int, resource.struct_rusage]:
     """Wait for the child, which may take `patience_s` to leave; then end it and all that its tests left running."""
-    deadline = time.monotonic() + patience_s
-    while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None and time.monotonic() < deadline:
-        time.sleep(0.0005)
+    handle = os.pidfd_open(pid)
+    select.select([handle], [], [], patience_s)  # readable once it has ended
+    os.close(handle)
     with contextlib.suppress(ProcessLookupError):  # it is still ours to name: nobody has waited for it
         os.kill(pid, signal.SIGKILL)
     with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -1,7 +1,7 @@
 """Learns about a repository by running its tests: what passes, what is flaky, what calls what, how long it takes.
 
-Invariant: a test is trusted only if it gave the same status in both runs, in order under a profiler and in reverse.
-The network is closed.
+Invariant: a test is trusted only if it gave the same status in both runs, in order under a profiler and in
+reverse with another hash seed. The network is closed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from envs.repos.runner import Job, Outcome, Progress, run_jobs, silent
+from envs.repos.runner import Job, Outcome, Progress, run_jobs, silent, together
 from envs.repos.source import RepoError
 from envs.task import RepoProfile
 from sandbox.protocol import SandboxBackend
@@ -35,21 +35,35 @@ async def measure(
 ) -> Measured:
     """Run every test file twice (see the module's invariant). Raises `RepoError`, `SandboxError`."""
     units = [(target(profile, path),) for path in profile.test_files if (profile.tree / path).read_bytes().strip()]
-    watched = [Job(unit, profile=True) for unit in units]
-    backwards = [Job(unit, reverse=True) for unit in units]
-    jobs = [job for pair in zip(watched, backwards, strict=True) for job in pair]
-    outcomes = await run_jobs(
-        profile, jobs, backend=backend, workers=workers, batch=-(-len(jobs) // 16), on_progress=on_progress
+    done = [0, 0]
+
+    async def run(which: int, jobs: list[Job]) -> list[Outcome]:
+        def progress(now: int, total: int, text: str) -> None:
+            done[which] = now
+            on_progress(sum(done), 2 * total, text)
+
+        return await run_jobs(
+            profile,
+            jobs,
+            backend=backend,
+            workers=max(1, workers // 2),
+            batch=-(-len(jobs) // 8),
+            hash_seed=which,
+            on_progress=progress,
+        )
+
+    watched, backwards = await together(
+        run(0, [Job(unit, profile=True) for unit in units]), run(1, [Job(unit, reverse=True) for unit in units])
     )
-    seconds = sum(outcome.seconds for outcome in outcomes[1::2])
-    statuses = [_merged(outcomes[i::2]) for i in range(2)]
+    seconds = sum(outcome.seconds for outcome in backwards)
+    statuses = [_merged(watched), _merged(backwards)]
     known = {test: None for run in statuses for test in run}
     flaky = tuple(sorted(test for test in known if len({run.get(test) for run in statuses}) > 1))
     passing = tuple(test for test in known if test not in flaky and statuses[1].get(test) == "passed")
-    times = {test: s for outcome in outcomes[1::2] for test, s in outcome.times.items() if test in passing}
+    times = {test: s for outcome in backwards for test, s in outcome.times.items() if test in passing}
     if not passing:
-        raise RepoError(_why_nothing_passes(outcomes, known, flaky))
-    return Measured(passing, flaky, _covers(outcomes[0::2], frozenset(passing)), times, seconds)
+        raise RepoError(_why_nothing_passes([*watched, *backwards], known, flaky))
+    return Measured(passing, flaky, _covers(watched, frozenset(passing)), times, seconds)
 
 
 def target(profile: RepoProfile, path: str) -> str:

@@ -10,15 +10,19 @@ from __future__ import annotations
 import asyncio
 import json
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
+from envs.runtime import TEST_ENV, image_of
 from envs.task import RepoProfile
-from sandbox.protocol import Image, Limits, Sandbox, SandboxBackend, SandboxError, SandboxFileError
+from sandbox.protocol import Limits, Sandbox, SandboxBackend, SandboxError, SandboxFileError
 
 Progress = Callable[[int, int, str], None]
 """Called as `(done, total, text)`."""
+
+T = TypeVar("T")
 
 DRIVER = Path(__file__).with_name("driver.py")
 _FOLDER = "/tmp/testrun"
@@ -74,12 +78,6 @@ class Outcome:
         return frozenset(test for test, status in self.statuses.items() if status == "passed")
 
 
-def profile_image(profile: RepoProfile) -> Image:
-    """What a sandbox of this repository starts from."""
-    name = f"{profile.name}-{profile.tree.parent.name.rpartition('-')[2]}"
-    return Image(name, profile.tree, profile.python, profile.requirements)
-
-
 async def run_jobs(
     profile: RepoProfile,
     jobs: Sequence[Job],
@@ -87,10 +85,14 @@ async def run_jobs(
     backend: SandboxBackend,
     workers: int = 2,
     batch: int = 32,
+    hash_seed: int = 0,
     on_progress: Progress = silent,
     text: str = "running tests",
 ) -> list[Outcome]:
-    """Outcomes in the order of the jobs. Raises `SandboxError` when sandboxes fail twice in a row."""
+    """Outcomes in the order of the jobs; `hash_seed` 0 is what agents and the grader run tests with.
+
+    Raises `SandboxError` when sandboxes fail twice in a row.
+    """
     outcomes: list[Outcome | None] = [None] * len(jobs)
     batches = iter([range(i, min(i + batch, len(jobs))) for i in range(0, len(jobs), batch)])
 
@@ -98,24 +100,38 @@ async def run_jobs(
         on_progress(sum(o is not None for o in outcomes), len(jobs), text)
 
     async def work() -> None:
-        async with _Worker(profile, backend) as worker:
+        async with _Worker(profile, backend, hash_seed) as worker:
             for indices in batches:
                 for index, outcome in zip(indices, await worker.run([jobs[i] for i in indices]), strict=True):
                     outcomes[index] = outcome
                 done()
 
     done()
-    async with asyncio.TaskGroup() as group:
-        for _ in range(min(workers, -(-len(jobs) // batch))):
-            group.create_task(work())
+    await together(*(work() for _ in range(min(workers, -(-len(jobs) // batch)))))
     return [outcome for outcome in outcomes if outcome is not None]
+
+
+async def together(*work: Coroutine[Any, Any, T]) -> list[T]:
+    """All of it at once; the first that fails ends the others, and its error is raised as it is."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(part) for part in work]
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    return [task.result() for task in tasks]
 
 
 class _Worker:
     """One sandbox that runs batches; a failed sandbox is replaced once."""
 
-    def __init__(self, profile: RepoProfile, backend: SandboxBackend) -> None:
+    def __init__(self, profile: RepoProfile, backend: SandboxBackend, hash_seed: int) -> None:
         self._profile, self._backend = profile, backend
+        self._env = {
+            **TEST_ENV,
+            **test_environment(profile),
+            "PYTHONHASHSEED": str(hash_seed),
+            "PYTHONPYCACHEPREFIX": f"{_FOLDER}/pycache",
+        }
         self._sandbox: Sandbox | None = None
 
     async def __aenter__(self) -> _Worker:
@@ -145,7 +161,7 @@ class _Worker:
         if self._sandbox is None:
             memory = 512 + max(job.memory_mb for job in jobs)
             limits = Limits(memory_mb=memory, output_kb=16, tmp_mb=512, file_mb=256)
-            self._sandbox = await self._backend.start(profile_image(self._profile), limits)
+            self._sandbox = await self._backend.start(image_of(self._profile), limits)
             await self._sandbox.write({f"{_FOLDER}/driver.py": DRIVER.read_bytes()})
         results = f"{_FOLDER}/results.jsonl"
         request = _request(self._profile, jobs)
@@ -153,7 +169,7 @@ class _Worker:
         ran = await self._sandbox.run(
             ["python", "-B", "-s", f"{_FOLDER}/driver.py", f"{_FOLDER}/jobs.json", results],
             timeout_s=sum(job.wall_s for job in jobs) + _SLACK_S,
-            env={**test_environment(self._profile), "PYTHONPYCACHEPREFIX": f"{_FOLDER}/pycache"},
+            env=self._env,
         )
         try:
             lines = (await self._sandbox.read(results)).decode().splitlines(keepends=True)

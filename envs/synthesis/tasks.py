@@ -35,7 +35,8 @@ class TaskOptions:
     heldout_mutation: float = 0.1
     heldout_function: float = 0.1
     repeats: int = 2
-    """Runs of the tests that every FAIL_TO_PASS and PASS_TO_PASS must agree in."""
+    """Runs of the tests that every FAIL_TO_PASS and PASS_TO_PASS must agree in; generated functions, which are pure,
+    are run once."""
     max_test_s: float = 1.0
     """CPU seconds that a task's tests may take."""
     test_units: int = 3
@@ -77,7 +78,7 @@ async def make_tasks(
             wave,
             backend=backend,
             workers=workers,
-            repeats=options.repeats,
+            repeats=1 if _is_generated(profile) else options.repeats,
             max_test_s=options.max_test_s,
             on_progress=progress,
         )
@@ -96,11 +97,15 @@ async def make_tasks(
 
 
 def _supply(profile: RepoProfile, options: TaskOptions) -> _Supply:
-    if profile.source.startswith("generated:"):
+    if _is_generated(profile):
         from envs.generated import candidates
 
         return _Listed(candidates(profile.tree, options.per_function, options.seed))
     return MutantSupply(profile, options.per_function, options.seed, options.test_units, options.max_test_s)
+
+
+def _is_generated(profile: RepoProfile) -> bool:
+    return profile.source.startswith("generated:")
 
 
 class _Listed:

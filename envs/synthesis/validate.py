@@ -56,8 +56,8 @@ async def validate(
     """
     runs = _Runs(profile, candidates, backend, workers, max_test_s, on_progress)
     await runs.once(range(len(candidates)))
-    for _ in range(repeats - 1):
-        await runs.once([i for i in range(len(candidates)) if runs.verdict(i).valid])
+    for hash_seed in range(1, repeats):
+        await runs.once([i for i in range(len(candidates)) if runs.verdict(i).valid], hash_seed)
     return [runs.verdict(i) for i in range(len(candidates))]
 
 
@@ -93,20 +93,20 @@ class _Runs:
             self._trees[path] = file.read_bytes().decode(errors="replace") if file.is_file() else None
         return self._trees[path]
 
-    async def once(self, indices: Sequence[int]) -> None:
+    async def once(self, indices: Sequence[int], hash_seed: int = 0) -> None:
         """Run the clean versions, each distinct one once, then the broken versions of those that are fit."""
         clean = {self._keys[i]: self._clean_jobs[i] for i in indices}
-        outcomes = await self._run(list(clean.values()), "running clean tests")
+        outcomes = await self._run(list(clean.values()), "running clean tests", hash_seed)
         for key, outcome in zip(clean, outcomes, strict=True):
             self._clean[key].append(outcome)
         fit = [i for i in indices if not self._unfit(i)]
-        outcomes = await self._run([self._limited(i) for i in fit], "running broken tests")
+        outcomes = await self._run([self._limited(i) for i in fit], "running broken tests", hash_seed)
         for i, outcome in zip(fit, outcomes, strict=True):
             self._broken[i].append(outcome)
 
-    async def _run(self, jobs: Sequence[Job], text: str) -> list[Outcome]:
+    async def _run(self, jobs: Sequence[Job], text: str, hash_seed: int) -> list[Outcome]:
         batch = max(16, min(64, len(jobs) // (4 * self._workers)))
-        options = {"backend": self._backend, "workers": self._workers, "batch": batch}
+        options = {"backend": self._backend, "workers": self._workers, "batch": batch, "hash_seed": hash_seed}
         return await run_jobs(self._profile, jobs, **options, on_progress=self._on_progress, text=text)  # type: ignore[arg-type]
 
     def _limited(self, index: int) -> Job:

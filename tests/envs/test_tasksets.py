@@ -1,0 +1,116 @@
+"""Task sets: what is saved is what is loaded; what is made once is not made again."""
+
+import asyncio
+import json
+
+import pytest
+from small_package import write
+
+from envs.repos import add_repository
+from envs.synthesis import TaskOptions
+from envs.task import TaskInstance
+from envs.tasksets import TaskSetError, by_split, load_taskset, save_taskset, taskset
+
+LONG = "".join(f"line {i} é\r\n" for i in range(900))
+
+
+def task(number, setup):
+    return TaskInstance(
+        instance_id=f"t-{number}",
+        repo="r",
+        base_commit="c",
+        problem_statement="Fix\u2028it.\n",
+        patch="p",
+        FAIL_TO_PASS=("a",),
+        PASS_TO_PASS=("b",),
+        setup=setup,
+        tests={"tests/a.py": "x\n"},
+        split="train",
+    )
+
+
+@pytest.fixture
+def tasks():
+    changed = [LONG, LONG.replace("line 400", "line CDXX"), LONG[:-1], LONG + "end", "", LONG[::-1], LONG]
+    return [task(i, {"a.py": text, "b.py": "short"}) for i, text in enumerate(changed)]
+
+
+def test_a_task_set_comes_back_to_the_last_byte(tmp_path, tasks):
+    save_taskset(tasks, tmp_path / "set", {"made": "by hand"})
+    assert load_taskset(tmp_path / "set") == tasks
+    about = json.loads((tmp_path / "set" / "taskset.json").read_text())
+    assert (about["tasks"], about["splits"], about["made"]) == (7, {"train": 7}, "by hand")
+
+
+def test_long_texts_are_written_once(tmp_path, tasks):
+    save_taskset([task(i, {"a.py": LONG.replace("line 7 ", f"line {i} ")}) for i in range(50)], tmp_path / "set")
+    size = sum(path.stat().st_size for path in (tmp_path / "set").rglob("*") if path.is_file())
+    assert size < 4 * len(LONG)
+
+
+def test_saving_again_replaces_and_spares_other_folders(tmp_path, tasks):
+    save_taskset(tasks, tmp_path / "set")
+    save_taskset(tasks[:2], tmp_path / "set")
+    assert load_taskset(tmp_path / "set") == tasks[:2]
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(TaskSetError, match="no task set"):
+        save_taskset(tasks, tmp_path / "mine")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "set"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("taskset.json", None, "has no taskset.json"),
+        ("tasks.jsonl", None, "has no tasks.jsonl"),
+        ("taskset.json", '{"format": 99}', "format 99"),
+        ("taskset.json", "{}", "cannot be read"),
+        ("tasks.jsonl", "", "should hold 7 tasks but has 0"),
+        ("tasks.jsonl", "{broken", "cannot be read"),
+        ("tasks.jsonl", '{"instance_id": 3}', "cannot be read"),
+    ],
+)
+def test_a_damaged_task_set_is_told_in_one_sentence(tmp_path, tasks, name, text, message):
+    save_taskset(tasks, tmp_path / "set")
+    (tmp_path / "set" / name).unlink()
+    if text is not None:
+        (tmp_path / "set" / name).write_text(text)
+    with pytest.raises(TaskSetError, match=message) as caught:
+        load_taskset(tmp_path / "set")
+    assert "\n" not in str(caught.value)
+
+
+async def test_a_task_set_is_made_once(tmp_path, monkeypatch, backend):
+    monkeypatch.setenv("CONTEXTRL_HOME", str(tmp_path / "home"))
+    profile = await add_repository(str(write(tmp_path / "small")), backend=backend)
+    options = TaskOptions(bugs=6, per_function=3, heldout_mutation=0.2, heldout_function=0.5)
+    made = await taskset(profile, options, backend=backend)
+    started = len(backend.started)
+    calls = []
+    again = await taskset(profile, options, backend=backend, on_progress=lambda *call: calls.append(call))
+    assert again == made
+    assert len(backend.started) == started
+    assert calls == [(6, 6, "6 tasks of small are ready")]
+    assert set(by_split(made)) >= {"train", "heldout_function"}
+    await taskset(profile, TaskOptions(bugs=6, per_function=3, seed=1), backend=backend)
+    assert len(backend.started) > started
+
+
+async def test_an_interrupted_task_set_leaves_nothing_half_made(tmp_path, monkeypatch, backend):
+    monkeypatch.setenv("CONTEXTRL_HOME", str(tmp_path / "home"))
+    profile = await add_repository(str(write(tmp_path / "small")), backend=backend)
+    backend.has_started.clear()
+    making = asyncio.create_task(taskset(profile, TaskOptions(bugs=6), backend=backend))
+    await backend.has_started.wait()
+    making.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await making
+    assert [path for path in (tmp_path / "home" / "tasksets").iterdir() if path.is_dir()] == []
+    assert await backend.alive() == []
+
+
+async def test_options_out_of_range(tmp_path, monkeypatch, backend):
+    monkeypatch.setenv("CONTEXTRL_HOME", str(tmp_path / "home"))
+    profile = await add_repository(str(write(tmp_path / "small")), backend=backend)
+    with pytest.raises(ValueError, match="must be at least 1"):
+        await taskset(profile, TaskOptions(bugs=0), backend=backend)
