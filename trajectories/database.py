@@ -42,9 +42,9 @@ class Database:
             raise
 
     def read(self, work: Callable[[sa.Connection], T]) -> T:
-        """Run `work` in one transaction that sees one state of the database."""
+        """Run `work`, which only reads. Each of its statements sees all that was written before it."""
         waits = self._lock if self._in_memory else nullcontext()
-        with self._errors(), waits, self._engine.begin() as connection:
+        with self._errors(), waits, self._engine.connect() as connection:
             return work(connection)
 
     def write(self, work: Callable[[sa.Connection], T]) -> T:
@@ -161,8 +161,8 @@ def _prepare(path: Path, create: bool) -> None:
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
-    takes_lock = connection.get_execution_options().get("takes_write_lock", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if takes_lock else "BEGIN")
+    if connection.get_execution_options().get("takes_write_lock", False):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _version(connection: sa.Connection) -> tuple[str | None, list[str]]:

@@ -34,7 +34,7 @@ def mask_trajectory(trajectory: Trajectory, *, keep_after_edit: bool = False) ->
     `keep_after_edit` it stays, without the lines that the patch adds.
     """
     secret = added_lines(trajectory.patch)
-    seen = _lines(trajectory.problem_statement)
+    seen = set(_lines(trajectory.problem_statement))
     edited = False
     turns = []
     for turn in trajectory.turns:
@@ -76,7 +76,7 @@ def leaked(context: MaskedContext, lines: Iterable[str]) -> list[str]:
 
 def seen_lines(context: MaskedContext) -> set[str]:
     """What the issue and the observations before the first edit showed, line by line, squeezed."""
-    seen = _lines(context.problem_statement)
+    seen = set(_lines(context.problem_statement))
     for turn in context.turns[: first_edit(context)]:
         seen |= _lines(turn.observation)
     return seen
@@ -104,10 +104,11 @@ def squeeze(text: str) -> str:
     return "".join(text.replace("\\", "").split())
 
 
-def _lines(text: str) -> set[str]:
+@lru_cache(maxsize=256)
+def _lines(text: str) -> frozenset[str]:
     """Every line squeezed, as it stands and without its gutter."""
     squeezed = {squeeze(line) for line in text.split("\n")}
-    return squeezed | {_GUTTER.sub("", line) for line in squeezed}
+    return frozenset(squeezed.union(_GUTTER.sub("", line) for line in squeezed))
 
 
 def _edits(turn: Turn, hidden: list[str]) -> bool:

@@ -44,19 +44,47 @@ def insert(connection: sa.Connection, new: Iterable[ContextPair]) -> list[Contex
     keyed: dict[str, ContextPair] = {}
     for pair in new:
         keyed.setdefault(pair_key(pair), pair)
-    stored = judgements(connection, keyed)
-    kept = []
-    for key, pair in keyed.items():
-        if key not in stored:
-            _refuse_known_id(connection, pair)
-            connection.execute(pairs.insert().values(_row(connection, key, pair)))
-        elif stored[key] == "uncertain" and pair.judgement != "uncertain":
-            decided = {k: getattr(pair, k) for k in ("judgement", "reasons", "confounder_answer")}
-            connection.execute(pairs.update().where(pairs.c.key == key).values(decided))
-        else:
-            continue
-        kept.append(pair)
-    return kept
+    before = judgements(connection, keyed)
+    fresh = {key: pair for key, pair in keyed.items() if key not in before}
+    decided = {
+        key: pair for key, pair in keyed.items() if before.get(key) == "uncertain" and pair.judgement != "uncertain"
+    }
+    if fresh:
+        _insert_new(connection, fresh)
+    for key, pair in decided.items():
+        changed = {k: getattr(pair, k) for k in ("judgement", "reasons", "confounder_answer")}
+        connection.execute(pairs.update().where(pairs.c.key == key).values(changed))
+    return [pair for key, pair in keyed.items() if key in fresh or key in decided]
+
+
+def _insert_new(connection: sa.Connection, fresh: Mapping[str, ContextPair]) -> None:
+    ids = {pair.id: pair for pair in fresh.values()}
+    known = _present(connection, pairs.c.id, ids)
+    if known or len(ids) < len(fresh):
+        twice = next(iter(known), None) or next(p.id for p in fresh.values() if ids[p.id] is not p)
+        raise StoreError(f"Pair {twice} is already stored with other contents: give the new one its own id.")
+    documents: dict[str, bytes] = {}
+    rows = []
+    for key, pair in fresh.items():
+        row = {name: getattr(pair, name) for name in _SAME} | {"key": key}
+        for role, context in (("anchor", pair.anchor), ("confounder", pair.confounder)):
+            document = context.model_dump_json().encode()
+            name = hashlib.sha256(document).hexdigest()
+            documents[name] = document
+            row |= {f"{role}_id": context.trajectory_id, f"{role}_key": name}
+        rows.append(row)
+    new = documents.keys() - _present(connection, contexts.c.key, documents)
+    if new:
+        packed = [{"key": name, "document": zlib.compress(documents[name], 1)} for name in sorted(new)]
+        connection.execute(contexts.insert(), packed)
+    connection.execute(pairs.insert(), rows)
+
+
+def _present(connection: sa.Connection, column: sa.Column[str], values: Collection[str]) -> set[str]:
+    """Those of the values that the column has."""
+    return {
+        value for batch in batches(values) for value in connection.scalars(sa.select(column).where(column.in_(batch)))
+    }
 
 
 def judgements(connection: sa.Connection, keys: Collection[str]) -> dict[str, Judgement]:
@@ -66,29 +94,6 @@ def judgements(connection: sa.Connection, keys: Collection[str]) -> dict[str, Ju
         rows = connection.execute(sa.select(pairs.c.key, pairs.c.judgement).where(pairs.c.key.in_(batch)))
         found.update((key, judgement) for key, judgement in rows)
     return found
-
-
-def _refuse_known_id(connection: sa.Connection, pair: ContextPair) -> None:
-    if connection.scalar(sa.select(pairs.c.id).where(pairs.c.id == pair.id)) is not None:
-        raise StoreError(f"Pair {pair.id} is already stored with other contents: give the new one its own id.")
-
-
-def _row(connection: sa.Connection, key: str, pair: ContextPair) -> dict[str, Any]:
-    return {name: getattr(pair, name) for name in _SAME} | {
-        "key": key,
-        "anchor_id": pair.anchor.trajectory_id,
-        "confounder_id": pair.confounder.trajectory_id,
-        "anchor_key": _keep_context(connection, pair.anchor),
-        "confounder_key": _keep_context(connection, pair.confounder),
-    }
-
-
-def _keep_context(connection: sa.Connection, context: MaskedContext) -> str:
-    document = context.model_dump_json().encode()
-    key = hashlib.sha256(document).hexdigest()
-    if connection.scalar(sa.select(contexts.c.key).where(contexts.c.key == key)) is None:
-        connection.execute(contexts.insert().values(key=key, document=zlib.compress(document, 1)))
-    return key
 
 
 def _matching(filters: Mapping[str, Any]) -> list[sa.ColumnElement[bool]]:
@@ -166,10 +171,20 @@ def unmined(connection: sa.Connection, run: str) -> list[str]:
 
 def add_funnel(connection: sa.Connection, run: str, counts: Mapping[str, int]) -> None:
     """Add to the counts of a run."""
-    for stage, n in counts.items():
-        here = (funnel.c.run == run, funnel.c.stage == stage)
-        if connection.execute(funnel.update().where(*here).values(count=funnel.c.count + n)).rowcount == 0:
-            connection.execute(funnel.insert().values(run=run, stage=stage, count=n))
+    there = read_funnel(connection, run)
+    added = [{"of_run": run, "of_stage": stage, "n": n} for stage, n in counts.items() if stage in there and n]
+    first = [{"run": run, "stage": stage, "count": n} for stage, n in counts.items() if stage not in there]
+    if added:
+        connection.execute(_ADD, added)
+    if first:
+        connection.execute(funnel.insert(), first)
+
+
+_ADD = (
+    funnel.update()
+    .where(funnel.c.run == sa.bindparam("of_run"), funnel.c.stage == sa.bindparam("of_stage"))
+    .values(count=funnel.c.count + sa.bindparam("n"))
+)
 
 
 def read_funnel(connection: sa.Connection, run: str) -> dict[str, int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypedDict, Unpack
+from typing import Literal, NamedTuple, Protocol, TypedDict, Unpack
 
 from trajectories.records import ContextPair, Judgement, Status, Trajectory
 
@@ -51,8 +51,7 @@ class PairFilters(TypedDict, total=False):
     judgement: Judgement | None
 
 
-@dataclass(frozen=True)
-class TrajectorySummary:
+class TrajectorySummary(NamedTuple):
     """A trajectory without its turns: what a list shows and a miner chooses by."""
 
     position: int
@@ -71,8 +70,8 @@ class TrajectorySummary:
     agent: str
     turns: int
     tokens: int
-    files: tuple[str, ...]
-    functions: tuple[str, ...]
+    files: list[str]
+    functions: list[str]
     created_at: float
     seconds: float
 

@@ -7,6 +7,7 @@ others.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,7 +17,9 @@ from trajectories.protocol import Bucket, Filters, Order, RunSummary, StoreError
 from trajectories.records import Trajectory
 from trajectories.schema import bodies, pairs, touches, trajectories
 
-_COLUMNS = [c for c in trajectories.c if c.name not in ("digest", "answer")]
+_COLUMNS = [trajectories.c[name] for name in TrajectorySummary._fields]
+_DIGEST = sa.select(trajectories.c.digest).where(trajectories.c.id == sa.bindparam("id"))
+_POSITION = sa.select(trajectories.c.position).where(trajectories.c.id == sa.bindparam("id"))
 _BATCH = 500
 """Most values in one `IN`: below the limit of every database."""
 
@@ -24,17 +27,16 @@ _BATCH = 500
 def insert(connection: sa.Connection, trajectory: Trajectory) -> bool:
     """Whether it was new. Raises `StoreError` when its id stands for other contents."""
     document, tokens, digest = encode(trajectory)
-    same = sa.select(trajectories.c.digest).where(trajectories.c.id == trajectory.id)
-    stored = connection.scalar(same)
+    stored = connection.scalar(_DIGEST, {"id": trajectory.id})
     if stored == digest:
         return False
     if stored is not None:
         raise StoreError(
             f"Trajectory {trajectory.id} is already stored with other contents: give the new one its own id."
         )
-    key = connection.execute(trajectories.insert().values(_row(trajectory, digest))).inserted_primary_key
+    key = connection.execute(trajectories.insert(), _row(trajectory, digest)).inserted_primary_key
     position = key[0] if key else None
-    connection.execute(bodies.insert().values(position=position, document=document, tokens=tokens))
+    connection.execute(bodies.insert(), {"position": position, "document": document, "tokens": tokens})
     places = [("repo", ""), *(("file", f) for f in trajectory.files), *(("function", f) for f in trajectory.functions)]
     place = {"repo": trajectory.repo, "base_commit": trajectory.base_commit, "run": trajectory.run}
     connection.execute(
@@ -101,16 +103,8 @@ def summaries(
 ) -> list[TrajectorySummary]:
     """Without their turns."""
     query = sa.select(*_COLUMNS).where(*_matching(filters))
-    return _summarise(connection.execute(in_order(query, trajectories.c.position, order, limit)))
-
-
-def _summarise(rows: Iterable[sa.Row[Any]]) -> list[TrajectorySummary]:
-    found = []
-    for row in rows:
-        fields: dict[str, Any] = dict(row._mapping)
-        fields |= {name: tuple(fields[name]) for name in ("files", "functions")}
-        found.append(TrajectorySummary(**fields))
-    return found
+    rows = connection.execute(in_order(query, trajectories.c.position, order, limit))
+    return [TrajectorySummary._make(row) for row in rows]
 
 
 def count(connection: sa.Connection, filters: Mapping[str, Any]) -> int:
@@ -138,27 +132,46 @@ def runs(connection: sa.Connection) -> list[RunSummary]:
 
 def neighbours(connection: sa.Connection, bucket: Bucket, before: int, limit: int) -> list[TrajectorySummary]:
     """The newest of a bucket before a position. Only the bucket's own range of the index is read."""
-    positions = sa.select(touches.c.position).where(*_in_bucket(bucket), touches.c.position < before)
-    newest = positions.order_by(touches.c.position.desc()).limit(limit).subquery()
-    query = sa.select(*_COLUMNS).join(newest, newest.c.position == trajectories.c.position)
-    return _summarise(connection.execute(query.order_by(trajectories.c.position.desc())))
+    values = {"before": before, "newest": limit, **_bucket_values(bucket)}
+    return [TrajectorySummary._make(row) for row in connection.execute(_NEIGHBOURS[bucket.run is None], values)]
 
 
 def position(connection: sa.Connection, trajectory_id: str) -> int | None:
     """A trajectory's place in the order of insertion, None when there is no such id."""
-    return connection.scalar(sa.select(trajectories.c.position).where(trajectories.c.id == trajectory_id))
+    return connection.scalar(_POSITION, {"id": trajectory_id})
 
 
 def bucket_size(connection: sa.Connection, bucket: Bucket, after: int, before: int) -> int:
     """How many stand strictly between two positions."""
-    between = (touches.c.position > after, touches.c.position < before)
-    query = sa.select(sa.func.count()).select_from(touches).where(*_in_bucket(bucket), *between)
-    return connection.scalar(query) or 0
+    values = {"after": after, "before": before, **_bucket_values(bucket)}
+    return connection.scalar(_SIZE[bucket.run is None], values) or 0
 
 
-def _in_bucket(bucket: Bucket) -> list[sa.ColumnElement[bool]]:
-    named = [touches.c[k] == getattr(bucket, k) for k in ("stage", "name", "repo", "base_commit")]
-    return named if bucket.run is None else [*named, touches.c.run == bucket.run]
+def _bucket_values(bucket: Bucket) -> dict[str, str]:
+    return {f"b_{k}": v for k, v in asdict(bucket).items() if v is not None}
+
+
+def _in_bucket(any_run: bool) -> list[sa.ColumnElement[bool]]:
+    names = ("stage", "name", "repo", "base_commit", *([] if any_run else ["run"]))
+    return [touches.c[k] == sa.bindparam(f"b_{k}") for k in names]
+
+
+def _neighbours(any_run: bool) -> sa.Select[Any]:
+    c = touches.c.position
+    here = sa.select(c).where(*_in_bucket(any_run), c < sa.bindparam("before")).order_by(c.desc())
+    newest = here.limit(sa.bindparam("newest", type_=sa.Integer)).subquery()
+    query = sa.select(*_COLUMNS).join(newest, newest.c.position == trajectories.c.position)
+    return query.order_by(trajectories.c.position.desc())
+
+
+def _size(any_run: bool) -> sa.Select[Any]:
+    between = (touches.c.position > sa.bindparam("after"), touches.c.position < sa.bindparam("before"))
+    return sa.select(sa.func.count()).select_from(touches).where(*_in_bucket(any_run), *between)
+
+
+_NEIGHBOURS = {any_run: _neighbours(any_run) for any_run in (True, False)}
+_SIZE = {any_run: _size(any_run) for any_run in (True, False)}
+"""Statements of every insertion, built once: to build one costs more than to run it."""
 
 
 def right_answers(connection: sa.Connection, instance_ids: Collection[str], run: str | None) -> dict[str, str]:

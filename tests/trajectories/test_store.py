@@ -139,7 +139,7 @@ def test_order_limit_and_summaries(store):
     assert [t.instance_id for t in store.query(limit=2)] == ["i0", "i1"]
     assert [t.instance_id for t in store.query(limit=2, order="newest")] == ["i4", "i3"]
     first = store.summaries()[0]
-    assert (first.turns, first.tokens, first.functions) == (5, len(trajectory().token_ids()), ("pkg/a.py::area",))
+    assert (first.turns, first.tokens, first.functions) == (5, len(trajectory().token_ids()), ["pkg/a.py::area"])
 
 
 def test_adding_twice_changes_nothing_and_a_conflict_is_refused(store):
