@@ -22,6 +22,9 @@ from contextrl.stats import Interval, by_cluster, clustered_proportion, paired_d
 from contextrl.world import World
 from trajectories.records import Trajectory
 
+EVALUATION = "evaluation"
+"""Names the episodes' random numbers: the same before and after."""
+
 
 class Measured(BaseModel):
     """One evaluation of one kind of repository: JSON in the run's folder, so that a resumed run has it."""
@@ -43,9 +46,12 @@ class Evaluator:
         self._prompts: dict[str, list[ChoicePrompt]] = {}
 
     async def measure(
-        self, title: str, scorer: Scorer, on_trajectory: Callable[[Trajectory], None]
+        self, title: str, run: str, scorer: Scorer, on_trajectory: Callable[[Trajectory], None]
     ) -> dict[str, Measured]:
-        """Kind of repository -> what was measured: one episode of each task, each pair in both orders."""
+        """Kind of repository -> what was measured: one episode of each task, each pair in both orders.
+
+        `run` is what the trajectories are stored under: not the training run's name, or they would be mined.
+        """
         config = self._recipe.evaluation
         found: dict[str, Measured] = {}
         for kind in self._world.kinds:
@@ -56,7 +62,8 @@ class Evaluator:
                 group_size=1,
                 temperature=config.temperature,
                 seed=self._recipe.seed,
-                on_trajectory=on_trajectory,
+                run=EVALUATION,
+                on_trajectory=lambda t: on_trajectory(t.model_copy(update={"run": run})),
                 progress=self._progress.update,
             )
             chosen = select(scorer, prompts, self._recipe.learner.microbatch_tokens) if prompts else []

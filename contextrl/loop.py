@@ -90,13 +90,14 @@ class Run:
     ) -> None:
         self.recipe, self.folder, self.world, self.store, self.progress = recipe, folder, world, store, progress
         self.backend_name = backend.name
+        self.name = _label(folder, store, recipe.name)
         saved = folder.checkpoint()
         source, device = policy_source(recipe.policy), _device(recipe)
         self.policy = load_policy(saved[0] if saved else source, device=device)
         reference = load_policy(source, device=device).model.requires_grad_(False) if recipe.grpo.kl else None
         self.player = Player(recipe, self.policy, world, backend)
         choices = ChoiceFormat(self.policy.tokenizer, recipe.context.max_pair_tokens)
-        self.feed = PairFeed(store, choices, recipe.context, run=recipe.name, seed=recipe.seed)
+        self.feed = PairFeed(store, choices, recipe.context, run=self.name, seed=recipe.seed)
         self.evaluator = Evaluator(recipe, world, self.player, choices, progress)
         self.learner = _learner(recipe, self.policy.model, reference)
         rollout = recipe.rollout
@@ -142,7 +143,8 @@ class Run:
                 self.schedule.batch(self.iteration),
                 group_size=recipe.rollout.group_size,
                 temperature=recipe.rollout.temperature,
-                seed=recipe.seed * 1_000_003 + self.iteration + 1,
+                seed=recipe.seed,
+                run=self.name,
                 iteration=self.iteration,
                 on_trajectory=self.feed.keep,
             )
@@ -160,7 +162,9 @@ class Run:
         if kept is not None:
             return {kind: Measured.model_validate(found) for kind, found in kept.items()}
         with self._timed("evaluate"):
-            found = await self.evaluator.measure(f"Evaluating {when} training", self.learner.policy, self.store.add)
+            found = await self.evaluator.measure(
+                f"Evaluating {when} training", f"{self.name}.{when}", self.learner.policy, self.store.add
+            )
         self.folder.write(when, {kind: m.model_dump() for kind, m in found.items()})
         self.folder.write("clock", self.clock)
         return found
@@ -172,7 +176,9 @@ class Run:
             for ground in self.world.grounds:
                 tasks = ground.sample(self.recipe.context.expert_episodes, self.recipe.seed)
                 script = expert_script(self.world, ground.kind, self.recipe.seed)
-                await self.player.demonstrate(script, tasks, self.feed.keep, self.progress.update)
+                await self.player.demonstrate(
+                    script, tasks, run=self.name, on_trajectory=self.feed.keep, progress=self.progress.update
+                )
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -199,6 +205,18 @@ class Run:
             self.clock[name] = self.clock.get(name, 0.0) + spent
             if row is not None:
                 row[key] = spent
+
+
+def _label(folder: RunFolder, store: SQLStore, name: str) -> str:
+    """What the run is called in the store: its name, with a number where an earlier run of that name is there."""
+    known = folder.read("run")
+    if known is None:
+        label, number = name, 1
+        while store.count(run=label) or store.count(run=f"{label}.before"):
+            number += 1
+            label = f"{name}-{number}"
+        folder.write("run", known := {"label": label})
+    return str(known["label"])
 
 
 def policy_source(policy: str) -> str | Path:

@@ -23,19 +23,21 @@ def report_of(
     recipe, confidence = run.recipe, run.recipe.evaluation.confidence
     whole = comparison(together(list(before.values())), together(list(after.values())), confidence)
     return {
-        "name": recipe.name,
+        "name": run.name,
         "seed": recipe.seed,
         "backend": run.backend_name,
         "policy": recipe.policy,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         **whole,
         "kinds": {kind: comparison(before[kind], after[kind], confidence) for kind in run.world.kinds},
-        "pairs_mined": len(run.store.pairs(run=recipe.name, judgement="valid")),
-        "trajectories": run.store.count(run=recipe.name),
+        "pairs_mined": run.feed.mined,
+        "trajectories": sum(
+            run.store.count(run=label) for label in (run.name, f"{run.name}.before", f"{run.name}.after")
+        ),
         "iterations": run.iteration,
         "wall_seconds": sum(clock.values()),
         "time_split": clock,
-        "funnel": run.store.funnel(recipe.name),
+        "funnel": run.store.funnel(run.name),
         "examples": _examples(run, before, after),
         "notes": _notes(run, after),
         "config": recipe.model_dump(mode="json"),

@@ -47,24 +47,27 @@ class Player:
         group_size: int,
         temperature: float,
         seed: int,
+        run: str,
         iteration: int = 0,
         on_trajectory: Callable[[Trajectory], None] | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> list[Trajectory]:
-        """Groups of episodes by the policy. The same seed with the same weights samples the same."""
+        """Groups of episodes by the policy. The same seed, run and iteration with the same weights sample the same."""
         sampling = Sampling(temperature=temperature, max_new_tokens=self._recipe.rollout.max_new_tokens, seed=seed)
         agent = ToolAgent(self._chat, sampling)
-        return await self._roll_out(agent, tasks, group_size, iteration, on_trajectory, progress)
+        return await self._roll_out(agent, tasks, group_size, run, iteration, on_trajectory, progress)
 
     async def demonstrate(
         self,
         script: Script,
         tasks: Sequence[TaskInstance],
+        *,
+        run: str = "",
         on_trajectory: Callable[[Trajectory], None] | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> list[Trajectory]:
         """One episode of each task by a scripted expert."""
-        return await self._roll_out(ScriptedExpert(self._chat, script), tasks, 1, 0, on_trajectory, progress)
+        return await self._roll_out(ScriptedExpert(self._chat, script), tasks, 1, run, 0, on_trajectory, progress)
 
     async def close(self) -> None:
         """End the engine, and the gradings that are under way."""
@@ -76,6 +79,7 @@ class Player:
         agent: Agent,
         tasks: Sequence[TaskInstance],
         group_size: int,
+        run: str,
         iteration: int,
         on_trajectory: Callable[[Trajectory], None] | None,
         progress: Callable[[int, int], None] | None,
@@ -88,7 +92,7 @@ class Player:
             self.engine,
             group_size=group_size,
             concurrency=rollout.concurrency,
-            run=self._recipe.name,
+            run=run,
             iteration=iteration,
             retries=rollout.retries,
             on_trajectory=on_trajectory,

@@ -17,6 +17,7 @@ from trajectories.records import MASK
 
 PAD, USER, ASSISTANT, TOOL, END = "<|pad|>", "<|user|>", "<|assistant|>", "<|tool|>", "<|end|>"
 CHAT_TEMPLATE = (
+    "{# calls are written as <function=...> #}"  # by which agents.toolformat.detect knows the `xml` format
     "{% for message in messages %}"
     "{% if message.role == 'user' %}<|user|>{{ message.content }}<|end|>"
     "{% elif message.role == 'tool' %}<|tool|>{{ message.content }}<|end|>"

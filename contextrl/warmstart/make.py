@@ -78,8 +78,9 @@ async def _record(config: WarmStart, policy: Policy, progress: Progress) -> tupl
             tasks += tasks
         habits = Habits(**config.habits.model_dump())
         try:
-            erring = await _play(player, tasks[: config.episodes], habits, config.seed, progress)
-            right = await _play(player, tasks[: config.episodes // 4], PERFECT, config.seed, progress)
+            vocabulary = policy.tokenizer.backend_tokenizer.to_str() + policy.tokenizer.chat_template
+            erring = await _play(player, vocabulary, tasks[: config.episodes], habits, config.seed, progress)
+            right = await _play(player, vocabulary, tasks[: config.episodes // 4], PERFECT, config.seed, progress)
         finally:
             await player.close()
     finally:
@@ -88,10 +89,11 @@ async def _record(config: WarmStart, policy: Policy, progress: Progress) -> tupl
 
 
 async def _play(
-    player: Player, tasks: Sequence[TaskInstance], habits: Habits, seed: int, progress: Progress
+    player: Player, vocabulary: str, tasks: Sequence[TaskInstance], habits: Habits, seed: int, progress: Progress
 ) -> list[Trajectory]:
-    """One episode of each task, from the store where it has them."""
-    key = hashlib.sha256(repr((habits, seed, [t.model_dump_json() for t in tasks])).encode()).hexdigest()[:16]
+    """One episode of each task, from the store where it has them. `vocabulary`: the tokenizer, as text."""
+    decides = (habits, seed, vocabulary, [t.model_dump_json() for t in tasks])
+    key = hashlib.sha256(repr(decides).encode()).hexdigest()[:16]
     progress.stage(f"Demonstrations{'' if habits != PERFECT else ' without errors'}")
 
     with SQLStore(home() / "demonstrations.db") as store:
@@ -99,7 +101,7 @@ async def _play(
         for start in range(done, len(tasks), CHUNK):
             chunk = tasks[start : start + CHUNK]
             played = await player.demonstrate(
-                _script(f"{seed}/{start}", habits), chunk, None, _from(start, tasks, progress)
+                _script(f"{seed}/{start}", habits), chunk, progress=_from(start, tasks, progress)
             )
             for trajectory in played:
                 store.add(trajectory.model_copy(update={"run": key}))
