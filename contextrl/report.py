@@ -104,19 +104,19 @@ def render(report: Mapping[str, Any], metrics: Metrics) -> str:
     page = jinja.get_template("report.html")
     return page.render(
         report=report,
-        groups={"all": report, **report.get("kinds", {})},
+        groups=groups(report),
         facts=_facts(report),
         figures=[(title, text, Markup(drawing)) for title, text, drawing in figures_of(report, metrics) if drawing],
         appendices=[(k.capitalize(), _yaml(report[k])) for k in ("config", "versions") if report.get(k)],
     )
 
 
-def estimate(report: Mapping[str, Any], key: str, bare: bool = False) -> str:
-    """`42.0% [35.1, 49.2]`, `42.0%` if bare, or `not measured`."""
+def estimate(report: Mapping[str, Any], key: str, bare: bool = False, digits: int = 1) -> str:
+    """`42.0% [35.1, 49.2]`, `42.0%` if bare, or `not measured`; `digits` of the interval."""
     value, interval = report.get(key), report.get(f"{key}_interval")
     if value is None:
         return "not measured"
-    around = f" [{interval[0] * 100:.1f}, {interval[1] * 100:.1f}]" if interval and not bare else ""
+    around = f" [{interval[0] * 100:.{digits}f}, {interval[1] * 100:.{digits}f}]" if interval and not bare else ""
     return f"{value * 100:.1f}%{around}"
 
 
@@ -124,6 +124,12 @@ def diff_lines(patch: str) -> list[tuple[str, str]]:
     """A unified diff's lines with the class that colours each."""
     classes = {"+": "add", "-": "del", "@": "hunk"}
     return [("file" if line[:3] in ("+++", "---") else classes.get(line[:1], ""), line) for line in patch.splitlines()]
+
+
+def groups(report: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Name -> measurements: everything, then each kind of repository; a single kind stands for all."""
+    kinds: dict[str, Mapping[str, Any]] = report.get("kinds") or {}
+    return kinds if len(kinds) == 1 else {"all": report, **kinds}
 
 
 def _facts(report: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -58,8 +58,10 @@ def stopped(arguments: list[str]) -> str:
     """What Ctrl-C says."""
     if arguments[:1] != ["train"]:
         return "Stopped."
-    again = shlex.join(["contextrl", *(word for word in arguments if word != "--fresh")])
-    return f"Stopped. The same command goes on from the last checkpoint: {again}"
+    from contextrl.summary import program
+
+    again = shlex.join([*(word for word in arguments if word != "--fresh")])
+    return f"Stopped. The same command goes on from the last checkpoint: {program()} {again}"
 
 
 app = typer.Typer(
