@@ -98,7 +98,14 @@ def _parent_v1(controller: str, mount: str) -> str:
     base = mount + own if own != "/" and os.path.isdir(mount + own) else mount
     folder = f"{base}/{_OURS}"
     os.makedirs(folder, exist_ok=True)
+    if controller == "cpu":
+        Path(f"{folder}/cpu.shares").write_text(str(1024 * _weight()))
     return folder
+
+
+def _weight() -> int:
+    """How many ordinary processes all sandboxes together weigh; with the kernel's default it would be one."""
+    return 8 * (os.cpu_count() or 1)
 
 
 def _parent_v2(mount: str) -> str:
@@ -107,4 +114,5 @@ def _parent_v2(mount: str) -> str:
     Path(f"{mount}/cgroup.subtree_control").write_text(wanted)
     os.makedirs(folder, exist_ok=True)
     Path(f"{folder}/cgroup.subtree_control").write_text(wanted)
+    Path(f"{folder}/cpu.weight").write_text(str(min(100 * _weight(), 10_000)))
     return folder

@@ -50,7 +50,7 @@ async def test_an_owner_killed_with_sigkill_leaves_nothing(backend: SandboxBacke
     mark = new_mark()
     owner, names = _start_owner(backend, image, mark)
     assert set(names) <= set(await backend.alive())
-    assert len(processes_with(mark)) >= 4
+    assert await until(lambda: len(processes_with(mark)) >= 4)
     owner.send_signal(signal.SIGKILL)
     owner.wait()
     assert await until(lambda: processes_with(mark) == [])
