@@ -1,0 +1,162 @@
+"""The whole loop, small: from a generated repository to a report, in real sandboxes of both backends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from contextrl.config import Recipe
+from contextrl.loop import policy_source, train
+from contextrl.progress import Silent
+from contextrl.report import read_metrics, read_report
+from contextrl.schedule import TaskSchedule
+from sandbox import open_backend
+from trajectories.store import SQLStore
+
+BACKENDS = ["local", pytest.param("docker", marks=pytest.mark.docker)]
+pytestmark = pytest.mark.slow
+
+
+def recipe(folder: Path, backend: str, **changes: Any) -> dict[str, Any]:
+    """Two iterations on eight small modules."""
+    return {
+        "name": "small",
+        "runs": str(folder),
+        "backend": backend,
+        "repositories": [
+            {
+                "source": "generated:seed=11,modules=8",
+                "bugs": 150,
+                "per_function": 6,
+                "heldout_functions": 0.25,
+                "heldout_mutations": 0.0,
+            }
+        ],
+        "rollout": {"group_size": 4, "tasks_per_iteration": 4, "siblings": 4, "max_new_tokens": 32},
+        "learner": {"minibatch_trajectories": 4},
+        "context": {"expert_episodes": 8, "pairs_per_step": 4},
+        "train": {"iterations": 2, "checkpoint_every": 1},
+        "evaluation": {"tasks": 6, "pairs": 6},
+        **changes,
+    }
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_two_iterations(backend: str, tmp_path: Path) -> None:
+    config = Recipe.model_validate(recipe(tmp_path, backend))
+    left = asyncio.run(_alive(backend))
+    run_dir = train(config, progress=Silent())
+    assert asyncio.run(_alive(backend)) <= left, "sandboxes are left"
+
+    report = read_report(run_dir)
+    assert report["backend"] == backend and report["iterations"] == 2 and report["tasks"] == 6 and report["pairs"] == 6
+    assert report["pairs_mined"] > 0 and report["funnel"]["valid"] == report["pairs_mined"]
+    for key in ("resolve_rate", "selection_accuracy"):
+        for when in ("before", "after"):
+            low, high = report[f"{key}_{when}_interval"]
+            assert low <= report[f"{key}_{when}"] <= high
+    assert report["seed"] == 0 and report["config"]["name"] == "small" and "torch" in report["versions"]
+    assert "http" not in (run_dir / "report.html").read_text().replace("http://www.w3.org", "")
+    assert [row["iteration"] for row in read_metrics(run_dir)] == [0, 1]
+
+    before = load_file(Path(policy_source("tiny")) / "model.safetensors")
+    after = load_file(run_dir / "checkpoint" / "model.safetensors")
+    assert any(not torch.equal(before[name], after[name]) for name in before), "the weights did not change"
+
+    with SQLStore(tmp_path / "trajectories.db") as store:
+        rolled = store.query(run="small", agent="tools")
+        assert len(rolled) == 2 * 4 * 4 and {t.policy_version for t in rolled} == {0, 1}
+        for t in rolled:
+            trained = [i for i, sampled in zip(t.token_ids(), t.loss_mask(), strict=True) if sampled]
+            assert trained == [i for turn in t.turns for i in turn.completion_ids]
+            assert len(t.token_logprobs()) == len(t.token_ids()) and all(p <= 0 for p in t.token_logprobs())
+        held_out = {t.instance_id for t in store.query(run="small.before")}
+        assert not held_out & {t.instance_id for t in rolled}, "an evaluated task was trained on"
+        pairs = store.pairs(run="small", judgement="valid")
+        assert {p.stage for p in pairs} >= {"function", "repo"}
+        assert all(p.anchor.instance_id not in held_out for p in pairs)
+
+
+async def _alive(backend: str) -> set[str]:
+    opened = await open_backend(backend)
+    try:
+        return set(await opened.alive())
+    finally:
+        await opened.close()
+
+
+def test_interrupted_and_resumed(tmp_path: Path) -> None:
+    """Ctrl-C in the middle of training; the same command goes on, and nothing is left behind in between."""
+    file = tmp_path / "small.yaml"
+    file.write_text(yaml.safe_dump(recipe(tmp_path, "local", train={"iterations": 4, "checkpoint_every": 1})))
+    command = [sys.executable, "-m", "contextrl.cli", "train", str(file)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    metrics = tmp_path / "small" / "metrics.jsonl"
+    deadline = time.monotonic() + 300
+    while not metrics.is_file() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in errors, errors
+    assert not _children_of(process.pid)
+    done = len(metrics.read_text().splitlines())
+    assert 1 <= done < 4
+
+    again = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert again.returncode == 0, again.stderr
+    rows = [json.loads(line)["iteration"] for line in metrics.read_text().splitlines()]
+    assert sorted(set(rows)) == [0, 1, 2, 3] and read_report(tmp_path / "small")["iterations"] == 4
+
+
+def _children_of(pid: int) -> list[str]:
+    """Processes whose owner was `pid`, by their session or environment: local sandboxes name it."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                status = (entry / "status").read_text()
+            except OSError:
+                continue
+            if f"PPid:\t{pid}\n" in status:
+                found.append(entry.name)
+    return found
+
+
+def test_other_recipe_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    config = Recipe.model_validate(recipe(tmp_path, "local"))
+    (folder / "recipe.json").write_text(config.model_copy(update={"seed": 1}).model_dump_json())
+    with pytest.raises(ValueError, match=r"`seed` differ.*--fresh"):
+        train(config, progress=Silent())
+
+
+def test_schedule_is_a_function_of_the_iteration() -> None:
+    from contextrl.world import Ground
+    from envs.task import TaskInstance
+
+    def task(i: int) -> TaskInstance:
+        return TaskInstance(
+            instance_id=f"t{i}", repo="r", base_commit="c", problem_statement="", patch="", FAIL_TO_PASS=("a",),
+            PASS_TO_PASS=("b",), functions=(f"m.py::f{i // 3}",),
+        )  # fmt: skip
+
+    grounds = [Ground("generated", 3.0, tuple(map(task, range(30))), ()), Ground("real package", 1.0, (task(99),), ())]
+    first, second = (TaskSchedule(grounds, 4, 3, seed=1) for _ in range(2))
+    batches = [first.batch(i) for i in range(10)]
+    assert second.batch(9) == batches[9] and second.batch(2) == batches[2]
+    assert sum(t.instance_id == "t99" for b in batches for t in b) == 10
+    seen = [t.functions[0] for b in batches for t in b if t.instance_id != "t99"]
+    assert len(set(seen)) == 10 and all(len(set(seen[i : i + 3])) == 1 for i in range(0, 30, 3))
