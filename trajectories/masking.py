@@ -65,7 +65,7 @@ def leaks(context: MaskedContext, patch: str) -> list[str]:
 def leaked(context: MaskedContext, lines: Iterable[str]) -> list[str]:
     """Those of the lines that the policy wrote, or that were shown after the edit, and that were not seen before."""
     seen = seen_lines(context)
-    hidden = [line for line in lines if len(squeeze(line)) >= MIN_LINE and squeeze(line) not in seen]
+    hidden = [line for line in lines if _tells(line) and squeeze(line) not in seen]
     if not hidden:
         return []
     edit = first_edit(context)
@@ -93,10 +93,16 @@ def added_lines(patch: str) -> list[str]:
     previous = ""
     for line in patch.split("\n"):
         is_header = line.startswith("+++ ") and previous.startswith("--- ")
-        if line.startswith("+") and not is_header and len(squeeze(line[1:])) >= MIN_LINE:
+        if line.startswith("+") and not is_header and _tells(line[1:]):
             found[line[1:].strip()] = None
         previous = line
     return list(found)
+
+
+def _tells(line: str) -> bool:
+    """Whether a line is the patch's own, and not such as stands everywhere."""
+    code = squeeze(line)
+    return len(code) >= MIN_LINE and code not in MASK
 
 
 def squeeze(text: str) -> str:

@@ -18,6 +18,7 @@ from trajectories.protocol import Order, PairFilters, StoreError
 from trajectories.records import ContextPair, Judgement, MaskedContext
 from trajectories.rows import batches, in_order
 from trajectories.schema import contexts, funnel, mined, pairs, trajectories
+from trajectories.statements import ADD_TO_FUNNEL, CONTEXTS, JUDGEMENTS, PAIR_IDS, USE
 
 _SAME = tuple(name for name in ContextPair.model_fields if name in pairs.c)
 """Fields of a pair that are columns of the same name."""
@@ -59,7 +60,7 @@ def insert(connection: sa.Connection, new: Iterable[ContextPair]) -> list[Contex
 
 def _insert_new(connection: sa.Connection, fresh: Mapping[str, ContextPair]) -> None:
     ids = {pair.id: pair for pair in fresh.values()}
-    known = _present(connection, pairs.c.id, ids)
+    known = _present(connection, PAIR_IDS, ids)
     if known or len(ids) < len(fresh):
         twice = next(iter(known), None) or next(p.id for p in fresh.values() if ids[p.id] is not p)
         raise StoreError(f"Pair {twice} is already stored with other contents: give the new one its own id.")
@@ -73,26 +74,23 @@ def _insert_new(connection: sa.Connection, fresh: Mapping[str, ContextPair]) -> 
             documents[name] = document
             row |= {f"{role}_id": context.trajectory_id, f"{role}_key": name}
         rows.append(row)
-    new = documents.keys() - _present(connection, contexts.c.key, documents)
+    new = documents.keys() - _present(connection, CONTEXTS, documents)
     if new:
         packed = [{"key": name, "document": zlib.compress(documents[name], 1)} for name in sorted(new)]
         connection.execute(contexts.insert(), packed)
     connection.execute(pairs.insert(), rows)
 
 
-def _present(connection: sa.Connection, column: sa.Column[str], values: Collection[str]) -> set[str]:
-    """Those of the values that the column has."""
-    return {
-        value for batch in batches(values) for value in connection.scalars(sa.select(column).where(column.in_(batch)))
-    }
+def _present(connection: sa.Connection, query: sa.Select[Any], values: Collection[str]) -> set[str]:
+    """Those of the values that the query finds."""
+    return {v for batch in batches(values) for v in connection.scalars(query, {"values": batch})}
 
 
 def judgements(connection: sa.Connection, keys: Collection[str]) -> dict[str, Judgement]:
     """What was decided on each pair that is stored, by key."""
     found: dict[str, Judgement] = {}
     for batch in batches(keys):
-        rows = connection.execute(sa.select(pairs.c.key, pairs.c.judgement).where(pairs.c.key.in_(batch)))
-        found.update((key, judgement) for key, judgement in rows)
+        found.update((key, judgement) for key, judgement in connection.execute(JUDGEMENTS, {"values": batch}))
     return found
 
 
@@ -144,10 +142,9 @@ def count(connection: sa.Connection, filters: Mapping[str, Any]) -> int:
 def use(connection: sa.Connection, ids: Collection[str]) -> dict[str, int]:
     """In how many valid pairs each trajectory stands, in either role."""
     used: Counter[str] = Counter(dict.fromkeys(ids, 0))
-    for role in (pairs.c.anchor_id, pairs.c.confounder_id):
+    for role in USE:
         for batch in batches(ids):
-            query = sa.select(role, sa.func.count()).where(role.in_(batch), pairs.c.judgement == "valid")
-            used.update({i: n for i, n in connection.execute(query.group_by(role))})
+            used.update({i: n for i, n in connection.execute(role, {"values": batch})})
     return dict(used)
 
 
@@ -175,16 +172,9 @@ def add_funnel(connection: sa.Connection, run: str, counts: Mapping[str, int]) -
     added = [{"of_run": run, "of_stage": stage, "n": n} for stage, n in counts.items() if stage in there and n]
     first = [{"run": run, "stage": stage, "count": n} for stage, n in counts.items() if stage not in there]
     if added:
-        connection.execute(_ADD, added)
+        connection.execute(ADD_TO_FUNNEL, added)
     if first:
         connection.execute(funnel.insert(), first)
-
-
-_ADD = (
-    funnel.update()
-    .where(funnel.c.run == sa.bindparam("of_run"), funnel.c.stage == sa.bindparam("of_stage"))
-    .values(count=funnel.c.count + sa.bindparam("n"))
-)
 
 
 def read_funnel(connection: sa.Connection, run: str) -> dict[str, int]:

@@ -16,10 +16,8 @@ from trajectories.codec import decode, encode
 from trajectories.protocol import Bucket, Filters, Order, RunSummary, StoreError, TrajectorySummary
 from trajectories.records import Trajectory
 from trajectories.schema import bodies, pairs, touches, trajectories
+from trajectories.statements import BY_IDS, DIGEST, NEIGHBOURS, POSITION, SIZE, SUMMARY
 
-_COLUMNS = [trajectories.c[name] for name in TrajectorySummary._fields]
-_DIGEST = sa.select(trajectories.c.digest).where(trajectories.c.id == sa.bindparam("id"))
-_POSITION = sa.select(trajectories.c.position).where(trajectories.c.id == sa.bindparam("id"))
 _BATCH = 500
 """Most values in one `IN`: below the limit of every database."""
 
@@ -27,7 +25,7 @@ _BATCH = 500
 def insert(connection: sa.Connection, trajectory: Trajectory) -> bool:
     """Whether it was new. Raises `StoreError` when its id stands for other contents."""
     document, tokens, digest = encode(trajectory)
-    stored = connection.scalar(_DIGEST, {"id": trajectory.id})
+    stored = connection.scalar(DIGEST, {"id": trajectory.id})
     if stored == digest:
         return False
     if stored is not None:
@@ -89,11 +87,9 @@ def select(connection: sa.Connection, filters: Mapping[str, Any], order: Order, 
 
 def by_ids(connection: sa.Connection, ids: Collection[str], *, tokens: bool) -> dict[str, Trajectory]:
     """Those of the ids that are there."""
-    columns = [trajectories.c.id, bodies.c.document, *([bodies.c.tokens] if tokens else [])]
-    joined = trajectories.join(bodies, trajectories.c.position == bodies.c.position)
     found: dict[str, Trajectory] = {}
     for batch in batches(ids):
-        for row in connection.execute(sa.select(*columns).select_from(joined).where(trajectories.c.id.in_(batch))):
+        for row in connection.execute(BY_IDS[tokens], {"values": batch}):
             found[row.id] = decode(row.document, row.tokens if tokens else None)
     return found
 
@@ -102,7 +98,7 @@ def summaries(
     connection: sa.Connection, filters: Mapping[str, Any], order: Order, limit: int | None
 ) -> list[TrajectorySummary]:
     """Without their turns."""
-    query = sa.select(*_COLUMNS).where(*_matching(filters))
+    query = sa.select(*SUMMARY).where(*_matching(filters))
     rows = connection.execute(in_order(query, trajectories.c.position, order, limit))
     return [TrajectorySummary._make(row) for row in rows]
 
@@ -133,45 +129,22 @@ def runs(connection: sa.Connection) -> list[RunSummary]:
 def neighbours(connection: sa.Connection, bucket: Bucket, before: int, limit: int) -> list[TrajectorySummary]:
     """The newest of a bucket before a position. Only the bucket's own range of the index is read."""
     values = {"before": before, "newest": limit, **_bucket_values(bucket)}
-    return [TrajectorySummary._make(row) for row in connection.execute(_NEIGHBOURS[bucket.run is None], values)]
+    return [TrajectorySummary._make(row) for row in connection.execute(NEIGHBOURS[bucket.run is None], values)]
 
 
 def position(connection: sa.Connection, trajectory_id: str) -> int | None:
     """A trajectory's place in the order of insertion, None when there is no such id."""
-    return connection.scalar(_POSITION, {"id": trajectory_id})
+    return connection.scalar(POSITION, {"id": trajectory_id})
 
 
 def bucket_size(connection: sa.Connection, bucket: Bucket, after: int, before: int) -> int:
     """How many stand strictly between two positions."""
     values = {"after": after, "before": before, **_bucket_values(bucket)}
-    return connection.scalar(_SIZE[bucket.run is None], values) or 0
+    return connection.scalar(SIZE[bucket.run is None], values) or 0
 
 
 def _bucket_values(bucket: Bucket) -> dict[str, str]:
     return {f"b_{k}": v for k, v in asdict(bucket).items() if v is not None}
-
-
-def _in_bucket(any_run: bool) -> list[sa.ColumnElement[bool]]:
-    names = ("stage", "name", "repo", "base_commit", *([] if any_run else ["run"]))
-    return [touches.c[k] == sa.bindparam(f"b_{k}") for k in names]
-
-
-def _neighbours(any_run: bool) -> sa.Select[Any]:
-    c = touches.c.position
-    here = sa.select(c).where(*_in_bucket(any_run), c < sa.bindparam("before")).order_by(c.desc())
-    newest = here.limit(sa.bindparam("newest", type_=sa.Integer)).subquery()
-    query = sa.select(*_COLUMNS).join(newest, newest.c.position == trajectories.c.position)
-    return query.order_by(trajectories.c.position.desc())
-
-
-def _size(any_run: bool) -> sa.Select[Any]:
-    between = (touches.c.position > sa.bindparam("after"), touches.c.position < sa.bindparam("before"))
-    return sa.select(sa.func.count()).select_from(touches).where(*_in_bucket(any_run), *between)
-
-
-_NEIGHBOURS = {any_run: _neighbours(any_run) for any_run in (True, False)}
-_SIZE = {any_run: _size(any_run) for any_run in (True, False)}
-"""Statements of every insertion, built once: to build one costs more than to run it."""
 
 
 def right_answers(connection: sa.Connection, instance_ids: Collection[str], run: str | None) -> dict[str, str]:

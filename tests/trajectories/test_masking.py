@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from trajectory_builders import call, trajectory, turn
 
@@ -111,6 +111,7 @@ def test_leaks_finds_what_masking_did_not():
 code = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=1, max_size=40)
 
 
+@example(lines=["<PATCH_M"], as_json=False, keep=False)
 @given(lines=st.lists(code, min_size=1, max_size=4), as_json=st.booleans(), keep=st.booleans())
 def test_masking_never_leaks(lines, as_json, keep):
     new = "\n".join(lines)

@@ -1,0 +1,68 @@
+"""The statements of every insertion, built once: to build one costs more than to run it.
+
+Invariant: no statement here reads more rows than it is given keys or a limit for, but for `SIZE`, which counts a range
+of the index.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from trajectories.protocol import TrajectorySummary
+from trajectories.schema import bodies, contexts, funnel, pairs, touches, trajectories
+
+SUMMARY = [trajectories.c[name] for name in TrajectorySummary._fields]
+"""The columns of a summary, in its order."""
+
+
+def _one_of(column: sa.Column[str]) -> sa.ColumnElement[bool]:
+    return column.in_(sa.bindparam("values", expanding=True))
+
+
+def _in_bucket(any_run: bool) -> list[sa.ColumnElement[bool]]:
+    names = ("stage", "name", "repo", "base_commit", *([] if any_run else ["run"]))
+    return [touches.c[k] == sa.bindparam(f"b_{k}") for k in names]
+
+
+def _neighbours(any_run: bool) -> sa.Select[Any]:
+    c = touches.c.position
+    here = sa.select(c).where(*_in_bucket(any_run), c < sa.bindparam("before")).order_by(c.desc())
+    newest = here.limit(sa.bindparam("newest", type_=sa.Integer)).subquery()
+    query = sa.select(*SUMMARY).join(newest, newest.c.position == trajectories.c.position)
+    return query.order_by(trajectories.c.position.desc())
+
+
+def _size(any_run: bool) -> sa.Select[Any]:
+    between = (touches.c.position > sa.bindparam("after"), touches.c.position < sa.bindparam("before"))
+    return sa.select(sa.func.count()).select_from(touches).where(*_in_bucket(any_run), *between)
+
+
+def _by_ids(tokens: bool) -> sa.Select[Any]:
+    columns = [trajectories.c.id, bodies.c.document, *([bodies.c.tokens] if tokens else [])]
+    joined = trajectories.join(bodies, trajectories.c.position == bodies.c.position)
+    return sa.select(*columns).select_from(joined).where(_one_of(trajectories.c.id))
+
+
+DIGEST = sa.select(trajectories.c.digest).where(trajectories.c.id == sa.bindparam("id"))
+POSITION = sa.select(trajectories.c.position).where(trajectories.c.id == sa.bindparam("id"))
+BY_IDS = {tokens: _by_ids(tokens) for tokens in (True, False)}
+"""With and without tokens."""
+NEIGHBOURS = {any_run: _neighbours(any_run) for any_run in (True, False)}
+SIZE = {any_run: _size(any_run) for any_run in (True, False)}
+"""Of a bucket of any run, and of one run."""
+
+PAIR_IDS = sa.select(pairs.c.id).where(_one_of(pairs.c.id))
+JUDGEMENTS = sa.select(pairs.c.key, pairs.c.judgement).where(_one_of(pairs.c.key))
+CONTEXTS = sa.select(contexts.c.key).where(_one_of(contexts.c.key))
+USE = [
+    sa.select(role, sa.func.count()).where(_one_of(role), pairs.c.judgement == "valid").group_by(role)
+    for role in (pairs.c.anchor_id, pairs.c.confounder_id)
+]
+"""In how many valid pairs a trajectory stands as anchor, and as confounder."""
+ADD_TO_FUNNEL = (
+    funnel.update()
+    .where(funnel.c.run == sa.bindparam("of_run"), funnel.c.stage == sa.bindparam("of_stage"))
+    .values(count=funnel.c.count + sa.bindparam("n"))
+)
