@@ -22,7 +22,7 @@ from sandbox.client import COMMAND_ENV, GuestSandbox, LaunchFailed, whole_start
 from sandbox.home import home
 from sandbox.jail import SANDBOX_UID, Cell
 from sandbox.protocol import BackendUnavailable, Image, Limits, Sandbox, SandboxError
-from sandbox.trees import owned_tree, python_folders
+from sandbox.trees import owned_tree, prune_copies, python_folders
 
 _PACKET = 1 << 17
 _STREAM_LIMIT = 1 << 20
@@ -94,12 +94,13 @@ class LocalBackend:
         return sorted(entry.name for entry in leases().iterdir() if owners.is_alive(entry.name))
 
     async def gc(self) -> list[str]:
-        """Remove what was left by owners whose launcher was killed too. Their processes are gone already."""
+        """Remove what owners left whose launcher was killed too, and old copies of trees. No process is left of them."""
         removed = []
         for entry in leases().iterdir():
             if not owners.is_alive(entry.name):
                 _remove_remains(entry.name)
                 removed.append(entry.name)
+        await asyncio.to_thread(prune_copies)
         return sorted(removed)
 
     async def close(self) -> None:

@@ -11,12 +11,15 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from sandbox.home import home
 from sandbox.protocol import Image, SandboxError
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
+_SOURCE = ".source"
+_DAY = 24 * 3600
 
 
 def owned_tree(image: Image, uid: int) -> Path:
@@ -44,11 +47,20 @@ def _copy(tree: Path, copy: Path, uid: int) -> None:
             for parent, folders, files in os.walk(new):
                 for name in (".", *folders, *files):
                     os.chown(os.path.join(parent, name), uid, uid, follow_symlinks=False)
+        copy.with_suffix(_SOURCE).write_text(str(tree))
         try:
             new.rename(copy)
         except OSError:
             if not copy.exists():  # another process was first otherwise
                 raise
+
+
+def prune_copies() -> None:
+    """Remove copies older than a day whose source is gone: nothing can start from them any more."""
+    for note in home().glob(f"trees-*/*{_SOURCE}"):
+        if time.time() - note.stat().st_mtime > _DAY and not Path(note.read_text()).exists():
+            shutil.rmtree(note.with_suffix(""), ignore_errors=True)
+            note.unlink()
 
 
 def python_folders(python: Path | None, uid: int) -> tuple[Path, tuple[str, ...]]:

@@ -8,7 +8,7 @@ import time
 import pytest
 from sandbox_helpers import Starter, new_mark, processes_with, until
 
-from sandbox import Sandbox, SandboxBackend, SandboxError, SandboxFileError
+from sandbox import Image, Sandbox, SandboxBackend, SandboxError, SandboxFileError, lease
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -326,3 +326,10 @@ async def test_many_at_once(start: Starter) -> None:
     results = await asyncio.gather(*(box.run(f"sleep 0.1; echo {n}") for n, box in enumerate(boxes)))
     assert [result.stdout for result in results] == [f"{n}\n" for n in range(8)]
     assert len({box.name for box in boxes}) == 8
+
+
+async def test_the_network_is_open_when_asked_for(backend: SandboxBackend, image: Image) -> None:
+    async with lease(backend, image, network=True) as box:
+        devices = (await box.run("cat /proc/net/dev; echo; cat /etc/resolv.conf")).stdout
+    assert "nameserver" in devices
+    assert any(line.split(":")[0].strip() not in ("lo", "") for line in devices.splitlines()[2:] if ":" in line)

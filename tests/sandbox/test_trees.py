@@ -1,0 +1,59 @@
+"""Trees that the sandbox's user owns: copied once, never mixed up, removed when of no more use."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from sandbox import Image
+from sandbox.jail import SANDBOX_UID
+from sandbox.trees import owned_tree, prune_copies
+
+
+@pytest.fixture
+def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Image:
+    monkeypatch.setenv("CONTEXTRL_HOME", str(tmp_path / "home"))
+    tree = tmp_path / "tree"
+    (tree / "sub").mkdir(parents=True)
+    (tree / "sub" / "a.py").write_text("x = 1\n")
+    (tree / "sub" / "a.py").chmod(0o755)
+    (tree / "dangling").symlink_to("nowhere")
+    return Image("one", tree)
+
+
+def test_a_tree_of_the_right_owner_is_used_as_it_is(image: Image) -> None:
+    assert owned_tree(image, os.geteuid()) == image.tree
+
+
+def test_a_copy_is_made_once_and_is_whole(image: Image) -> None:
+    copy = owned_tree(image, SANDBOX_UID)
+    assert copy != image.tree
+    assert (copy / "sub" / "a.py").read_text() == "x = 1\n"
+    assert (copy / "sub" / "a.py").stat().st_mode & 0o777 == 0o755
+    assert os.readlink(copy / "dangling") == "nowhere"
+    if os.geteuid() == 0:
+        assert {entry.lstat().st_uid for entry in (copy, *copy.rglob("*"))} == {SANDBOX_UID}
+    (copy / "mark").touch()
+    assert (owned_tree(image, SANDBOX_UID) / "mark").exists()
+    assert not (image.tree / "mark").exists()
+
+
+def test_equal_names_with_other_trees_are_not_mixed_up(image: Image, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    assert owned_tree(Image("one", other), SANDBOX_UID) != owned_tree(image, SANDBOX_UID)
+
+
+def test_old_copies_whose_source_is_gone_are_removed(image: Image, tmp_path: Path) -> None:
+    copy = owned_tree(image, SANDBOX_UID)
+    image.tree.rename(tmp_path / "moved")
+    prune_copies()
+    assert copy.exists()
+    note = copy.with_suffix(".source")
+    os.utime(note, (0, time.time() - 2 * 24 * 3600))
+    prune_copies()
+    assert not copy.exists()
+    assert list(copy.parent.iterdir()) == []
