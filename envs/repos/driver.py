@@ -258,7 +258,7 @@ def child(job: dict[str, Any], config: dict[str, Any], pipe: int) -> None:
         os.write(pipe, json.dumps(record).encode() + b"\n")
 
     if "random" in sys.modules:
-        sys.modules["random"].seed()  # or every fork would draw the same numbers
+        sys.modules["random"].seed(os.environ.get("PYTHONHASHSEED"))  # the same run again draws the same numbers
     sys.path.insert(0, os.getcwd())
     tests = frozenset(config["test_files"])
     calls = Calls(frozenset(config["source_files"])) if job.get("profile") else None

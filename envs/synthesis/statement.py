@@ -15,7 +15,7 @@ from envs.synthesis.text import parse_text
 
 MAX_CHARS = 600
 _PART = 190
-_ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}\b")
+_ADDRESS = re.compile(r"\b0?x[0-9a-fA-F]{6,}\b")
 
 
 def problem_statement(
