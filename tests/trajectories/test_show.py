@@ -1,0 +1,85 @@
+"""What a person sees: everything that matters, and nothing that a sandbox could smuggle in."""
+
+from rich.console import Console
+from trajectory_builders import trajectory, turn
+
+from trajectories.masking import mask_trajectory
+from trajectories.records import MASK, ContextPair, ToolCall, Turn
+from trajectories.show import pair_renderable, trajectory_renderable
+
+
+def shown(renderable, color_system=None):
+    console = Console(width=160, color_system=color_system, force_terminal=color_system is not None)
+    with console.capture() as capture:
+        console.print(renderable)
+    return capture.get()
+
+
+def test_a_trajectory_shows_issue_turns_patch_and_verdict():
+    text = shown(trajectory_renderable(trajectory()))
+    for part in ["i1-0", "area is wrong: case i1", "1 test", "FAIL area case i1", "+    return a - b * 7", "resolved"]:
+        assert part in text
+    assert "1 of 1 tests passed" in text
+
+
+def test_failures_say_why():
+    t = trajectory(resolved=False, turns=[Turn(text="??", tool_call=ToolCall(name="", error="cannot be read"))])
+    text = shown(trajectory_renderable(t))
+    assert "not resolved" in text
+    assert "failed t" in text
+    assert "cannot be read" in text
+    dead = trajectory(status="infra_error", verdict=None, reward=None)
+    assert "not graded, infra_error, no reward" in shown(trajectory_renderable(dead))
+
+
+def test_long_observations_lose_their_middle():
+    t = trajectory(turns=[turn("test", "\n".join(f"line {i}." for i in range(100)))])
+    text = shown(trajectory_renderable(t, max_lines=10))
+    assert "line 4." in text
+    assert "... 90 lines ..." in text
+    assert "line 95." in text
+    assert "line 50." not in text
+
+
+def test_text_is_neither_mark_up_nor_terminal_control():
+    t = trajectory(
+        turns=[turn("test", "[bold]x[/bold] \x1b]0;owned\x07\x1b[2J \x9b31m")],
+        problem_statement="[red]\x1b[31m",
+        verdict={"resolved": False, "reason": "\x1b[1m"},
+    )
+    text = shown(trajectory_renderable(t))
+    assert "[bold]x[/bold]" in text
+    assert "[red]" in text
+    assert not any(c in text for c in "\x1b\x07\x9b")
+
+
+def test_a_pair_shows_both_sides_and_what_differs():
+    a, b = trajectory("i1"), trajectory("i2", shown=("-", 7), right=("+", 7))
+    pair = ContextPair(
+        repo="pkg",
+        base_commit="c" * 40,
+        file="pkg/a.py",
+        function="pkg/a.py::area",
+        answer=a.answer,
+        anchor=mask_trajectory(a),
+        confounder=mask_trajectory(b),
+        similarity=0.75,
+        judgement="invalid",
+        reasons=["no_leak: [it] leaks"],
+    )
+    text = shown(pair_renderable(pair))
+    for part in [
+        "C+ anchor",
+        "C- confounder",
+        "pkg/a.py::area",
+        "75% of the lines",
+        "invalid (no_leak: [it] leaks)",
+        MASK,
+    ]:
+        assert part in text
+    assert "i1-0" in text
+    assert "i2-0" in text
+    coloured = shown(pair_renderable(pair), "standard")
+    (own,) = [line for line in coloured.splitlines() if "return a + b * 7" in line and "return a - b * 7" in line]
+    assert "\x1b[32m" in own
+    assert "\x1b[31m" in own
