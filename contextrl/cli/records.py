@@ -11,7 +11,6 @@ import typer
 from contextrl.cli import show
 
 if TYPE_CHECKING:
-    from trajectories.records import MaskedContext, Trajectory
     from trajectories.store import SQLStore
 
 traj = typer.Typer(no_args_is_help=True, help="Trajectories: every episode, turn by turn.")
@@ -20,6 +19,7 @@ pairs = typer.Typer(no_args_is_help=True, help="Context pairs and the funnel the
 Store = Annotated[str, typer.Option(help="Path or URL of the store.")]
 Run = Annotated[str | None, typer.Option(help="Only this run.")]
 Limit = Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")]
+Lines = Annotated[int, typer.Option(min=2, help="Lines shown of each longer text.")]
 DEFAULT = "runs/trajectories.db"
 
 
@@ -62,33 +62,17 @@ def list_trajectories(
 @traj.command("show")
 def show_trajectory(
     trajectory: Annotated[str, typer.Argument(help="Its id, or how that starts.")],
+    lines: Lines = 40,
     store: Store = DEFAULT,
 ) -> None:
     """Show one trajectory: turns, observations, patch, verdict."""
+    from rich.console import Console
+
+    from trajectories.show import trajectory_renderable
+
     with open_store(store) as opened:
-        whole = complete(trajectory, (t.id for t in opened.summaries()), "traj")
-        _print(opened.get(whole))
-
-
-def _print(t: Trajectory) -> None:
-    show.heading(f"{t.instance_id}  ({t.repo} at {t.base_commit[:12]}, run {t.run or '-'}, iteration {t.iteration})")
-    show.block(t.problem_statement)
-    for i, turn in enumerate(t.turns, 1):
-        arguments = ", ".join(f"{name}={value!r}" for name, value in turn.tool_call.arguments.items())
-        ended = "" if turn.exit_code is None else f"  exit code {turn.exit_code}"
-        show.heading(f"{i}. {turn.tool_call.name}({arguments}){ended}  [{len(turn.completion_ids)} tokens]")
-        if turn.tool_call.error:
-            show.block(f"{turn.tool_call.error}\n{turn.text}")
-        show.block(turn.observation)
-    show.heading("patch")
-    show.diff(t.patch or "(nothing was changed)")
-    verdict = t.verdict
-    reward = "none" if t.reward is None else f"{t.reward:g}"
-    show.heading(f"{t.status}, {'resolved' if t.resolved else 'not resolved'}, reward {reward}")
-    if verdict is not None:
-        statuses = {**verdict.fail_to_pass, **verdict.pass_to_pass}
-        lines = [verdict.reason, *(f"{status:8} {test}" for test, status in statuses.items())]
-        show.block("\n".join(line for line in lines if line))
+        found = opened.get(complete(trajectory, (t.id for t in opened.summaries()), "traj"))
+    Console().print(trajectory_renderable(found, max_lines=lines))
 
 
 @pairs.command("ls")
@@ -115,23 +99,19 @@ def list_pairs(
 
 
 @pairs.command("show")
-def show_pair(pair: Annotated[str, typer.Argument(help="Its id, or how that starts.")], store: Store = DEFAULT) -> None:
+def show_pair(
+    pair: Annotated[str, typer.Argument(help="Its id, or how that starts.")],
+    lines: Lines = 40,
+    store: Store = DEFAULT,
+) -> None:
     """Show one pair: the answer, the context that supports it, and the one that does not."""
+    from rich.console import Console
+
+    from trajectories.show import pair_renderable
+
     with open_store(store) as opened:
-        p = opened.get_pair(complete(pair, (q.id for q in opened.pairs()), "pairs"))
-    show.heading(f"{p.repo} {p.function or p.file}: {p.judgement}, same {p.stage}, similarity {p.similarity:.2f}")
-    show.block("\n".join(p.reasons))
-    show.heading("answer")
-    show.block(p.answer)
-    _context("anchor (supports the answer)", p.anchor)
-    _context("confounder (does not)", p.confounder)
-
-
-def _context(title: str, context: MaskedContext) -> None:
-    show.heading(f"{title}: trajectory {context.trajectory_id[:8]}")
-    show.block(context.problem_statement)
-    for i, turn in enumerate(context.turns, 1):
-        show.block(f"{i}. {turn.text}\n{turn.observation}")
+        found = opened.get_pair(complete(pair, (p.id for p in opened.pairs()), "pairs"))
+    Console().print(pair_renderable(found, max_lines=lines))
 
 
 @pairs.command("funnel")
