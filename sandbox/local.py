@@ -73,7 +73,7 @@ class LocalBackend:
 
     async def _start(self, image: Image, limits: Limits, network: bool) -> GuestSandbox:
         control = await self._open()
-        cell = await asyncio.to_thread(_make_cell, image, limits, network)
+        cell = await asyncio.to_thread(make_cell, image, limits, network)
         self._gone[cell.name] = asyncio.Event()
         ours, theirs = socket.socketpair()
         with theirs:
@@ -94,7 +94,7 @@ class LocalBackend:
         return sorted(entry.name for entry in leases().iterdir() if owners.is_alive(entry.name))
 
     async def gc(self) -> list[str]:
-        """Remove what owners left whose launcher was killed too, and old copies of trees. No process is left of them."""
+        """Remove what owners left whose launcher was killed too, and old copies of trees. No process is left."""
         removed = []
         for entry in leases().iterdir():
             if not owners.is_alive(entry.name):
@@ -120,7 +120,7 @@ class LocalBackend:
             if self._control is None:
                 ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
                 with theirs:
-                    self._launcher = await asyncio.to_thread(_start_launcher, theirs)
+                    self._launcher = await asyncio.to_thread(start_launcher, theirs)
                 ours.setblocking(False)
                 hello = await asyncio.get_running_loop().sock_recv(ours, _PACKET)
                 message = json.loads(hello) if hello else {"failed": "launcher", "reason": "the launcher died"}
@@ -158,7 +158,8 @@ class LocalBackend:
             await event.wait()
 
 
-def _make_cell(image: Image, limits: Limits, network: bool) -> Cell:
+def make_cell(image: Image, limits: Limits, network: bool) -> Cell:
+    """The description from which the launcher makes a sandbox. Raises `SandboxError` when the image is unusable."""
     uid = SANDBOX_UID if os.geteuid() == 0 else os.geteuid()
     python, binds = python_folders(image.python, uid)
     tree = owned_tree(image, uid)
@@ -194,7 +195,8 @@ def _remove_remains(name: str) -> None:
         (leases() / name).rmdir()
 
 
-def _start_launcher(control: socket.socket) -> subprocess.Popen[bytes]:
+def start_launcher(control: socket.socket) -> subprocess.Popen[bytes]:
+    """The launcher, a process in a session of its own with `control` as its standard input."""
     code = _START_LAUNCHER.format(str(Path(__file__).resolve().parent.parent))
     return subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", code],

@@ -38,21 +38,29 @@ class Launcher:
             os.set_blocking(fd, False)
         signal.set_wakeup_fd(wake_in, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        while True:
-            ready = select.select([self.control.fileno(), wake], [], [])[0]
-            if wake in ready:
-                with contextlib.suppress(BlockingIOError):
-                    os.read(wake, 4096)
-                self.reap(os.WNOHANG)
-            if self.control.fileno() in ready and not self._answer_one():
-                break
-        for pid in self.running:
-            os.kill(pid, signal.SIGKILL)
-        while self.running:
-            self.reap(0)
+        try:
+            while self._serve_once(wake):
+                pass
+        finally:
+            for pid in self.running:
+                os.kill(pid, signal.SIGKILL)
+            while self.running:
+                self.reap(0)
+
+    def _serve_once(self, wake: int) -> bool:
+        """Wait for something to happen and see to it; False when the control socket closed."""
+        ready = select.select([self.control.fileno(), wake], [], [])[0]
+        if wake in ready:
+            with contextlib.suppress(BlockingIOError):
+                os.read(wake, 4096)
+            self.reap(os.WNOHANG)
+        return self.control.fileno() not in ready or self._answer_one()
 
     def _answer_one(self) -> bool:
-        data, fds, _, _ = socket.recv_fds(self.control, PACKET, 1)
+        try:
+            data, fds, _, _ = socket.recv_fds(self.control, PACKET, 1)
+        except ConnectionError:  # closed while answers of ours were unread
+            return False
         if not data:
             return False
         request = json.loads(data)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import json
 import os
+import select
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +19,7 @@ from sandbox_helpers import new_mark, processes_with, until
 from sandbox import Image, Limits, SandboxBackend, cgroups, owners
 from sandbox.docker import MACHINE_LABEL, OWNER_LABEL, DockerBackend
 from sandbox.engine_api import Engine, engine_socket
-from sandbox.local import LocalBackend, leases
+from sandbox.local import LocalBackend, leases, make_cell, start_launcher
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -60,7 +64,7 @@ async def test_an_owner_killed_with_sigkill_leaves_nothing(backend: SandboxBacke
         await asyncio.sleep(0.05)
     assert not set(names) & set(await backend.alive())
     if backend.name == "local":
-        assert await until(lambda: not any((leases() / name).exists() for name in names))
+        assert await until(lambda: not any(map(_there, names)))
         assert [name for name in names if cgroups.of(name)] == []
 
 
@@ -80,10 +84,30 @@ async def test_a_killed_launcher_takes_its_sandboxes_along(image: Image) -> None
         assert len(launchers) == 1
         os.kill(launchers[0], signal.SIGKILL)
         assert await until(lambda: processes_with(mark) == [])
-        assert await until(lambda: not any((leases() / name).exists() for name in names))
+        assert await until(lambda: not any(map(_there, names)))
     finally:
         owner.kill()
         owner.wait()
+
+
+async def test_answers_that_nobody_read_do_not_keep_the_launcher_from_clearing_up(image: Image) -> None:
+    control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        launcher = start_launcher(theirs)
+    control.recv(1000)
+    cell = make_cell(image, Limits(), network=False)
+    channel, guests_end = socket.socketpair()
+    with guests_end:
+        request = json.dumps({"start": dataclasses.asdict(cell)}).encode()
+        socket.send_fds(control, [request], [guests_end.fileno()])
+    channel.recv(1000)
+    assert _there(cell.name)
+    control.send(b'{"kill": "nobody"}')
+    assert await until(lambda: bool(select.select([control], [], [], 0)[0]))
+    control.close()
+    assert launcher.communicate()[1] == b""
+    assert not _there(cell.name)
+    channel.close()
 
 
 async def test_local_gc_removes_what_dead_owners_left_and_nothing_else() -> None:
@@ -123,3 +147,7 @@ async def test_docker_gc_removes_containers_of_dead_owners_on_this_machine_only(
 
 def _parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def _there(name: str) -> bool:
+    return (leases() / name).exists()
