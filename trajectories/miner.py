@@ -26,6 +26,8 @@ FUNNEL = ("commit", "file", "function", "related", "masked", "asked", "valid", "
 """`commit`, `file`, `function`: couples of trajectories that share it (a couple that shares two functions counts
 twice). `related`: couples of distinct but related issues among the partners looked at. `masked`: those of which both
 have a masked edit and leak nothing. `asked`: new pairs put to the judge, each in one direction, then its judgements."""
+_AT_ONCE = 4
+"""How many partners are read at a time: often the first few are enough."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +88,10 @@ class PairMiner:
             funnel = Counter(dict.fromkeys(FUNNEL, 0))
             self._count_buckets(trajectory, position, funnel)
             pairs: list[ContextPair] = []
-            for stage in STAGES:
-                if stage in self._options.stages and new.usable:
-                    partners = self._partners(new, stage, position, funnel)
-                    pairs += self._judged([self._couple(new, p, stage) for p in partners], funnel)
+            if new.usable:
+                for stage in STAGES:
+                    if stage in self._options.stages:
+                        pairs += self._mine_stage(new, stage, position, funnel)
             return self._store.finish_mining(position, trajectory.run, pairs, funnel)
 
     def catch_up(self, run: str) -> list[ContextPair]:
@@ -102,24 +104,33 @@ class PairMiner:
 
     def _count_buckets(self, trajectory: Trajectory, position: int, funnel: Counter[str]) -> None:
         """Count the couples of the first three stages; of a bucket only what came since the last time."""
-        for stage in STAGES:
-            for bucket in self._buckets(trajectory, stage):
-                upto, size = self._sizes.get(bucket, (0, 0))
-                if position > upto:
-                    size += self._store.bucket_size(bucket, after=upto, before=position)
-                    self._sizes[bucket] = position, size + 1
-                else:
-                    size = self._store.bucket_size(bucket, after=0, before=position)
-                funnel["commit" if stage == "repo" else stage] += size
+        known: dict[Bucket, tuple[int, int]] = {}
+        for bucket in (bucket for stage in STAGES for bucket in self._buckets(trajectory, stage)):
+            upto, size = self._sizes.get(bucket, (0, 0))
+            known[bucket] = (upto, size) if upto < position else (0, 0)
+        added = self._store.bucket_sizes({b: upto for b, (upto, _) in known.items()}, before=position)
+        for bucket, (_, size) in known.items():
+            funnel["commit" if bucket.stage == "repo" else bucket.stage] += size + added[bucket]
+            self._sizes[bucket] = position, size + added[bucket] + 1
 
     def _buckets(self, trajectory: Trajectory, stage: Stage) -> list[Bucket]:
         names = {"repo": [""], "file": trajectory.files, "function": trajectory.functions}[stage]
         run = None if self._options.across_runs else trajectory.run
         return [Bucket(stage, name, trajectory.repo, trajectory.base_commit, run) for name in dict.fromkeys(names)]
 
-    def _partners(self, new: Sketch, stage: Stage, position: int, funnel: Counter[str]) -> list[Sketch]:
-        """Usable older trajectories of related issues, the newest of each instance first."""
-        own = new.trajectory
+    def _mine_stage(self, new: Sketch, stage: Stage, position: int, funnel: Counter[str]) -> list[ContextPair]:
+        """Look at a few partners at a time until enough pairs are valid."""
+        near = self._near(new.trajectory, stage, position)[: self._options.max_partners]
+        judged: dict[str, ContextPair] = {}
+        for start in range(0, len(near), _AT_ONCE):
+            partners = self._partners(new, near[start : start + _AT_ONCE], stage, funnel)
+            self._judge_couples([self._couple(new, p, stage) for p in partners], judged, funnel)
+            if self._enough(judged):
+                break
+        return list(judged.values())
+
+    def _near(self, own: Trajectory, stage: Stage, position: int) -> list[TrajectorySummary]:
+        """Older trajectories of other instances that share just this stage, the newest of each instance first."""
         found: dict[str, TrajectorySummary] = {}
         for bucket in self._buckets(own, stage):
             for other in self._store.neighbours(bucket, before=position, limit=self._options.window):
@@ -127,9 +138,12 @@ class PairMiner:
                     found.setdefault(other.id, other)
         near = _spread([other for other in found.values() if _deepest(own, other) == stage])
         used = self._store.pair_use([other.id for other in near])
-        near = [other for other in near if used[other.id] < self._options.max_reuse][: self._options.max_partners]
+        return [other for other in near if used[other.id] < self._options.max_reuse]
+
+    def _partners(self, new: Sketch, near: list[TrajectorySummary], stage: Stage, funnel: Counter[str]) -> list[Sketch]:
+        """Those of related issues that are masked well."""
         partners = self._sketches.load([other.id for other in near])
-        self._learn_answers([own.instance_id, *(other.instance_id for other in near)], own.run)
+        self._learn_answers([new.trajectory.instance_id, *(other.instance_id for other in near)], new.trajectory.run)
         related = [p for p in partners if self._related(new, p, stage)]
         usable = [p for p in related if p.usable]
         funnel["related"] += len(related)
@@ -174,26 +188,26 @@ class PairMiner:
             created_at=newest.created_at,
         )
 
-    def _judged(self, couples: list[list[ContextPair]], funnel: Counter[str]) -> list[ContextPair]:
+    def _judge_couples(
+        self, couples: list[list[ContextPair]], judged: dict[str, ContextPair], funnel: Counter[str]
+    ) -> None:
         """Judge couple by couple until enough pairs are valid. Pairs that were decided before are passed over."""
         keyed = [[(pair_key(pair), pair) for pair in couple] for couple in couples]
         before = self._store.judgements([key for couple in keyed for key, _ in couple])
-        judged: dict[str, ContextPair] = {}
-        valid = 0
         for couple in keyed:
             for key, pair in couple:
                 if key in judged or before.get(key, "uncertain") != "uncertain":
                     continue
                 judgement, reasons = self._judge.judge(pair)
-                judged[key] = pair.model_copy(
-                    update={"id": key[:32], "judgement": judgement, "reasons": reasons},
-                )
+                judged[key] = pair.model_copy(update={"id": key[:32], "judgement": judgement, "reasons": reasons})
                 funnel.subtract(("asked", "uncertain") if key in before else ())
                 funnel.update(("asked", judgement))
-                valid += judgement == "valid"
-            if valid >= self._options.max_pairs_per_trajectory:
+            if self._enough(judged):
                 break
-        return list(judged.values())
+
+    def _enough(self, judged: Mapping[str, ContextPair]) -> bool:
+        valid = sum(pair.judgement == "valid" for pair in judged.values())
+        return valid >= self._options.max_pairs_per_trajectory
 
 
 def _first_shared(own: list[str], others: list[str]) -> str:

@@ -176,8 +176,8 @@ class TrajectoryStore(Protocol):
     def neighbours(self, bucket: Bucket, *, before: int, limit: int) -> list[TrajectorySummary]:
         """At most `limit` trajectories of a bucket added before position `before`, the newest first."""
 
-    def bucket_size(self, bucket: Bucket, *, after: int, before: int) -> int:
-        """How many trajectories of a bucket stand strictly between two positions."""
+    def bucket_sizes(self, after: Mapping[Bucket, int], *, before: int) -> dict[Bucket, int]:
+        """How many trajectories of each bucket stand after the position given for it and before another."""
 
     def pair_use(self, ids: Collection[str]) -> dict[str, int]:
         """In how many valid pairs each trajectory stands, as anchor or as confounder."""
@@ -186,7 +186,7 @@ class TrajectoryStore(Protocol):
         """What was decided on each pair that is stored, by its key (`trajectories.pairs.pair_key`)."""
 
     def right_answers(self, instance_ids: Collection[str], run: str | None = None) -> dict[str, str]:
-        """For each instance that some stored trajectory resolved: such a trajectory's answer."""
+        """For each instance that some stored trajectory resolved: the first such trajectory's answer."""
 
     def close(self) -> None:
         """Release the connections. Safe to call twice."""

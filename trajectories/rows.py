@@ -16,7 +16,7 @@ from trajectories.codec import decode, encode
 from trajectories.protocol import Bucket, Filters, Order, RunSummary, StoreError, TrajectorySummary
 from trajectories.records import Trajectory
 from trajectories.schema import bodies, pairs, touches, trajectories
-from trajectories.statements import BY_IDS, DIGEST, NEIGHBOURS, POSITION, SIZE, SUMMARY
+from trajectories.statements import BY_IDS, DIGEST, NEIGHBOURS, POSITION, RIGHT_ANSWERS, SIZE, SUMMARY
 
 _BATCH = 500
 """Most values in one `IN`: below the limit of every database."""
@@ -137,10 +137,15 @@ def position(connection: sa.Connection, trajectory_id: str) -> int | None:
     return connection.scalar(POSITION, {"id": trajectory_id})
 
 
-def bucket_size(connection: sa.Connection, bucket: Bucket, after: int, before: int) -> int:
-    """How many stand strictly between two positions."""
-    values = {"after": after, "before": before, **_bucket_values(bucket)}
-    return connection.scalar(SIZE[bucket.run is None], values) or 0
+def bucket_sizes(connection: sa.Connection, after: Mapping[Bucket, int], before: int) -> dict[Bucket, int]:
+    """How many of each bucket stand after its own position and before another."""
+    return {
+        bucket: connection.scalar(
+            SIZE[bucket.run is None], {"after": start, "before": before, **_bucket_values(bucket)}
+        )
+        or 0
+        for bucket, start in after.items()
+    }
 
 
 def _bucket_values(bucket: Bucket) -> dict[str, str]:
@@ -148,14 +153,11 @@ def _bucket_values(bucket: Bucket) -> dict[str, str]:
 
 
 def right_answers(connection: sa.Connection, instance_ids: Collection[str], run: str | None) -> dict[str, str]:
-    """For each instance that was resolved, one answer that resolved it."""
-    c = trajectories.c
+    """For each instance that was resolved, the answer that resolved it first."""
     known: dict[str, str] = {}
     for batch in batches(instance_ids):
-        query = sa.select(c.instance_id, sa.func.min(c.answer)).where(
-            c.instance_id.in_(batch), c.resolved, c.answer != "", *([] if run is None else [c.run == run])
-        )
-        known.update((i, answer) for i, answer in connection.execute(query.group_by(c.instance_id)))
+        found = connection.execute(RIGHT_ANSWERS[run is None], {"values": batch, "in_run": run})
+        known.update((instance_id, answer) for instance_id, answer in found if answer.strip())
     return known
 
 

@@ -60,7 +60,7 @@ trajectories = Table(
     Column("answer", Text, nullable=False),
     Index("trajectories_by_run", "run", "policy_version"),
     Index("trajectories_by_group", "group"),
-    Index("trajectories_by_instance", "instance_id", "resolved"),
+    Index("trajectories_by_instance", "instance_id", "resolved", "run"),
     Index("trajectories_by_repo", "repo", "base_commit"),
 )
 

@@ -45,13 +45,21 @@ def _by_ids(tokens: bool) -> sa.Select[Any]:
     return sa.select(*columns).select_from(joined).where(_one_of(trajectories.c.id))
 
 
+def _right_answers(any_run: bool) -> sa.Select[Any]:
+    c = trajectories.c
+    in_run = [] if any_run else [c.run == sa.bindparam("in_run")]
+    first = sa.select(sa.func.min(c.position)).where(_one_of(c.instance_id), c.resolved == sa.true(), *in_run)
+    return sa.select(c.instance_id, c.answer).where(c.position.in_(first.group_by(c.instance_id)))
+
+
 DIGEST = sa.select(trajectories.c.digest).where(trajectories.c.id == sa.bindparam("id"))
 POSITION = sa.select(trajectories.c.position).where(trajectories.c.id == sa.bindparam("id"))
 BY_IDS = {tokens: _by_ids(tokens) for tokens in (True, False)}
 """With and without tokens."""
 NEIGHBOURS = {any_run: _neighbours(any_run) for any_run in (True, False)}
 SIZE = {any_run: _size(any_run) for any_run in (True, False)}
-"""Of a bucket of any run, and of one run."""
+RIGHT_ANSWERS = {any_run: _right_answers(any_run) for any_run in (True, False)}
+"""Of any run, and of one run."""
 
 PAIR_IDS = sa.select(pairs.c.id).where(_one_of(pairs.c.id))
 JUDGEMENTS = sa.select(pairs.c.key, pairs.c.judgement).where(_one_of(pairs.c.key))

@@ -127,9 +127,9 @@ class SQLStore:
         """The newest of a bucket before a position."""
         return self._db.read(lambda c: rows.neighbours(c, bucket, before, limit))
 
-    def bucket_size(self, bucket: Bucket, *, after: int, before: int) -> int:
-        """How many of a bucket stand strictly between two positions."""
-        return self._db.read(lambda c: rows.bucket_size(c, bucket, after, before))
+    def bucket_sizes(self, after: Mapping[Bucket, int], *, before: int) -> dict[Bucket, int]:
+        """How many of each bucket stand after its own position and before another."""
+        return self._db.read(lambda c: rows.bucket_sizes(c, after, before))
 
     def position(self, trajectory_id: str) -> int:
         """A trajectory's place in the order of insertion."""

@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -177,8 +178,9 @@ def test_buckets_hold_what_touches_them_newest_first(store):
     before = store.position("i3-0")
     assert [s.instance_id for s in store.neighbours(bucket, before=before, limit=9)] == ["i2", "i0"]
     assert [s.instance_id for s in store.neighbours(bucket, before=before, limit=1)] == ["i2"]
-    assert store.bucket_size(bucket, after=0, before=before) == 2
-    assert store.bucket_size(bucket, after=store.position("i0-0"), before=before) == 1
+    assert store.bucket_sizes({bucket: 0}, before=before) == {bucket: 2}
+    assert store.bucket_sizes({bucket: store.position("i0-0")}, before=before) == {bucket: 1}
+    assert store.bucket_sizes({replace(bucket, run=None): 0}, before=99) == {replace(bucket, run=None): 4}
 
 
 def test_a_bucket_is_one_range_of_the_index(store):
