@@ -18,7 +18,7 @@ from envs.task import RepoProfile
 
 _TRIES = 4
 """Mutations tried at most, per bug that is wanted of a function."""
-_SPARE = 1.3
+_SPARE = 1.15
 """Mutations tried at once, per bug that is missing."""
 
 

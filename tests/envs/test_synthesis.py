@@ -47,6 +47,11 @@ def sample(values, other, flag=False, step=2):
 '''
 
 
+@pytest.fixture(autouse=True)
+def own_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("CONTEXTRL_HOME", str(tmp_path / "home"))
+
+
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     """The small package, plugged in once."""
@@ -188,8 +193,7 @@ async def test_a_repository_without_enough_bugs_gives_what_it_has(small, backend
     assert 8 <= len(tasks) <= 2 * len(small.covers)
 
 
-async def test_generated_candidates_are_validated(tmp_path, monkeypatch, backend):
-    monkeypatch.setenv("CONTEXTRL_HOME", str(tmp_path))
+async def test_generated_candidates_are_validated(backend):
     profile = await add_repository("generated:seed=1,modules=3", backend=backend)
     wave = list(islice(candidates(profile.tree), 20))
     found = await validate(profile, wave, backend=backend, repeats=1)

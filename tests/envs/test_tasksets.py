@@ -10,8 +10,14 @@ from envs.repos import add_repository
 from envs.synthesis import TaskOptions
 from envs.task import TaskInstance
 from envs.tasksets import TaskSetError, by_split, load_taskset, save_taskset, taskset
+from sandbox.home import home
 
 LONG = "".join(f"line {i} é\r\n" for i in range(900))
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("CONTEXTRL_HOME", str(tmp_path_factory.mktemp("home")))
 
 
 def task(number, setup):
@@ -80,8 +86,7 @@ def test_a_damaged_task_set_is_told_in_one_sentence(tmp_path, tasks, name, text,
     assert "\n" not in str(caught.value)
 
 
-async def test_a_task_set_is_made_once(tmp_path, monkeypatch, backend):
-    monkeypatch.setenv("CONTEXTRL_HOME", str(tmp_path / "home"))
+async def test_a_task_set_is_made_once(tmp_path, backend):
     profile = await add_repository(str(write(tmp_path / "small")), backend=backend)
     options = TaskOptions(bugs=6, per_function=3, heldout_mutation=0.2, heldout_function=0.5)
     made = await taskset(profile, options, backend=backend)
@@ -96,8 +101,7 @@ async def test_a_task_set_is_made_once(tmp_path, monkeypatch, backend):
     assert len(backend.started) > started
 
 
-async def test_an_interrupted_task_set_leaves_nothing_half_made(tmp_path, monkeypatch, backend):
-    monkeypatch.setenv("CONTEXTRL_HOME", str(tmp_path / "home"))
+async def test_an_interrupted_task_set_leaves_nothing_half_made(tmp_path, backend):
     profile = await add_repository(str(write(tmp_path / "small")), backend=backend)
     backend.has_started.clear()
     making = asyncio.create_task(taskset(profile, TaskOptions(bugs=6), backend=backend))
@@ -105,12 +109,11 @@ async def test_an_interrupted_task_set_leaves_nothing_half_made(tmp_path, monkey
     making.cancel()
     with pytest.raises(asyncio.CancelledError):
         await making
-    assert [path for path in (tmp_path / "home" / "tasksets").iterdir() if path.is_dir()] == []
+    assert [path for path in (home() / "tasksets").iterdir() if path.is_dir()] == []
     assert await backend.alive() == []
 
 
-async def test_options_out_of_range(tmp_path, monkeypatch, backend):
-    monkeypatch.setenv("CONTEXTRL_HOME", str(tmp_path / "home"))
+async def test_options_out_of_range(tmp_path, backend):
     profile = await add_repository(str(write(tmp_path / "small")), backend=backend)
     with pytest.raises(ValueError, match="must be at least 1"):
         await taskset(profile, TaskOptions(bugs=0), backend=backend)
