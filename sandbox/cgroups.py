@@ -6,13 +6,13 @@ Works with version 1 (a hierarchy per controller) and version 2 (one for all).
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from pathlib import Path
 
 _OURS = "contextrl"
 _CONTROLLERS = ("memory", "pids", "cpu")
+_PATIENCE = 500
 
 
 def parents() -> tuple[str, ...]:
@@ -57,22 +57,27 @@ def join(folders: list[str]) -> None:
 
 
 def remove(folders: list[str]) -> None:
-    """Remove groups whose processes have all ended; the kernel may take a moment to notice that they have."""
+    """Remove groups whose processes have ended or are about to; what stays busy for a second stays."""
     for folder in folders:
-        for _ in range(50):
-            with contextlib.suppress(FileNotFoundError):
-                try:
-                    os.rmdir(folder)
-                except OSError as error:
-                    if not isinstance(error, FileNotFoundError):
-                        time.sleep(0.002)
-                        continue
-            break
+        for _ in range(_PATIENCE):
+            try:
+                os.rmdir(folder)
+            except FileNotFoundError:
+                break
+            except OSError:
+                time.sleep(0.002)
+            else:
+                break
 
 
 def of(name: str) -> list[str]:
     """The groups that a sandbox of this name has now."""
     return [folder for parent in parents() if os.path.isdir(folder := f"{parent}/{name}")]
+
+
+def names() -> set[str]:
+    """The sandboxes that have groups now."""
+    return {entry.name for parent in parents() for entry in Path(parent).iterdir() if entry.is_dir()}
 
 
 def _mounts() -> dict[str, str]:

@@ -95,13 +95,12 @@ class LocalBackend:
 
     async def gc(self) -> list[str]:
         """Remove what owners left whose launcher was killed too, and old copies of trees. No process is left."""
-        removed = []
-        for entry in leases().iterdir():
-            if not owners.is_alive(entry.name):
-                _remove_remains(entry.name)
-                removed.append(entry.name)
+        left = {entry.name for entry in leases().iterdir()} | (cgroups.names() if os.geteuid() == 0 else set())
+        dead = sorted(name for name in left if not owners.is_alive(name))
+        for name in dead:
+            await asyncio.to_thread(_remove_remains, name)
         await asyncio.to_thread(prune_copies)
-        return sorted(removed)
+        return dead
 
     async def close(self) -> None:
         """Stop all sandboxes that this object started, and the launcher."""
@@ -142,7 +141,7 @@ class LocalBackend:
         control.close()
         self._control = None
         for name in list(self._gone):
-            _remove_remains(name)
+            await asyncio.to_thread(_remove_remains, name)
             self._forget(name)
 
     def _forget(self, name: str) -> None:
