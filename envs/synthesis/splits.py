@@ -14,29 +14,35 @@ from envs.task import TaskInstance
 
 
 def assign_splits(
-    tasks: Sequence[TaskInstance], *, mutation_share: float, function_share: float, seed: int = 0
+    tasks: Sequence[TaskInstance],
+    *,
+    mutation_share: float,
+    function_share: float,
+    seed: int = 0,
+    whole_files: bool = False,
 ) -> list[TaskInstance]:
     """The tasks in their order, each with its split.
 
-    `function_share` of the functions are held out whole; `mutation_share` of the tasks are held out of functions that
-    keep others. Raises `ValueError` for shares that are not between 0 and 1 together.
+    `function_share` of the functions are held out whole (with `whole_files`, of the files: no function of a held-out
+    file is trained on); `mutation_share` of the tasks are held out of functions that keep others. Raises `ValueError` for shares that are not between 0 and 1 together.
     """
     if min(mutation_share, function_share) < 0 or mutation_share + function_share > 1:
         raise ValueError(
             f"held-out shares of {mutation_share} (mutations) and {function_share} (functions) do not leave a rest"
         )
-    functions = sorted({_function(task) for task in tasks}, key=lambda name: _rank(seed, "function", name))
-    whole = set(functions[: round(function_share * len(functions))])
+    unit = _file if whole_files else _function
+    units = sorted({unit(task) for task in tasks}, key=lambda name: _rank(seed, "function", name))
+    whole = set(units[: round(function_share * len(units))])
     left = Counter(_function(task) for task in tasks)
     held: set[str] = set()
     for task in sorted(tasks, key=lambda task: _rank(seed, "mutation", task.instance_id)):
         name = _function(task)
-        if len(held) < round(mutation_share * len(tasks)) and name not in whole and left[name] > 1:
+        if len(held) < round(mutation_share * len(tasks)) and unit(task) not in whole and left[name] > 1:
             left[name] -= 1
             held.add(task.instance_id)
 
     def split(task: TaskInstance) -> str:
-        if _function(task) in whole:
+        if unit(task) in whole:
             return "heldout_function"
         return "heldout_mutation" if task.instance_id in held else "train"
 
@@ -45,6 +51,10 @@ def assign_splits(
 
 def _function(task: TaskInstance) -> str:
     return task.functions[0] if task.functions else task.instance_id
+
+
+def _file(task: TaskInstance) -> str:
+    return task.files[0] if task.files else task.instance_id
 
 
 def _rank(seed: int, what: str, name: str) -> str:

@@ -257,3 +257,17 @@ def test_splits_hold_out_functions_whole_and_mutations_beside_others():
 def test_a_lonely_bug_is_never_held_out_as_a_mutation():
     split = assign_splits([task(f"f{i}", 0) for i in range(9)], mutation_share=0.5, function_share=0.0)
     assert {t.split for t in split} == {"train"}
+
+
+def test_whole_files_are_held_out() -> None:
+    tasks = [
+        TaskInstance(
+            instance_id=f"t{i}", repo="r", base_commit="c", problem_statement="", patch="", FAIL_TO_PASS=("a",),
+            PASS_TO_PASS=("b",), files=(f"m{i // 12}.py",), functions=(f"m{i // 12}.py::f{i // 4}",),
+        )
+        for i in range(120)
+    ]  # fmt: skip
+    split = assign_splits(tasks, mutation_share=0.1, function_share=0.3, seed=0, whole_files=True)
+    held = {t.files[0] for t in split if t.split == "heldout_function"}
+    assert len(held) == 3 and all((t.split == "heldout_function") == (t.files[0] in held) for t in split)
+    assert sum(t.split == "heldout_mutation" for t in split) == 12
