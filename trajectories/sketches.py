@@ -25,6 +25,8 @@ class Sketch:
     """The lines of the context."""
     words: frozenset[str]
     """The words of the problem statement."""
+    size: int
+    """Characters of the context."""
     usable: bool
     """It edited, the edit is masked, and nothing leaks."""
 
@@ -41,25 +43,23 @@ class Sketch:
 def sketch(trajectory: Trajectory) -> Sketch:
     """The sketch of one trajectory."""
     context = mask_trajectory(trajectory)
-    lines = Counter(trajectory.problem_statement.splitlines())
-    for turn in context.turns:
-        lines.update(turn.text.splitlines())
-        lines.update(turn.observation.splitlines())
+    texts = [context.problem_statement, *(text for t in context.turns for text in (t.text, t.observation))]
     return Sketch(
         trajectory=trajectory.model_copy(update={"turns": [], "patch": ""}),
         context=context,
-        lines=lines,
+        lines=Counter(line for text in texts for line in text.splitlines()),
         words=frozenset(re.findall(r"\w+", trajectory.problem_statement.lower())),
+        size=sum(map(len, texts)),
         usable=any(turn.edits for turn in context.turns) and not leaks(context, trajectory.patch),
     )
 
 
 class Sketches:
-    """The sketches used last, at most `size`; others are read from the store again."""
+    """The sketches used last, of at most `room` characters; others are read from the store again."""
 
-    def __init__(self, store: TrajectoryStore, size: int) -> None:
+    def __init__(self, store: TrajectoryStore, room: int) -> None:
         self._store = store
-        self._size = size
+        self._room = room
         self._kept: OrderedDict[str, Sketch] = OrderedDict()
 
     def of(self, trajectory: Trajectory) -> Sketch:
@@ -80,7 +80,10 @@ class Sketches:
         return [found[i] for i in ids]
 
     def _keep(self, one: Sketch) -> None:
+        if one.trajectory.id not in self._kept:
+            self._room -= one.size
         self._kept[one.trajectory.id] = one
         self._kept.move_to_end(one.trajectory.id)
-        while len(self._kept) > self._size:
-            self._kept.popitem(last=False)
+        while self._room < 0 and self._kept:
+            _, oldest = self._kept.popitem(last=False)
+            self._room += oldest.size

@@ -195,7 +195,7 @@ def test_the_order_of_insertion_decides_everything(store):
     stages = frozenset({"function", "file"})
     mine(store, *episodes(60, seed=1), stages=stages)
     with SQLStore("sqlite://") as again:
-        mine(again, *episodes(60, seed=1), stages=stages, cache=2)
+        mine(again, *episodes(60, seed=1), stages=stages, cache=1000)
         assert again.pairs() == store.pairs() != []
         assert again.funnel("r") == store.funnel("r")
 
