@@ -24,7 +24,8 @@ def assign_splits(
     """The tasks in their order, each with its split.
 
     `function_share` of the functions are held out whole (with `whole_files`, of the files: no function of a held-out
-    file is trained on); `mutation_share` of the tasks are held out of functions that keep others. Raises `ValueError` for shares that are not between 0 and 1 together.
+    file is trained on); `mutation_share` of the tasks are held out of functions that keep others. Raises `ValueError`
+    for shares that are not between 0 and 1 together.
     """
     if min(mutation_share, function_share) < 0 or mutation_share + function_share > 1:
         raise ValueError(
