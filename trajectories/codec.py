@@ -21,8 +21,16 @@ _ARRAYS = ("prompt_ids", "completion_ids", "logprobs")
 
 
 def encode(trajectory: Trajectory) -> tuple[bytes, bytes, str]:
-    """The compressed document, the compressed token arrays, and a digest of the contents (64 hex digits)."""
-    document = trajectory.model_dump_json(exclude={"turns": {"__all__": set(_ARRAYS)}}).encode()
+    """The compressed document, the compressed token arrays, and a digest of the contents (64 hex digits).
+
+    Raises `StoreError` for text that is not Unicode.
+    """
+    try:
+        document = trajectory.model_dump_json(exclude={"turns": {"__all__": set(_ARRAYS)}}).encode()
+    except ValueError as error:
+        raise StoreError(
+            f"Trajectory {trajectory.id} holds text that is not Unicode ({error}): decode it with errors='replace'."
+        ) from error
     tokens = _pack_tokens(trajectory)
     digest = hashlib.sha256(document + tokens).hexdigest()
     return zlib.compress(document, _LEVEL), zlib.compress(tokens, _LEVEL), digest

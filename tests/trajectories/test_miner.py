@@ -169,10 +169,11 @@ def test_partners_are_spread_over_instances(store):
 
 def test_bounds_are_kept(store):
     many = [trajectory(f"i{i}", shown=("*", 10 + i), right=("+", 10 + i)) for i in range(40)]
-    found = mine(store, *many, max_pairs_per_trajectory=2, max_reuse=6)
+    found = mine(store, *many, max_pairs_per_trajectory=2, max_reuse=3)
     assert max(len(pairs) for pairs in found) == 2
-    assert max(store.pair_use([t.id for t in many]).values()) <= 6 + 1
-    assert store.count_pairs(judgement="valid") > 40
+    assert max(store.pair_use([t.id for t in many]).values()) == 4  # twice with the one before, then with the next
+    found = mine(store, trajectory("new", **A), max_reuse=4)
+    assert {p.confounder.instance_id for p in found[0]} == {"new", "i39", "i0"}
 
 
 def test_the_same_texts_are_never_mined_twice(store):

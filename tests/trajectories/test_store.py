@@ -162,6 +162,12 @@ def test_a_subscription_ends(store):
     assert told == []
 
 
+def test_text_that_is_no_unicode_is_refused(store):
+    with pytest.raises(StoreError, match="not Unicode"):
+        store.add(trajectory(problem_statement="\ud800"))
+    assert store.count() == 0
+
+
 def test_failures_are_kept(store):
     store.add(trajectory("dead", status="infra_error", verdict=None, reward=None, patch="", files=[], functions=[]))
     assert store.get("dead-0").reward is None
