@@ -44,7 +44,7 @@ class MinerOptions:
     window: int = 64
     """How many of the newest trajectories of a bucket are candidates."""
     max_reuse: int = 16
-    """Valid pairs, as anchor or confounder, after which a trajectory is no partner any more."""
+    """Valid pairs of one stage, as anchor or confounder, after which a trajectory is no partner any more."""
     min_issue_similarity: float = 0.1
     """Beyond the function stage, issues are related when they share this part of their words (Jaccard)."""
     distinct_statements: bool = True
@@ -137,7 +137,7 @@ class PairMiner:
                 if other.status != "infra_error" and other.instance_id != own.instance_id:
                     found.setdefault(other.id, other)
         near = _spread([other for other in found.values() if _deepest(own, other) == stage])
-        used = self._store.pair_use([other.id for other in near])
+        used = self._store.pair_use([other.id for other in near], stage)
         return [other for other in near if used[other.id] < self._options.max_reuse]
 
     def _partners(self, new: Sketch, near: list[TrajectorySummary], stage: Stage, funnel: Counter[str]) -> list[Sketch]:

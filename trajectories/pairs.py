@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from trajectories.protocol import Order, PairFilters, StoreError
+from trajectories.protocol import Order, PairFilters, Stage, StoreError
 from trajectories.records import ContextPair, Judgement, MaskedContext
 from trajectories.rows import batches, in_order
 from trajectories.schema import contexts, funnel, mined, pairs, trajectories
@@ -139,12 +139,12 @@ def count(connection: sa.Connection, filters: Mapping[str, Any]) -> int:
     return connection.scalar(sa.select(sa.func.count()).select_from(pairs).where(*_matching(filters))) or 0
 
 
-def use(connection: sa.Connection, ids: Collection[str]) -> dict[str, int]:
-    """In how many valid pairs each trajectory stands, in either role."""
+def use(connection: sa.Connection, ids: Collection[str], stage: Stage) -> dict[str, int]:
+    """In how many valid pairs of a stage each trajectory stands, in either role."""
     used: Counter[str] = Counter(dict.fromkeys(ids, 0))
     for role in USE:
         for batch in batches(ids):
-            used.update({i: n for i, n in connection.execute(role, {"values": batch})})
+            used.update({i: n for i, n in connection.execute(role, {"values": batch, "of_stage": stage})})
     return dict(used)
 
 

@@ -179,8 +179,8 @@ class TrajectoryStore(Protocol):
     def bucket_sizes(self, after: Mapping[Bucket, int], *, before: int) -> dict[Bucket, int]:
         """How many trajectories of each bucket stand after the position given for it and before another."""
 
-    def pair_use(self, ids: Collection[str]) -> dict[str, int]:
-        """In how many valid pairs each trajectory stands, as anchor or as confounder."""
+    def pair_use(self, ids: Collection[str], stage: Stage) -> dict[str, int]:
+        """In how many valid pairs of a stage each trajectory stands, as anchor or as confounder."""
 
     def judgements(self, keys: Collection[str]) -> dict[str, Judgement]:
         """What was decided on each pair that is stored, by its key (`trajectories.pairs.pair_key`)."""

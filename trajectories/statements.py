@@ -65,10 +65,12 @@ PAIR_IDS = sa.select(pairs.c.id).where(_one_of(pairs.c.id))
 JUDGEMENTS = sa.select(pairs.c.key, pairs.c.judgement).where(_one_of(pairs.c.key))
 CONTEXTS = sa.select(contexts.c.key).where(_one_of(contexts.c.key))
 USE = [
-    sa.select(role, sa.func.count()).where(_one_of(role), pairs.c.judgement == "valid").group_by(role)
+    sa.select(role, sa.func.count())
+    .where(_one_of(role), pairs.c.judgement == "valid", pairs.c.stage == sa.bindparam("of_stage"))
+    .group_by(role)
     for role in (pairs.c.anchor_id, pairs.c.confounder_id)
 ]
-"""In how many valid pairs a trajectory stands as anchor, and as confounder."""
+"""In how many valid pairs of a stage a trajectory stands as anchor, and as confounder."""
 ADD_TO_FUNNEL = (
     funnel.update()
     .where(funnel.c.run == sa.bindparam("of_run"), funnel.c.stage == sa.bindparam("of_stage"))

@@ -18,6 +18,7 @@ from trajectories.protocol import (
     Order,
     PairFilters,
     RunSummary,
+    Stage,
     StoreError,
     TrajectorySummary,
 )
@@ -138,9 +139,9 @@ class SQLStore:
             raise StoreError(f"There is no trajectory {trajectory_id} in {self.where}.")
         return position
 
-    def pair_use(self, ids: Collection[str]) -> dict[str, int]:
-        """In how many valid pairs each trajectory stands."""
-        return self._db.read(lambda c: pairs.use(c, ids))
+    def pair_use(self, ids: Collection[str], stage: Stage) -> dict[str, int]:
+        """In how many valid pairs of a stage each trajectory stands."""
+        return self._db.read(lambda c: pairs.use(c, ids, stage))
 
     def judgements(self, keys: Collection[str]) -> dict[str, Judgement]:
         """What was decided on each pair that is stored, by key."""

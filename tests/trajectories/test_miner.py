@@ -171,7 +171,9 @@ def test_bounds_are_kept(store):
     many = [trajectory(f"i{i}", shown=("*", 10 + i), right=("+", 10 + i)) for i in range(40)]
     found = mine(store, *many, max_pairs_per_trajectory=2, max_reuse=3)
     assert max(len(pairs) for pairs in found) == 2
-    assert max(store.pair_use([t.id for t in many]).values()) == 4  # twice with the one before, then with the next
+    assert (
+        max(store.pair_use([t.id for t in many], "function").values()) == 4
+    )  # twice with the one before, then with the next
     found = mine(store, trajectory("new", **A), max_reuse=4)
     assert {p.confounder.instance_id for p in found[0]} == {"new", "i39", "i0"}
 

@@ -204,7 +204,7 @@ def test_pairs_come_back_and_are_kept_once(store):
     assert store.add_pairs([pair(b, a, stage="file")]) != []
     assert store.pairs(stage="function") == [p] == store.pairs(limit=1)
     assert store.get_pair(p.id) == p
-    assert store.pair_use([a.id, b.id, "none"]) == {a.id: 2, b.id: 2, "none": 0}
+    assert store.pair_use([a.id, b.id, "none"], "file") == {a.id: 1, b.id: 1, "none": 0}
     assert store.count_pairs(run="r", judgement="valid") == 2
     assert store.runs() == []
     with pytest.raises(StoreError, match="already stored"):
