@@ -50,7 +50,8 @@ def episode(name: str, seed: int) -> Trajectory:
         except StopIteration:
             break
     return Trajectory(
-        instance_id=name, repo="r", base_commit="c", problem_statement=statement, turns=turns, files=[source_path(name)],
+        instance_id=name, repo="r", base_commit="c", problem_statement=statement, turns=turns,
+        files=[source_path(name)],
         answer=f.source().rstrip("\n"), patch="+" + f.source(),
     )  # fmt: skip
 
