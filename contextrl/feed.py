@@ -15,7 +15,7 @@ from contextrl.config import ContextConfig
 from contextrl.curriculum import PairSampler
 from trajectories.judge import RuleJudge
 from trajectories.miner import MinerOptions, PairMiner
-from trajectories.records import Trajectory
+from trajectories.records import ContextPair, Trajectory
 from trajectories.store import SQLStore
 
 
@@ -27,15 +27,19 @@ class PairFeed:
         self._miner = PairMiner(store, RuleJudge(), MinerOptions(stages=frozenset(config.stages)))
         self._sampler = PairSampler(config, seed, thresholds=config.hardness)
         self.iteration = 0
-        self.mined = 0
+        self._miner.catch_up(run)
+        self._sampler.add(self._stored())
+
+    @property
+    def mined(self) -> int:
         """Valid pairs so far."""
+        return self._store.count_pairs(run=self._run, judgement="valid")
 
     def keep(self, trajectory: Trajectory) -> None:
         """Store a trajectory and mine it."""
         self._store.add(trajectory)
-        pairs = [p for p in self._miner.on_insert(trajectory) if p.judgement == "valid"]
-        self.mined += len(pairs)
-        self._sampler.add(pairs, self.iteration)
+        pairs = self._miner.on_insert(trajectory)
+        self._sampler.add((p for p in pairs if p.judgement == "valid"), self.iteration)
 
     def prompts(self, count: int) -> list[ChoicePrompt]:
         """Prompts of `count` pairs to learn from, letters balanced; none where the context term is off."""
@@ -61,9 +65,13 @@ class PairFeed:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything but what is in the store."""
-        return {"sampler": self._sampler.state_dict(), "mined": self.mined}
+        return {"sampler": self._sampler.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state; the pairs come from the store."""
-        self.mined = state["mined"]
-        self._sampler.load_state_dict(state["sampler"], self._store.pairs(run=self._run))
+        """Go on from a state; the pairs come from the store, those that were mined after the state was saved too."""
+        pairs = self._stored()
+        self._sampler.load_state_dict(state["sampler"], pairs)
+        self._sampler.add(pairs, self.iteration)
+
+    def _stored(self) -> list[ContextPair]:
+        return self._store.pairs(run=self._run, judgement="valid")

@@ -1,0 +1,82 @@
+"""A run that was killed finds every pair again that it had mined."""
+
+from pathlib import Path
+
+import pytest
+from learning_toys import byte_tokenizer
+
+from contextrl.choice import ChoiceFormat
+from contextrl.config import ContextConfig
+from contextrl.feed import PairFeed
+from trajectories.records import ToolCall, Trajectory, Turn, Verdict
+from trajectories.store import SQLStore
+
+
+def solved(name: str, shown: str, right: str, number: int) -> Trajectory:
+    """An episode that reads a document and a source, edits, and is right."""
+    answer = f"def area(a, b):\n    return a {right} b * 7\n"
+    calls = [
+        (ToolCall(name="view", arguments={"path": "docs/a.md"}), f"area is a {right} b times 7"),
+        (ToolCall(name="view", arguments={"path": "a.py"}), f"def area(a, b):\n    return a {shown} b * 7\n"),
+        (ToolCall(name="edit", arguments={"path": "a.py", "new": answer}), "edited a.py"),
+    ]
+    return Trajectory(
+        id=f"{name}-{number}",
+        run="r",
+        instance_id=name,
+        repo="pkg",
+        base_commit="c" * 40,
+        problem_statement=f"area is wrong: case {name}",
+        turns=[
+            Turn(text="".join((call.name, *call.arguments.values())), tool_call=call, observation=seen)
+            for call, seen in calls
+        ],
+        patch=f"--- a/a.py\n+++ b/a.py\n@@ -2 +2 @@\n-    return a {shown} b * 7\n+    return a {right} b * 7\n",
+        answer=answer,
+        files=["a.py"],
+        functions=["a.py::area"],
+        verdict=Verdict(resolved=True),
+        reward=1.0,
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path):
+    with SQLStore(tmp_path / "store.db") as opened:
+        yield opened
+
+
+def feed(store: SQLStore) -> PairFeed:
+    return PairFeed(store, ChoiceFormat(byte_tokenizer(), 4096), ContextConfig(), run="r", seed=0)
+
+
+def drawn(feed: PairFeed) -> set[str]:
+    return {prompt.pair_id for prompt in feed.prompts(16)}
+
+
+def test_pairs_mined_before_the_first_checkpoint_are_not_lost(store):
+    first = feed(store)
+    first.keep(solved("i1", "+", "-", 0))
+    first.keep(solved("i2", "-", "+", 0))
+    assert first.mined == 2 and len(drawn(first)) == 2
+    again = feed(store)
+    for i, trajectory in enumerate((solved("i1", "+", "-", 1), solved("i2", "-", "+", 1))):
+        again.keep(trajectory)  # played again: the pairs are in the store already
+        assert again.mined == 2, i
+    assert drawn(again) == drawn(first)
+
+
+def test_pairs_mined_after_the_last_checkpoint_are_not_lost(store):
+    first = feed(store)
+    state = first.state_dict()
+    first.keep(solved("i1", "+", "-", 0))
+    first.keep(solved("i2", "-", "+", 0))
+    again = feed(store)
+    again.load_state_dict(state)
+    assert again.mined == 2 and drawn(again) == drawn(first)
+
+
+def test_what_was_stored_but_not_mined_is_mined(store):
+    feed(store).keep(solved("i1", "+", "-", 0))
+    store.add(solved("i2", "-", "+", 0))
+    assert feed(store).mined == 2
