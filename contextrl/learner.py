@@ -86,6 +86,8 @@ class Learner:
         """Learn from an iteration's data: passes over the trajectories in minibatches, the pairs dealt out once."""
         feeds: dict[str, Sequence[Any]] = {"trajectories": trajectories, "pairs": pairs}
         prepared: dict[str, Sequence[Any]] = {}
+        # Layers recompute in training mode only, and an engine that samples with this model has left that.
+        self.policy.model.train(self.config.gradient_checkpointing)
         counts: dict[str, float] = {}
         for term in self.terms:
             o = term.objective
