@@ -61,8 +61,8 @@ class RunFolder:
         save_policy(policy, new)
         torch.save(state, new / "state.pt")
         old = self.path / "checkpoint.old"
-        shutil.rmtree(old, ignore_errors=True)
-        if kept.exists():
+        if kept.exists():  # otherwise the last save was cut short, and `old` is all there is
+            shutil.rmtree(old, ignore_errors=True)
             kept.rename(old)
         new.rename(kept)
         shutil.rmtree(old, ignore_errors=True)
