@@ -118,7 +118,7 @@ class Run:
         write_report(self.folder.path, report_of(self, before, after, self.clock))
 
     async def _iterate(self) -> None:
-        config = self.recipe.train
+        config, saved = self.recipe.train, self.iteration
         if self.iteration < config.iterations:
             self.progress.stage("Training")
         while self.iteration < config.iterations and not (config.max_minutes and self.minutes >= config.max_minutes):
@@ -127,12 +127,14 @@ class Run:
             self.minutes += (time.monotonic() - started) / 60
             self.folder.log(row)
             self.iteration += 1
-            if self.iteration % config.checkpoint_every == 0 or self.iteration == config.iterations:
-                self.folder.save(self.policy, self._state())
-                self.folder.write("clock", self.clock)
+            if self.iteration % config.checkpoint_every == 0:
+                self._save()
+                saved = self.iteration
             levels = "  ".join(f"{level} {accuracy:.0%}" for level, accuracy in row["selection_accuracy"].items())
             note = f"resolved {row['resolve_rate']:.0%}, {row['pairs_mined']} pairs: {levels}"
             self.progress.update(self.iteration, config.iterations, note)
+        if self.iteration > saved:
+            self._save()  # what is evaluated next is what is kept, however training ended
 
     async def _one_iteration(self) -> dict[str, Any]:
         """One turn of the loop; its row of metrics."""
@@ -172,13 +174,19 @@ class Run:
     async def _expert_episodes(self) -> None:
         """Trajectories that pairs can be mined from before the policy has made any of its own."""
         self.progress.stage("Expert episodes")
+        played = {s.instance_id for s in self.store.summaries(run=self.name, agent="expert")}
         with self._timed("expert episodes"):
             for ground in self.world.grounds:
                 tasks = ground.sample(self.recipe.context.expert_episodes, self.recipe.seed)
+                tasks = [task for task in tasks if task.instance_id not in played]
                 script = expert_script(self.world, ground.kind, self.recipe.seed)
                 await self.player.demonstrate(
                     script, tasks, run=self.name, on_trajectory=self.feed.keep, progress=self.progress.update
                 )
+
+    def _save(self) -> None:
+        self.folder.save(self.policy, self._state())
+        self.folder.write("clock", self.clock)
 
     def _state(self) -> dict[str, Any]:
         return {
