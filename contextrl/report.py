@@ -36,10 +36,10 @@ class ReportError(ValueError):
 
 
 def write_report(run_dir: Path, report: Mapping[str, Any]) -> None:
-    """Write `report.json` (atomically) and, from it and `metrics.jsonl`, `report.html`."""
+    """Write `report.html`, from the report and `metrics.jsonl`, and last `report.json`: with it a run is finished."""
     report = _finite(report)
-    _write(run_dir / "report.json", json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     _write(run_dir / "report.html", render(report, read_metrics(run_dir)))
+    _write(run_dir / "report.json", json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_report(run_dir: Path) -> dict[str, Any]:

@@ -189,3 +189,13 @@ def test_a_line_goes_where_the_numbers_say() -> None:
     assert f'points="{left:.1f},{bottom:.1f} {right:.1f},{top:.1f}"' in svg
     assert charts.line_chart({"a": []}) == ""
     assert charts.line_chart({"a": [(0, math.nan)]}) == ""
+
+
+def test_a_run_is_finished_only_when_its_page_is_there(tmp_path, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("contextrl.report.render", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_report(tmp_path, report())
+    assert not (tmp_path / "report.json").exists()
