@@ -93,15 +93,16 @@ class Evaluator:
 
 def comparison(before: Measured, after: Measured, confidence: float) -> dict[str, Any]:
     """The report's keys for one kind of repository (see `contextrl.report`)."""
-    out: dict[str, Any] = {"tasks": len(after.resolved), "pairs": len(after.selected)}
-    for name, first, second in (
-        ("resolve_rate", before.resolved, after.resolved),
-        ("selection_accuracy", before.selected, after.selected),
+    out: dict[str, Any] = {}
+    for count, name, first, second in (
+        ("tasks", "resolve_rate", before.resolved, after.resolved),
+        ("pairs", "selection_accuracy", before.selected, after.selected),
     ):
-        for when, values in (("before", first), ("after", second)):
-            out |= _key(f"{name}_{when}", _interval(name, values, confidence))
         both = first.keys() & second.keys()
         a, b = ({k: m[k] for k in both} for m in (first, second))
+        out[count] = len(both)
+        for when, values in (("before", a), ("after", b)):
+            out |= _key(f"{name}_{when}", _interval(name, values, confidence))
         out |= _key(f"{name}_change", paired_difference(a, b, confidence=confidence) if both else None)
     return out
 
