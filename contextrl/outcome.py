@@ -68,9 +68,10 @@ def _notes(run: Run, after: dict[str, Measured]) -> list[str]:
         f"{run.recipe.evaluation.confidence:.0%} confidence, changes paired by task and by pair.",
     ]
     notes += [
-        f"{kind}: no held-out pair fits into {run.recipe.context.max_pair_tokens} tokens"
+        f"{kind}: no held-out pair is valid, at least {run.recipe.context.hardness[-1]:.0%} alike and at most "
+        f"{run.recipe.context.max_pair_tokens} tokens long, so selection accuracy was not measured"
         for kind, m in after.items()
-        if not m.selected
+        if not m.selected and run.recipe.evaluation.pairs
     ]
     if run.learner.steps_skipped:
         notes.append(f"{run.learner.steps_skipped} optimiser steps were skipped: loss or gradient was not finite")
