@@ -147,7 +147,7 @@ class LearnerConfig(Section):
     warmup_steps: Annotated[int, Field(ge=0)] = 5
     """Optimiser steps of linear warm-up."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of weights and activations; the loss is always computed in float32."""
+    """Of activations and logits in the learner; weights, sampling and the loss on the logits stay in float32."""
     gradient_checkpointing: bool = False
     """Trade time for memory."""
 
@@ -169,9 +169,9 @@ class EvaluationConfig(Section):
     """What is measured before and after, on held-out tasks and pairs."""
 
     tasks: Annotated[int, Field(ge=0)] = 60
-    """Held-out task instances of each repository."""
+    """Held-out task instances of each kind of repository, generated or real."""
     pairs: Annotated[int, Field(ge=0)] = 100
-    """Held-out context pairs of each repository, each shown in both letter orders."""
+    """Held-out context pairs of each kind of repository, each shown in both letter orders."""
     temperature: Annotated[float, Field(ge=0)] = 1.0
     """Sampling temperature; 0 is greedy."""
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
