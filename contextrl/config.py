@@ -38,6 +38,9 @@ class RepositoryConfig(Section):
     """Share of the other functions' tasks that are never trained on."""
     share: Annotated[float, Field(ge=0)] = 1.0
     """How much of an iteration's tasks come from here, relative to the other repositories."""
+    expert_episodes: Annotated[int, Field(ge=0)] = 0
+    """Episodes of a scripted expert on training tasks from here, played and mined before training begins: the paper's
+    pairs come from trajectories that exist already."""
 
 
 class SandboxConfig(Section):
@@ -122,9 +125,6 @@ class ContextConfig(Section):
     hardness: Annotated[tuple[float, ...], Field(min_length=1)] = (0.8,)
     """Similarities at which pairs of the same function go into the next harder level; held-out pairs are those above
     the last one."""
-    expert_episodes: Annotated[int, Field(ge=0)] = 0
-    """Episodes of a scripted expert on training tasks of each repository, played and mined before training begins: the
-    paper's pairs come from trajectories that exist already."""
     stages: tuple[Stage, ...] = ("repo", "file", "function")
     """Which pairs are used, by the deepest thing both contexts share."""
 

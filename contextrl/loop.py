@@ -111,7 +111,7 @@ class Run:
     async def all(self) -> None:
         """Evaluate, train, evaluate, report."""
         before = await self._evaluate("before")
-        if self.iteration == 0 and self.recipe.context.expert_episodes:
+        if self.iteration == 0:
             await self._expert_episodes()
         await self._iterate()
         after = await self._evaluate("after")
@@ -173,11 +173,13 @@ class Run:
 
     async def _expert_episodes(self) -> None:
         """Trajectories that pairs can be mined from before the policy has made any of its own."""
-        self.progress.stage("Expert episodes")
         played = {s.instance_id for s in self.store.summaries(run=self.name, agent="expert")}
         with self._timed("expert episodes"):
             for ground in self.world.grounds:
-                tasks = ground.sample(self.recipe.context.expert_episodes, self.recipe.seed)
+                if not ground.expert_episodes:
+                    continue
+                self.progress.stage(f"Expert episodes: {ground.kind}")
+                tasks = ground.sample(ground.expert_episodes, self.recipe.seed)
                 tasks = [task for task in tasks if task.instance_id not in played]
                 script = expert_script(self.world, ground.kind, self.recipe.seed)
                 await self.player.demonstrate(

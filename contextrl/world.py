@@ -32,6 +32,7 @@ class Ground:
     kind: str
     share: float
     """Share of an iteration's tasks."""
+    expert_episodes: int
     train: tuple[TaskInstance, ...]
     heldout: tuple[TaskInstance, ...]
 
@@ -79,7 +80,7 @@ async def build_world(recipe: Recipe, backend: SandboxBackend, progress: Progres
         if recipe.train.iterations and not train:
             raise RecipeError(f"{config.source}: no task instance is left to train on; raise `bugs` or hold out less")
         kind = GENERATED if config.source.startswith("generated:") else REAL
-        grounds.append(Ground(kind, config.share, train, heldout))
+        grounds.append(Ground(kind, config.share, config.expert_episodes, train, heldout))
         progress.log(f"{config.source.partition('#')[0]}: {len(train)} tasks to train on, {len(heldout)} held out")
     return World(tuple(grounds), profiles)
 

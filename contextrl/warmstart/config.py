@@ -36,7 +36,7 @@ class WarmStart(Section):
     """The demonstrator."""
     copy_steps: Positive = 1500
     """Optimiser steps of the first phase: repeats, quotes, demonstrations."""
-    choice_steps: Positive = 700
+    choice_steps: Positive = 450
     """Optimiser steps of the second phase: half of them two-way choices between easy contexts."""
     batch: Positive = 8
     """Sequences in one step (repeats: twice as many)."""

@@ -42,11 +42,12 @@ def recipe(folder: Path, backend: str, **changes: Any) -> dict[str, Any]:
                 "per_function": 6,
                 "heldout_functions": 0.25,
                 "heldout_mutations": 0.0,
+                "expert_episodes": 8,
             }
         ],
         "rollout": {"group_size": 4, "tasks_per_iteration": 4, "siblings": 4, "max_new_tokens": 32},
         "learner": {"minibatch_trajectories": 4},
-        "context": {"expert_episodes": 8, "pairs_per_step": 4},
+        "context": {"pairs_per_step": 4},
         "train": {"iterations": 2, "checkpoint_every": 1},
         "evaluation": {"tasks": 6, "pairs": 6},
         **changes,
@@ -153,7 +154,10 @@ def test_schedule_is_a_function_of_the_iteration() -> None:
             PASS_TO_PASS=("b",), functions=(f"m.py::f{i // 3}",),
         )  # fmt: skip
 
-    grounds = [Ground("generated", 3.0, tuple(map(task, range(30))), ()), Ground("real package", 1.0, (task(99),), ())]
+    grounds = [
+        Ground("generated", 3.0, 0, tuple(map(task, range(30))), ()),
+        Ground("real package", 1.0, 0, (task(99),), ()),
+    ]
     first, second = (TaskSchedule(grounds, 4, 3, seed=1) for _ in range(2))
     batches = [first.batch(i) for i in range(10)]
     assert second.batch(9) == batches[9] and second.batch(2) == batches[2]
