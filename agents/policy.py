@@ -67,7 +67,16 @@ def load_policy(
         config = _load(AutoConfig, source)
         tokenizer = _load(AutoTokenizer, source)
         implementation = _attention(config.model_type, kind)
-        model = _load(AutoModelForCausalLM, source, config=config, dtype=dtype, attn_implementation=implementation)
+        model, found = _load(
+            AutoModelForCausalLM,
+            source,
+            config=config,
+            dtype=dtype,
+            attn_implementation=implementation,
+            ignore_mismatched_sizes=True,  # told below, in one sentence
+            output_loading_info=True,
+        )
+    _check_weights(model, found, len(tokenizer), source)
     return make_policy(
         model.to(device), tokenizer, source, tool_format=tool_format, system=system, template_options=template_options
     )
@@ -119,6 +128,23 @@ def _check_folder(source: str) -> None:
             raise PolicyError(f"policy {source}: the folder has no config.json; give a model in Hugging Face format")
     elif folder.exists() or source.startswith(("/", ".", "~")) or source.count("/") != 1:
         raise PolicyError(f"policy {source}: there is no such folder")
+
+
+def _check_weights(model: Any, found: Mapping[str, Any], tokens: int, source: str | Path) -> None:
+    """Nothing may be made up for weights that are absent, of another shape, or not numbers."""
+    missing = sorted({*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])})
+    broken = missing or [name for name, p in model.named_parameters() if not bool(torch.isfinite(p).all())]
+    if broken:
+        what = "are absent or have another shape than its config.json says" if missing else "are not finite numbers"
+        raise PolicyError(
+            f"policy {source}: {len(broken)} of its weights {what}, the first is {broken[0]}; use a whole checkpoint"
+        )
+    rows = model.get_input_embeddings().weight.shape[0]
+    if tokens > rows:
+        raise PolicyError(
+            f"policy {source}: its tokenizer has {tokens} tokens and its model only {rows}; "
+            "use the tokenizer that the model was trained with"
+        )
 
 
 def _attention(model_type: str, device: str) -> str:

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from agents.chat import PolicyError
@@ -72,6 +73,28 @@ def test_missing_pieces(folder, tmp_path):
     (folder / "config.json").write_text(json.dumps({"model_type": "no-such-model"}))
     with pytest.raises(PolicyError, match="its configuration cannot be loaded"):
         load_policy(folder)
+
+
+@pytest.mark.parametrize(
+    ("break_it", "told"),
+    [
+        (lambda w: w.pop("model.norm.weight"), "1 of its weights are absent.*model.norm.weight"),
+        (lambda w: w.update({"model.norm.weight": torch.ones(3)}), "another shape.*model.norm.weight"),
+        (lambda w: w["model.norm.weight"].fill_(float("nan")), "are not finite numbers.*model.norm.weight"),
+    ],
+)
+def test_weights_are_never_made_up(folder, break_it, told):
+    weights = load_file(folder / "model.safetensors")
+    break_it(weights)
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(PolicyError, match=told):
+        load_policy(folder)
+
+
+def test_a_tokenizer_of_another_model_is_refused(make_model, tokenizer, tmp_path):
+    save_policy(make_policy(make_model(vocab_size=len(tokenizer) - 1), tokenizer, "x"), tmp_path / "policy")
+    with pytest.raises(PolicyError, match=f"its tokenizer has {len(tokenizer)} tokens and its model only"):
+        load_policy(tmp_path / "policy")
 
 
 def test_what_a_policy_must_be_able_to_do(make_model, make_tokenizer, tokenizer):
