@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,15 @@ class RunFolder:
     def __init__(self, recipe: Recipe, *, resume: bool) -> None:
         """Opens or makes it; `resume=False` empties it. Raises `RecipeError` if it holds another recipe's run."""
         self.path = recipe.run_dir
+        kept = self.path / "recipe.json"
+        if self.path.is_dir() and not kept.exists() and any(p.name[0] != "." for p in self.path.iterdir()):
+            raise RecipeError(f"{self.path} holds other things than a run; choose another name=... or runs=...")
         if not resume and self.path.exists():
             shutil.rmtree(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
-        kept = self.path / "recipe.json"
-        if kept.is_file():
-            _check_same(json.loads(kept.read_text()), recipe, self.path)
+        told = self.read("recipe")
+        if told and (self.path / "run.json").exists():  # before that, nothing was done that another recipe could spoil
+            _check_same(told, recipe, self.path)
         _write(kept, recipe.model_dump_json(indent=1))
 
     @property
@@ -41,9 +45,13 @@ class RunFolder:
         return (self.path / "report.json").is_file()
 
     def read(self, name: str) -> dict[str, Any] | None:
-        """A JSON file of the folder, None if it is not there."""
+        """A JSON file of the folder, None if it is not there. Raises `RecipeError` where it cannot be read."""
         file = self.path / f"{name}.json"
-        return json.loads(file.read_text()) if file.is_file() else None
+        try:
+            found: dict[str, Any] | None = json.loads(file.read_text()) if file.is_file() else None
+        except ValueError:
+            raise RecipeError(f"{file} is damaged; add --fresh to start the run over") from None
+        return found
 
     def write(self, name: str, content: dict[str, Any]) -> None:
         """Write a JSON file atomically."""
@@ -58,8 +66,16 @@ class RunFolder:
         """Replace the checkpoint: the policy in Hugging Face format, and the state of everything else."""
         new, kept = self.path / "checkpoint.new", self.path / "checkpoint"
         shutil.rmtree(new, ignore_errors=True)
-        save_policy(policy, new)
-        torch.save(state, new / "state.pt")
+        try:
+            save_policy(policy, new)
+            torch.save(state, new / "state.pt")
+        except Exception as error:  # torch and safetensors have their own errors for a full disk
+            shutil.rmtree(new, ignore_errors=True)
+            reason = str(error).partition("\n")[0]
+            raise OSError(
+                f"the checkpoint in {self.path} cannot be written ({reason}): make room; the last one is still there, "
+                "and the same command goes on from it"
+            ) from error
         old = self.path / "checkpoint.old"
         if kept.exists():  # otherwise the last save was cut short, and `old` is all there is
             shutil.rmtree(old, ignore_errors=True)
@@ -72,7 +88,10 @@ class RunFolder:
         for name in ("checkpoint", "checkpoint.old"):
             folder = self.path / name
             if (folder / "state.pt").is_file():
-                return folder, torch.load(folder / "state.pt", weights_only=True)
+                try:
+                    return folder, torch.load(folder / "state.pt", weights_only=True)
+                except (RuntimeError, EOFError, pickle.UnpicklingError):
+                    raise RecipeError(f"{folder / 'state.pt'} is damaged; add --fresh to start the run over") from None
         return None
 
 

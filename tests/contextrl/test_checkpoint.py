@@ -10,6 +10,7 @@ from contextrl.checkpoint import RunFolder
 from contextrl.config import Recipe
 from contextrl.loop import Run, policy_source
 from contextrl.progress import Silent
+from contextrl.recipe_file import RecipeError
 
 
 class Stepping(Run):
@@ -60,3 +61,40 @@ def test_two_saves_cut_short_leave_a_checkpoint(tmp_path: Path, monkeypatch: pyt
             folder.save(policy, {"iteration": 2})
         kept = folder.checkpoint()
         assert kept is not None and kept[1]["iteration"] == 1
+
+
+def test_a_run_that_never_began_binds_nobody(tmp_path: Path):
+    RunFolder(recipe(tmp_path), resume=True)
+    folder = RunFolder(recipe(tmp_path).model_copy(update={"seed": 1}), resume=True)
+    folder.write("run", {"label": "r"})
+    with pytest.raises(RecipeError, match=r"`seed` differ.*--fresh"):
+        RunFolder(recipe(tmp_path), resume=True)
+
+
+def test_a_folder_of_other_things_is_neither_used_nor_emptied(tmp_path: Path):
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "thesis.tex").write_text("years of work")
+    for resume in (True, False):
+        with pytest.raises(RecipeError, match="holds other things than a run"):
+            RunFolder(recipe(tmp_path), resume=resume)
+    assert (tmp_path / "r" / "thesis.tex").exists()
+
+
+def test_what_is_damaged_is_told(tmp_path: Path):
+    folder = RunFolder(recipe(tmp_path), resume=True)
+    folder.save(load_policy(policy_source("tiny")), {"iteration": 1})
+    (folder.path / "checkpoint" / "state.pt").write_text("damaged")
+    with pytest.raises(RecipeError, match=r"state\.pt is damaged.*--fresh"):
+        folder.checkpoint()
+    (folder.path / "before.json").write_text("{")
+    with pytest.raises(RecipeError, match=r"before\.json is damaged.*--fresh"):
+        folder.read("before")
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(tmp_path: Path):
+    folder, policy = RunFolder(recipe(tmp_path), resume=True), load_policy(policy_source("tiny"))
+    folder.save(policy, {"iteration": 1})
+    with pytest.raises(OSError, match=r"cannot be written.*make room"):
+        folder.save(policy, {"iteration": lambda: 2})  # cannot be pickled, as little as a full disk can be written
+    kept = folder.checkpoint()
+    assert kept is not None and kept[1]["iteration"] == 1 and not (folder.path / "checkpoint.new").exists()

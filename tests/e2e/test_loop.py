@@ -140,6 +140,7 @@ def test_other_recipe_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     folder.mkdir()
     config = Recipe.model_validate(recipe(tmp_path, "local"))
     (folder / "recipe.json").write_text(config.model_copy(update={"seed": 1}).model_dump_json())
+    (folder / "run.json").write_text('{"label": "small"}')
     with pytest.raises(ValueError, match=r"`seed` differ.*--fresh"):
         train(config, progress=Silent())
 
