@@ -31,6 +31,8 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(problem="a key must be one word", problem_mark=key_node.start_mark)
             if key_node.value in seen:
                 raise yaml.MarkedYAMLError(
                     problem=f"`{key_node.value}` is given twice", problem_mark=key_node.start_mark
@@ -99,7 +101,7 @@ def _yaml_problem(error: yaml.YAMLError) -> str:
 def _override(data: dict[str, Any], override: str) -> None:
     """Set one dotted key in the recipe's data; a number in the key is a place in a list."""
     key, equals, text = override.partition("=")
-    if not equals or not key:
+    if not equals or not all(key.split(".")):
         raise RecipeError(f"`{override}` is not an override; write key=value, e.g. rollout.group_size=4")
     try:
         value = yaml.load(text, Loader=_Loader)

@@ -60,6 +60,7 @@ def test_an_unknown_key_is_refused_with_the_nearest(override: str, nearest: str)
         ("rollout.max_new_tokens=100000", "must be smaller than `rollout.max_context_tokens`"),
         ("name=../up", "`name`"),
         ("seed={", "the value is not YAML"),
+        (".=3", "`.=3` is not an override"),
     ],
 )
 def test_a_bad_value_is_one_sentence(override: str, told: str) -> None:
@@ -82,6 +83,8 @@ def test_files_that_are_no_recipes(tmp_path: Path) -> None:
     assert refused(path=path) == f"{path}: line 2: `name` is given twice"
     path.write_text("name: [")
     assert f"{path}: line 1" in refused(path=path)
+    path.write_text("name: a\n[b]: 1\n")
+    assert refused(path=path) == f"{path}: line 2: a key must be one word"
     path.write_text("- a")
     assert "a recipe is a mapping" in refused(path=path)
     path.write_text("name: a\n")
