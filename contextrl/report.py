@@ -52,7 +52,9 @@ def read_report(run_dir: Path) -> dict[str, Any]:
     try:
         report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
-        raise ReportError(f"{path} is damaged ({error}); run the training command again to make it anew") from None
+        raise ReportError(f"{path} is damaged ({error}); delete it and run the training command again") from None
+    if not isinstance(report, dict) or "name" not in report:
+        raise ReportError(f"{path} is no report of this program; delete it and run the training command again")
     return report
 
 

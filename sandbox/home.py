@@ -10,8 +10,14 @@ from pathlib import Path
 
 
 def home() -> Path:
-    """`$CONTEXTRL_HOME`, else `$XDG_CACHE_HOME/contextrl`, else `~/.cache/contextrl`; made if missing."""
+    """`$CONTEXTRL_HOME`, else `$XDG_CACHE_HOME/contextrl`, else `~/.cache/contextrl`; made if missing.
+
+    Raises `OSError`, in one sentence, where it cannot be made.
+    """
     root = os.environ.get("CONTEXTRL_HOME")
     base = Path(root) if root else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "contextrl"
-    base.mkdir(parents=True, exist_ok=True)
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"the folder {base} cannot be made ({error.strerror}): set CONTEXTRL_HOME to another") from None
     return base

@@ -7,6 +7,7 @@ help comes at once.
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import sys
@@ -16,6 +17,15 @@ import typer
 
 from contextrl.cli import doctor, policy, records, repos, sandboxes, tasks, train
 
+OTHER_PLACE = "check the path; runs=FOLDER and CONTEXTRL_HOME=FOLDER choose where things are kept"
+REMEDIES = dict.fromkeys(
+    (errno.ENOSPC, errno.EDQUOT),
+    "make room, or choose another place (runs=FOLDER, CONTEXTRL_HOME=FOLDER); the same command goes on from there",
+) | dict.fromkeys(
+    (errno.EACCES, errno.EPERM, errno.EROFS),
+    "choose a place that you may write to (runs=FOLDER, CONTEXTRL_HOME=FOLDER)",
+)
+"""What to do about an error of the operating system."""
 OURS = {"sandbox", "envs", "agents", "trajectories", "contextrl"}
 
 
@@ -50,7 +60,10 @@ def is_told(error: BaseException) -> bool:
 
 
 def sentence(error: BaseException) -> str:
-    """The message on one line."""
+    """The message on one line; what the operating system said, with the place and what to do."""
+    if isinstance(error, OSError) and error.strerror:
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror.lower()}; {REMEDIES.get(error.errno or 0, OTHER_PLACE)}"
     return " ".join(str(error).split()) or type(error).__name__
 
 

@@ -75,10 +75,13 @@ def parameters(folder: Path) -> int:
 
 
 def _tensors(path: Path) -> list[dict[str, Any]]:
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(length))
-    return [tensor for name, tensor in header.items() if name != "__metadata__"]
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(min(length, path.stat().st_size)))
+        return [tensor for name, tensor in header.items() if name != "__metadata__"]
+    except (struct.error, ValueError, AttributeError):
+        raise ValueError(f"{path} is damaged: its header cannot be read; copy it again") from None
 
 
 def _json(folder: Path, name: str) -> dict[str, Any]:
@@ -97,7 +100,11 @@ def _tokenizer(folder: Path) -> tuple[bool, bool]:
 
     if not (folder / "tokenizer.json").is_file():
         raise ValueError(f"{folder} has no tokenizer.json; save the tokenizer with save_pretrained")
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    single = all(len(tokenizer.encode(letter, add_special_tokens=False).ids) == 1 for letter in "AB")
+    try:
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except Exception as error:  # it raises nothing more special
+        raise ValueError(f"{folder / 'tokenizer.json'} is damaged: {error}") from None
+    a, b = (tokenizer.encode(letter, add_special_tokens=False).ids for letter in "AB")
+    single = len(a) == len(b) == 1 and a != b
     template = (folder / "chat_template.jinja").is_file() or "chat_template" in _json(folder, "tokenizer_config.json")
     return template, single

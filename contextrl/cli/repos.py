@@ -28,6 +28,8 @@ def add(
     from envs.task import RepoProfile
     from sandbox import open_backend
 
+    if not source.strip():
+        raise ValueError("no repository is given: pypi:NAME==VERSION, git+URL@REVISION, or the path of a folder")
     parse_source(source)  # a mistake is told before anything starts
 
     async def run(on_progress: show.Update) -> RepoProfile:

@@ -1,5 +1,7 @@
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +13,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from contextrl.cli import Told, app, first_cause, sentence, stopped
-from contextrl.cli.policy import parameters
+from contextrl.cli.policy import parameters, tiny_folder
 from sandbox import BackendUnavailable
 from trajectories.records import ContextPair, ContextTurn, MaskedContext, ToolCall, Trajectory, Turn, Verdict
 from trajectories.store import SQLStore
@@ -119,6 +121,11 @@ def test_a_dry_run_needs_no_torch() -> None:
         (["train", "recipes/quickstart.yaml", "train.min_free_gb=1e9"], "make room"),
         (["train", "recipes/quickstart.yaml", "repositories.0.source='pypi:'"], "is no package"),
         (["repo", "add", "/nowhere/at/all"], "there is no folder"),
+        (["repo", "add", ""], "no repository is given"),
+        (
+            ["train", "recipes/quickstart.yaml", "runs=/dev/null/x", "train.min_free_gb=0"],
+            "/dev/null/x/quickstart: not a",
+        ),
         (["repo", "show", "nothing"], "there is no repository 'nothing'"),
         (["tasks", "show", "nothing"], "there is no task instance 'nothing'"),
         (["tasks", "ls", "nothing"], "is no task set"),
@@ -159,7 +166,10 @@ def test_which_errors_are_told() -> None:
     assert (result.exit_code, result.stderr) == (2, "no engine\n")
     assert told(KeyError("a bug")).exit_code == 1
     assert isinstance(told(KeyError("a bug")).exception, KeyError)
-    assert told(OSError(28, "No space left on device")).stderr == "[Errno 28] No space left on device\n"
+    full = told(OSError(errno.ENOSPC, "No space left on device", "/full/x")).stderr
+    assert full.startswith("/full/x: no space left on device; make room") and full.count("\n") == 1
+    assert "that you may write to" in told(PermissionError(errno.EACCES, "Permission denied", "/x")).stderr
+    assert told(OSError("ours")).stderr == "ours\n"
     assert first_cause(ExceptionGroup("", [ExceptionGroup("", [ValueError("x")])])).args == ("x",)
     assert sentence(ValueError()) == "ValueError"
 
@@ -215,6 +225,27 @@ def test_pairs_are_listed_shown_and_counted(store: Path) -> None:
 def test_empty_lists_say_what_to_do(home: Path) -> None:
     assert "contextrl repo add" in contextrl("repo", "ls").stdout
     assert "contextrl tasks make" in contextrl("tasks", "ls").stdout
+
+
+def test_a_home_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    said = refused("repo", "ls", CONTEXTRL_HOME=str(tmp_path / "file"))
+    assert str(tmp_path / "file") in said and "set CONTEXTRL_HOME" in said
+
+
+def test_damaged_checkpoints_are_told(tmp_path: Path) -> None:
+    folder = tmp_path / "policy"
+    shutil.copytree(tiny_folder(), folder)
+    (folder / "tokenizer.json").write_text("{")
+    assert "tokenizer.json is damaged" in refused("policy", "show", str(folder))
+    shutil.copy(tiny_folder() / "tokenizer.json", folder)
+    (folder / "model.safetensors").write_bytes(b"no weights at all")
+    assert "model.safetensors is damaged" in refused("policy", "show", str(folder))
+
+
+def test_a_report_of_something_else_is_told(tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text("{}")
+    assert "is no report of this program" in refused("report", str(tmp_path))
 
 
 def test_parameters_are_counted_from_headers_alone(tmp_path: Path) -> None:
