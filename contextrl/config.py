@@ -125,6 +125,8 @@ class ContextConfig(Section):
     hardness: Annotated[tuple[float, ...], Field(min_length=1)] = (0.8,)
     """Similarities at which pairs of the same function go into the next harder level; held-out pairs are those above
     the last one."""
+    max_pairs_per_trajectory: Positive = 4
+    """Pairs of one stage that are mined from a new trajectory before the miner looks no further."""
     stages: tuple[Stage, ...] = ("repo", "file", "function")
     """Which pairs are used, by the deepest thing both contexts share."""
 
@@ -157,6 +159,8 @@ class TrainConfig(Section):
 
     iterations: Annotated[int, Field(ge=0)] = 40
     """Iterations; 0 only evaluates."""
+    expert_minutes: Annotated[float, Field(gt=0)] | None = None
+    """Start no expert episode after this many minutes of them."""
     max_minutes: Annotated[float, Field(gt=0)] | None = None
     """Start no iteration after this many minutes of training: a run ends in time on a slow machine too."""
     checkpoint_every: Positive = 5

@@ -24,7 +24,7 @@ class PairFeed:
 
     def __init__(self, store: SQLStore, choices: ChoiceFormat, config: ContextConfig, *, run: str, seed: int) -> None:
         self._store, self._choices, self._config, self._run, self._seed = store, choices, config, run, seed
-        self._miner = PairMiner(store, RuleJudge(), MinerOptions(stages=frozenset(config.stages)))
+        self._miner = PairMiner(store, RuleJudge(), _options(config))
         self._sampler = PairSampler(config, seed, thresholds=config.hardness)
         self.iteration = 0
         self._miner.catch_up(run)
@@ -75,3 +75,13 @@ class PairFeed:
 
     def _stored(self) -> list[ContextPair]:
         return self._store.pairs(run=self._run, judgement="valid")
+
+
+def _options(config: ContextConfig) -> MinerOptions:
+    most = config.max_pairs_per_trajectory
+    return MinerOptions(
+        stages=frozenset(config.stages),
+        max_pairs_per_trajectory=most,
+        max_partners=2 * most,
+        max_reuse=4 * most,
+    )

@@ -36,7 +36,7 @@ async def heldout_pairs(
 ) -> list[ContextPair]:
     """At most `count` valid pairs of the function stage, at least this similar, of repositories of a kind."""
     families = _families(world, kind, seed)
-    tasks = [task for family in families[: max(1, count)] for task in family]
+    tasks = [task for family in families[: -(-count // 2)] for task in family]
     trajectories = await player.demonstrate(expert_script(world, kind, seed), tasks, progress=progress)
     options = MinerOptions(max_pairs_per_trajectory=8, max_partners=16, max_reuse=64)
     with SQLStore("sqlite://") as store:

@@ -7,16 +7,13 @@ intact store and a checkpoint, and the same command goes on from there.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from agents.policy import load_policy
 from contextrl.checkpoint import RunFolder
 from contextrl.choice import ChoiceFormat
 from contextrl.config import Recipe
@@ -32,9 +29,14 @@ from contextrl.player import Player
 from contextrl.progress import Progress
 from contextrl.report import write_report
 from contextrl.schedule import TaskSchedule
+from contextrl.start import Start, load_start
 from contextrl.world import World, build_world
+from envs.task import TaskInstance
 from sandbox import BackendOptions, SandboxBackend, open_backend
 from trajectories.store import SQLStore
+
+CHUNK = 60
+"""Expert episodes between two looks at the clock."""
 
 
 def train(recipe: Recipe, *, progress: Progress, resume: bool = True) -> Path:
@@ -56,10 +58,12 @@ async def _train(recipe: Recipe, folder: RunFolder, progress: Progress) -> None:
     progress.stage("Opening sandboxes")
     async with _backend(recipe) as backend:
         progress.log(f"sandboxes: {backend.name}")
+        progress.stage("Loading the policy")
+        start = await asyncio.to_thread(load_start, recipe, folder)
         world = await build_world(recipe, backend, progress)
         prepared = time.monotonic() - began
         with SQLStore(recipe.runs / "trajectories.db") as store:
-            run = await asyncio.to_thread(Run, recipe, folder, world, backend, store, progress)
+            run = await asyncio.to_thread(Run, recipe, folder, start, world, backend, store, progress)
             run.clock["prepare"] = run.clock.get("prepare", 0.0) + prepared
             try:
                 await run.all()
@@ -83,6 +87,7 @@ class Run:
         self,
         recipe: Recipe,
         folder: RunFolder,
+        start: Start,
         world: World,
         backend: SandboxBackend,
         store: SQLStore,
@@ -91,22 +96,19 @@ class Run:
         self.recipe, self.folder, self.world, self.store, self.progress = recipe, folder, world, store, progress
         self.backend_name = backend.name
         self.name = _label(folder, store, recipe.name)
-        saved = folder.checkpoint()
-        source, device = policy_source(recipe.policy), _device(recipe)
-        self.policy = load_policy(saved[0] if saved else source, device=device)
-        reference = load_policy(source, device=device).model.requires_grad_(False) if recipe.grpo.kl else None
+        self.policy = start.policy
         self.player = Player(recipe, self.policy, world, backend)
         choices = ChoiceFormat(self.policy.tokenizer, recipe.context.max_pair_tokens)
         self.feed = PairFeed(store, choices, recipe.context, run=self.name, seed=recipe.seed)
         self.evaluator = Evaluator(recipe, world, self.player, choices, progress)
-        self.learner = _learner(recipe, self.policy.model, reference)
+        self.learner = _learner(recipe, self.policy.model, start.reference)
         rollout = recipe.rollout
         self.schedule = TaskSchedule(world.grounds, rollout.tasks_per_iteration, rollout.siblings, recipe.seed)
         self.iteration, self.minutes = 0, 0.0
         self.clock: dict[str, float] = folder.read("clock") or {}
         """What the time went to, seconds, over all of the run's sessions."""
-        if saved:
-            self._restore(saved[1])
+        if start.state:
+            self._restore(start.state)
 
     async def all(self) -> None:
         """Evaluate, train, evaluate, report."""
@@ -176,15 +178,20 @@ class Run:
         played = {s.instance_id for s in self.store.summaries(run=self.name, agent="expert")}
         with self._timed("expert episodes"):
             for ground in self.world.grounds:
-                if not ground.expert_episodes:
-                    continue
-                self.progress.stage(f"Expert episodes: {ground.kind}")
                 tasks = ground.sample(ground.expert_episodes, self.recipe.seed)
-                tasks = [task for task in tasks if task.instance_id not in played]
-                script = expert_script(self.world, ground.kind, self.recipe.seed)
-                await self.player.demonstrate(
-                    script, tasks, run=self.name, on_trajectory=self.feed.keep, progress=self.progress.update
-                )
+                await self._demonstrate(ground.kind, [t for t in tasks if t.instance_id not in played])
+
+    async def _demonstrate(self, kind: str, tasks: list[TaskInstance]) -> None:
+        """A chunk at a time, as long as `train.expert_minutes` allows."""
+        script = expert_script(self.world, kind, self.recipe.seed)
+        deadline = time.monotonic() + 60 * (self.recipe.train.expert_minutes or math.inf)
+        for at in range(0, len(tasks), CHUNK):
+            if at == 0:
+                self.progress.stage(f"Expert episodes: {kind}")
+            if time.monotonic() < deadline:
+                chunk = tasks[at : at + CHUNK]
+                await self.player.demonstrate(script, chunk, run=self.name, on_trajectory=self.feed.keep)
+                self.progress.update(at + len(chunk), len(tasks))
 
     def _save(self) -> None:
         self.folder.save(self.policy, self._state())
@@ -229,20 +236,8 @@ def _label(folder: RunFolder, store: SQLStore, name: str) -> str:
     return str(known["label"])
 
 
-def policy_source(policy: str) -> str | Path:
-    """Where a recipe's policy is loaded from: `tiny` is the one that is shipped."""
-    return Path(str(files("agents.tiny"))) / "policy" if policy == "tiny" else policy
-
-
 def _learner(recipe: Recipe, model: Any, reference: Any) -> Learner:
     terms = [Term(GRPO(recipe.grpo), recipe.grpo.weight)]
     if recipe.context.enabled:
         terms.append(Term(ContextAwareness(recipe.context), recipe.context.weight))
     return Learner(model, reference, recipe.learner, terms, temperature=recipe.rollout.temperature, seed=recipe.seed)
-
-
-def _device(recipe: Recipe) -> torch.device:
-    """The recipe's device; `auto` takes a GPU where there is one."""
-    if recipe.device != "auto":
-        return torch.device(recipe.device)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

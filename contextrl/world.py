@@ -15,7 +15,7 @@ from contextrl.config import Recipe, RepositoryConfig
 from contextrl.preflight import TASKS
 from contextrl.progress import Progress
 from contextrl.recipe_file import RecipeError
-from envs.repos import add_repository, load_profile
+from envs.repos import RepoError, add_repository, load_profile
 from envs.synthesis.tasks import TaskOptions
 from envs.task import RepoProfile, TaskInstance
 from envs.tasksets import load_taskset, taskset
@@ -73,7 +73,10 @@ async def build_world(recipe: Recipe, backend: SandboxBackend, progress: Progres
     grounds: list[Ground] = []
     profiles: dict[str, RepoProfile] = {}
     for config in recipe.repositories:
-        tasks, found = await _tasks(recipe, config, backend, progress)
+        try:
+            tasks, found = await _tasks(recipe, config, backend, progress)
+        except RepoError as error:
+            raise RecipeError(_named(config.source, str(error))) from error
         profiles |= {profile.name: profile for profile in found}
         heldout = tuple(t for t in tasks if t.split.startswith("heldout"))
         train = tuple(t for t in tasks if t.split in ("train", ""))
@@ -83,6 +86,12 @@ async def build_world(recipe: Recipe, backend: SandboxBackend, progress: Progres
         grounds.append(Ground(kind, config.share, config.expert_episodes, train, heldout))
         progress.log(f"{config.source.partition('#')[0]}: {len(train)} tasks to train on, {len(heldout)} held out")
     return World(tuple(grounds), profiles)
+
+
+def _named(source: str, problem: str) -> str:
+    """What is wrong with a repository, and with which."""
+    name = source.partition("#")[0]
+    return problem if name in problem else f"{name}: {problem}"
 
 
 async def _tasks(

@@ -8,9 +8,10 @@ import pytest
 from agents.policy import load_policy
 from contextrl.checkpoint import RunFolder
 from contextrl.config import Recipe
-from contextrl.loop import Run, policy_source
+from contextrl.loop import Run
 from contextrl.progress import Silent
 from contextrl.recipe_file import RecipeError
+from contextrl.start import device, policy_source
 
 
 class Stepping(Run):
@@ -98,3 +99,9 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(tmp_path: Path)
         folder.save(policy, {"iteration": lambda: 2})  # cannot be pickled, as little as a full disk can be written
     kept = folder.checkpoint()
     assert kept is not None and kept[1]["iteration"] == 1 and not (folder.path / "checkpoint.new").exists()
+
+
+def test_a_gpu_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(RecipeError, match="device=cuda: .* sees no GPU here"):
+        device(recipe(tmp_path).model_copy(update={"device": "cuda"}))

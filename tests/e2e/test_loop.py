@@ -18,10 +18,11 @@ import yaml
 from safetensors.torch import load_file
 
 from contextrl.config import Recipe
-from contextrl.loop import policy_source, train
+from contextrl.loop import train
 from contextrl.progress import Silent
 from contextrl.report import read_metrics, read_report
 from contextrl.schedule import TaskSchedule
+from contextrl.start import policy_source
 from sandbox import open_backend
 from trajectories.store import SQLStore
 

@@ -1,0 +1,50 @@
+"""What a run starts from: the policy, its reference model, and the state of the last checkpoint.
+
+Invariant: all of it is loaded and checked before the first repository is fetched, so that a checkpoint that cannot be
+used is told in seconds and not after the tasks were made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from agents.policy import Policy, load_policy
+from contextrl.checkpoint import RunFolder
+from contextrl.config import Recipe
+from contextrl.recipe_file import RecipeError
+
+
+@dataclass(frozen=True)
+class Start:
+    """`reference` is None where the recipe has no KL term, `state` before the first checkpoint."""
+
+    policy: Policy
+    reference: Any
+    state: dict[str, Any] | None
+
+
+def load_start(recipe: Recipe, folder: RunFolder) -> Start:
+    """From the run's last checkpoint, else from the recipe's policy. Raises `PolicyError`, `RecipeError`."""
+    source, where, saved = policy_source(recipe.policy), device(recipe), folder.checkpoint()
+    policy = load_policy(saved[0] if saved else source, device=where)
+    reference = load_policy(source, device=where).model.requires_grad_(False) if recipe.grpo.kl else None
+    return Start(policy, reference, saved[1] if saved else None)
+
+
+def policy_source(policy: str) -> str | Path:
+    """Where a recipe's policy is loaded from: `tiny` is the one that is shipped."""
+    return Path(str(files("agents.tiny"))) / "policy" if policy == "tiny" else policy
+
+
+def device(recipe: Recipe) -> torch.device:
+    """The recipe's device; `auto` takes a GPU where there is one. Raises `RecipeError` if it is not there."""
+    if recipe.device == "cuda" and not torch.cuda.is_available():
+        raise RecipeError(f"device=cuda: torch {torch.__version__} sees no GPU here; choose device=cpu or auto")
+    if recipe.device != "auto":
+        return torch.device(recipe.device)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
