@@ -19,7 +19,9 @@ Stage = Literal["repo", "file", "function"]
 class Section(BaseModel):
     """Base of all sections: frozen, unknown keys are refused, the text under a field describes it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False
+    )
 
 
 class RepositoryConfig(Section):
@@ -127,7 +129,7 @@ class ContextConfig(Section):
     the last one."""
     max_pairs_per_trajectory: Positive = 4
     """Pairs of one stage that are mined from a new trajectory before the miner looks no further."""
-    stages: tuple[Stage, ...] = ("repo", "file", "function")
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1)] = ("repo", "file", "function")
     """Which pairs are used, by the deepest thing both contexts share."""
 
 

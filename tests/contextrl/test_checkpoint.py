@@ -103,5 +103,5 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(tmp_path: Path)
 
 def test_a_gpu_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    with pytest.raises(RecipeError, match="device=cuda: .* sees no GPU here"):
+    with pytest.raises(RecipeError, match=r"device=cuda: .* sees no GPU here"):
         device(recipe(tmp_path).model_copy(update={"device": "cuda"}))

@@ -59,6 +59,8 @@ def test_an_unknown_key_is_refused_with_the_nearest(override: str, nearest: str)
         ("repositories=[]", "at least 1 item"),
         ("rollout.max_new_tokens=100000", "must be smaller than `rollout.max_context_tokens`"),
         ("name=../up", "`name`"),
+        ("learner.learning_rate=.inf", "finite number"),
+        ("context.stages=[]", "at least 1 item"),
         ("seed={", "the value is not YAML"),
         (".=3", "`.=3` is not an override"),
     ],
