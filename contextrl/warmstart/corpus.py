@@ -22,9 +22,6 @@ from trajectories.records import ContextPair, MaskedContext, Trajectory
 OBSERVATION_WEIGHT = 0.3
 """Weight of tokens that the policy does not have to write; what it writes has 1."""
 QUOTE_PROMPT_WEIGHT = 0.09
-WRONG_LETTERS = 0.1
-"""Share of choices that are taught with the wrong letter: margins then settle near log(0.9 / 0.1), about 2. A policy
-that is sure of its letters has to unlearn that before it can learn anything from harder pairs."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,7 @@ class Corpus:
         return [self._renamed(e) for e in self._rng.sample(self._quotes, count)]
 
     def choices(self, count: int) -> list[Example]:
-        """Easy context pairs (different files), nearly always with the right letter; only the letter counts."""
+        """Easy context pairs (different files) with the right letter; only the letter counts."""
         examples: list[Example] = []
         while len(examples) < count:
             (file, answer, anchor), (other, _, confounder) = self._rng.sample(self._contexts, 2)
@@ -83,9 +80,7 @@ class Corpus:
         prompt = self._choices.prompt(pair, self._rng.random() < 0.5)
         if prompt is None:
             raise ValueError("a demonstration is longer than a choice prompt may be; raise its token limit")
-        wrong = self._rng.random() < WRONG_LETTERS
-        letter = prompt.confounder_letter if wrong else prompt.anchor_letter
-        return Example([*prompt.ids, letter], [0.0] * len(prompt.ids) + [1.0])
+        return Example([*prompt.ids, prompt.anchor_letter], [0.0] * len(prompt.ids) + [1.0])
 
     def _quote(self, trajectory: Trajectory) -> Example | None:
         """Built on the turns up to the view of the source."""

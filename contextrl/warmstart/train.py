@@ -82,7 +82,7 @@ def _rate(step: int, config: WarmStart) -> float:
     if step < config.copy_steps:
         return min(1.0, (step + 1) / WARMUP)
     left = 1 - (step - config.copy_steps) / config.choice_steps
-    return 0.5 * max(0.05, min(1.0, left / 0.4))
+    return 0.5 * max(0.2, min(1.0, left / 0.4))
 
 
 def _recent(values: Sequence[float]) -> float:

@@ -79,16 +79,13 @@ def test_only_what_is_written_has_full_weight(corpus: Corpus) -> None:
 
 
 def test_choices_teach_the_right_letter(corpus: Corpus) -> None:
-    right_letters = 0
-    examples = corpus.choices(60)
-    for example in examples:
+    for example in corpus.choices(6):
         assert sum(example.weights) == 1.0 and example.weights[-1] == 1.0
         text = POLICY.tokenizer.decode(example.ids)
         answer = text.split("answer?\n")[1].split("\n")[0]
         halves = text.split("B| ", 1)
         right = "A" if answer.removeprefix("def ").split("(")[0] in halves[0].split("A| ", 1)[1] else "B"
-        right_letters += text[-1] == right
-    assert 0.8 < right_letters / len(examples) < 1.0, "about one in ten is wrong on purpose"
+        assert text[-1] == right
 
 
 def test_training_lowers_the_loss(corpus: Corpus) -> None:
