@@ -41,7 +41,13 @@ def _copy(tree: Path, copy: Path, uid: int) -> None:
     copy.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=copy.parent, prefix="new-") as folder:
         new = Path(folder) / "tree"
-        shutil.copytree(tree, new, symlinks=True)
+        try:
+            shutil.copytree(tree, new, symlinks=True)
+        except shutil.Error as error:  # a list of all files that could not be copied
+            reason = str(error.args[0][0][2]).partition(": ")[0]
+            raise SandboxError(
+                f"{tree} cannot be copied to {copy.parent} ({reason}): make room there, or set CONTEXTRL_HOME"
+            ) from None
         new.chmod(0o755)
         if os.geteuid() == 0:
             for parent, folders, files in os.walk(new):

@@ -56,7 +56,7 @@ def _backend(kind: str) -> Finding:
 
     try:
         return kind, True, f"works, {asyncio.run(count())} sandboxes now"
-    except SandboxError as error:
+    except (SandboxError, OSError) as error:
         return kind, False, " ".join(str(error).split())
 
 

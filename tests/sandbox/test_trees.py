@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 
 from sandbox import Image
 from sandbox.jail import SANDBOX_UID
+from sandbox.protocol import SandboxError
 from sandbox.trees import owned_tree, prune_copies
 
 
@@ -26,6 +29,15 @@ def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Image:
 
 def test_a_tree_of_the_right_owner_is_used_as_it_is(image: Image) -> None:
     assert owned_tree(image, os.geteuid()) == image.tree
+
+
+def test_a_tree_that_cannot_be_copied_is_one_sentence(image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(source: str, target: str, **_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), source)
+
+    monkeypatch.setattr(shutil, "copystat", full)
+    with pytest.raises(SandboxError, match=r"cannot be copied to .*No space left.*CONTEXTRL_HOME"):
+        owned_tree(image, SANDBOX_UID)
 
 
 def test_a_copy_is_made_once_and_is_whole(image: Image) -> None:
