@@ -70,11 +70,12 @@ class RunFolder:
             save_policy(policy, new)
             torch.save(state, new / "state.pt")
         except Exception as error:  # torch and safetensors have their own errors for a full disk
+            free = shutil.disk_usage(self.path).free // 1_000_000
             shutil.rmtree(new, ignore_errors=True)
             reason = str(error).partition("\n")[0]
             raise OSError(
-                f"the checkpoint in {self.path} cannot be written ({reason}): make room; the last one is still there, "
-                "and the same command goes on from it"
+                f"the checkpoint in {self.path} cannot be written, with {free} MB free ({reason}): make room; "
+                "what was kept before is still there, and the same command goes on from it"
             ) from error
         old = self.path / "checkpoint.old"
         if kept.exists():  # otherwise the last save was cut short, and `old` is all there is
