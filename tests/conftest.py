@@ -1,9 +1,15 @@
-"""Tests marked `docker` run where an engine answers, and always in CI; elsewhere they are left out, and it is said."""
+"""What holds for all tests.
+
+Tests marked `docker` run where an engine answers, and always in CI; elsewhere they are left out, and it is said. Every
+process of a parallel run has a home folder of its own, so that one does not see the sandboxes of another.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import tempfile
 
 import pytest
 
@@ -22,6 +28,11 @@ def pytest_configure(config: pytest.Config) -> None:
     # Decided once, by the first process; the workers of a parallel run inherit it.
     if DECISION not in os.environ:
         os.environ[DECISION] = "1" if os.environ.get("CI") or _engine_answers() else "0"
+
+    home = tempfile.mkdtemp(prefix="contextrl-test-home-")
+    os.chmod(home, 0o755)  # some tests run as another user
+    os.environ["CONTEXTRL_HOME"] = home
+    config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
