@@ -56,6 +56,8 @@ class PairSampler:
         self.frontier = 0
         self.accuracy = [0.5] * (len(thresholds) + 3)
         """Moving average of selection accuracy per level, as measured on the training pairs."""
+        self.measured = [0] * len(self.accuracy)
+        """Results that each average has seen; without any it is only where it starts, at chance."""
 
     def level(self, pair: ContextPair) -> int:
         """The hardness level of a pair."""
@@ -102,6 +104,7 @@ class PairSampler:
             level = self._level_of.get(result.pair_id)
             if level is not None:
                 self.accuracy[level] = self._ema * self.accuracy[level] + (1 - self._ema) * result.correct
+                self.measured[level] += 1
         level = self._open_level()
         above = [e.level for e in self._entries.values() if e.level > level]
         if above and self.accuracy[level] > self._config.promote_at:
@@ -113,6 +116,7 @@ class PairSampler:
         return {
             "frontier": self.frontier,
             "accuracy": list(self.accuracy),
+            "measured": list(self.measured),
             "entries": {key: [e.born, e.uses] for key, e in self._entries.items()},
             "levels": dict(self._level_of),
             "rng": [version, list(numbers), gauss],
@@ -131,6 +135,7 @@ class PairSampler:
         }
         self._level_of = dict(state["levels"])
         self.frontier, self.accuracy = state["frontier"], list(state["accuracy"])
+        self.measured = list(state["measured"])
         version, numbers, gauss = state["rng"]
         self._rng.setstate((version, tuple(numbers), gauss))
 

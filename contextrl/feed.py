@@ -59,9 +59,9 @@ class PairFeed:
 
     @property
     def accuracy(self) -> dict[str, float]:
-        """Moving average of selection accuracy in training, by level, of levels that have pairs."""
-        sizes = self._sampler.sizes
-        return {f"level {i}": value for i, value in enumerate(self._sampler.accuracy) if sizes[i]}
+        """Moving average of selection accuracy in training, by level, of levels that were trained on."""
+        measured = self._sampler.measured
+        return {f"level {i}": value for i, value in enumerate(self._sampler.accuracy) if measured[i]}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything but what is in the store."""

@@ -167,3 +167,12 @@ def test_pairs_gone_from_the_store_are_told(caplog):
     fresh = PairSampler(ContextConfig())
     fresh.load_state_dict(sampler.state_dict(), pool("r", 2, "repo"))
     assert "1 pairs" in caplog.text and fresh.sizes[0] == 2
+
+
+def test_an_average_that_has_seen_nothing_is_told_apart():
+    sampler = filled()
+    sampler.update(results(sampler.draw(5), correct=True))
+    assert sampler.measured == [5, 0, 0, 0]
+    again = PairSampler(ContextConfig())
+    again.load_state_dict(sampler.state_dict(), [])
+    assert again.measured == sampler.measured
