@@ -24,7 +24,7 @@ from contextrl.learner import Learner, Term
 from contextrl.metrics import metrics_row
 from contextrl.objectives.context_awareness import ContextAwareness
 from contextrl.objectives.grpo import GRPO
-from contextrl.outcome import report_of
+from contextrl.outcome import Finished, report_of
 from contextrl.player import Player
 from contextrl.progress import Progress
 from contextrl.report import write_report
@@ -117,7 +117,19 @@ class Run:
             await self._expert_episodes()
         await self._iterate()
         after = await self._evaluate("after")
-        write_report(self.folder.path, report_of(self, before, after, self.clock))
+        finished = Finished(
+            self.recipe,
+            self.name,
+            self.backend_name,
+            self.store,
+            before,
+            after,
+            self.iteration,
+            self.feed.mined,
+            self.learner.steps_skipped,
+            self.clock,
+        )
+        write_report(self.folder.path, report_of(finished))
 
     async def _iterate(self) -> None:
         config, saved = self.recipe.train, self.iteration

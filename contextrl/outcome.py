@@ -5,63 +5,78 @@ Invariant: every number comes from the run's own measurements; nothing is estima
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from contextrl.config import Recipe
 from contextrl.evaluation import Measured, comparison, together
 from contextrl.report import example
 from contextrl.versions import versions
-
-if TYPE_CHECKING:
-    from contextrl.loop import Run
+from trajectories.store import SQLStore
 
 
-def report_of(
-    run: Run, before: dict[str, Measured], after: dict[str, Measured], clock: dict[str, float]
-) -> dict[str, Any]:
-    """The report (its keys: `contextrl.report`). `clock`: what the time went to, seconds."""
+@dataclass(frozen=True)
+class Finished:
+    """What is left of a run when it has ended."""
+
+    recipe: Recipe
+    name: str
+    """What it is called in the store."""
+    backend: str
+    store: SQLStore
+    before: dict[str, Measured]
+    """Kind of repository -> what was measured."""
+    after: dict[str, Measured]
+    iterations: int
+    pairs_mined: int
+    steps_skipped: int
+    clock: dict[str, float]
+    """What the time went to, seconds."""
+
+
+def report_of(run: Finished) -> dict[str, Any]:
+    """The report (its keys: `contextrl.report`)."""
     recipe, confidence = run.recipe, run.recipe.evaluation.confidence
-    whole = comparison(together(list(before.values())), together(list(after.values())), confidence)
+    whole = comparison(together(list(run.before.values())), together(list(run.after.values())), confidence)
+    labels = (run.name, f"{run.name}.before", f"{run.name}.after")
     return {
         "name": run.name,
         "seed": recipe.seed,
-        "backend": run.backend_name,
+        "backend": run.backend,
         "policy": recipe.policy,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         **whole,
-        "kinds": {kind: comparison(before[kind], after[kind], confidence) for kind in run.world.kinds},
-        "pairs_mined": run.feed.mined,
-        "trajectories": sum(
-            run.store.count(run=label) for label in (run.name, f"{run.name}.before", f"{run.name}.after")
-        ),
-        "iterations": run.iteration,
-        "wall_seconds": sum(clock.values()),
-        "time_split": clock,
+        "kinds": {kind: comparison(run.before[kind], run.after[kind], confidence) for kind in run.after},
+        "pairs_mined": run.pairs_mined,
+        "trajectories": sum(run.store.count(run=label) for label in labels),
+        "iterations": run.iterations,
+        "wall_seconds": sum(run.clock.values()),
+        "time_split": run.clock,
         "funnel": run.store.funnel(run.name),
-        "examples": _examples(run, before, after),
-        "notes": _notes(run, after),
+        "examples": _examples(run),
+        "notes": _notes(run),
         "config": recipe.model_dump(mode="json"),
         "versions": versions(),
     }
 
 
-def _examples(run: Run, before: dict[str, Measured], after: dict[str, Measured]) -> list[dict[str, Any]]:
+def _examples(run: Finished) -> list[dict[str, Any]]:
     """A task that training taught, as it went before and after; and one that still fails."""
-    first, second = (together(list(m.values())) for m in (before, after))
-    learned = [i for i in second.resolved if second.resolved[i] and not first.resolved.get(i, 1.0)]
+    first, second = (together(list(m.values())) for m in (run.before, run.after))
+    learned = [i for i in second.resolved if second.resolved[i] and not first.resolved.get(i, 1.0)][:1]
     failed = [i for i, resolved in second.resolved.items() if not resolved]
-    wanted = [(i, first, "before training") for i in learned[:1]] + [(i, second, "after training") for i in learned[:1]]
+    others = [i for i, resolved in second.resolved.items() if resolved and i not in learned]
+    wanted = [(i, first, "before training") for i in learned] + [(i, second, "after training") for i in learned]
     wanted += [(i, second, "after training, not resolved") for i in failed]
-    wanted += [(i, second, "after training") for i in second.resolved if i not in learned[:1]]
-    found: list[dict[str, Any]] = []
-    for instance_id, measured, title in wanted:
-        trajectory = run.store.get(measured.trajectories[instance_id])
-        if len(found) < 3 and not any(f["id"] == trajectory.id for f in found):
-            found.append(example(trajectory, f"{instance_id}, {title}"))
-    return found
+    wanted += [(i, second, "after training") for i in others]
+    return [
+        example(run.store.get(measured.trajectories[instance_id]), f"{instance_id}, {title}")
+        for instance_id, measured, title in wanted[:3]
+    ]
 
 
-def _notes(run: Run, after: dict[str, Measured]) -> list[str]:
+def _notes(run: Finished) -> list[str]:
     """What a reader must know to read the numbers right."""
     notes = [
         "Every task is played once before and once after training, with the same random numbers; intervals are of "
@@ -70,9 +85,9 @@ def _notes(run: Run, after: dict[str, Measured]) -> list[str]:
     notes += [
         f"{kind}: no held-out pair is valid, at least {run.recipe.context.hardness[-1]:.0%} alike and at most "
         f"{run.recipe.context.max_pair_tokens} tokens long, so selection accuracy was not measured"
-        for kind, m in after.items()
+        for kind, m in run.after.items()
         if not m.selected and run.recipe.evaluation.pairs
     ]
-    if run.learner.steps_skipped:
-        notes.append(f"{run.learner.steps_skipped} optimiser steps were skipped: loss or gradient was not finite")
+    if run.steps_skipped:
+        notes.append(f"{run.steps_skipped} optimiser steps were skipped: loss or gradient was not finite")
     return notes
