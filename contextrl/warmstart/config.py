@@ -35,14 +35,14 @@ class WarmStart(Section):
     habits: HabitsConfig = HabitsConfig()
     """The demonstrator."""
     copy_steps: Positive = 1500
-    """Optimiser steps of the first phase: repeats, quotes, demonstrations."""
-    choice_steps: Positive = 320
+    """Optimiser steps of the first phase: repeats, quotes, demonstrations, some choices."""
+    choice_steps: Positive = 450
     """Optimiser steps of the second phase: half of them two-way choices between easy contexts. It ends when these are
     just learned: trained on, the policy comes to rely on names alone and has to unlearn that on harder pairs."""
     batch: Positive = 8
     """Sequences in one step (repeats: twice as many)."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-3
-    """Of the first phase; the second has half of it, then falls to a tenth over its last 40%."""
+    """Of the first phase; the second has half of it."""
     backend: str = "auto"
     """Where the demonstrations are played."""
     out: Path = Path("agents/tiny/policy")

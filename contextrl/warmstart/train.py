@@ -20,8 +20,8 @@ from contextrl.warmstart.corpus import Corpus, Example
 WARMUP = 50
 REPEATS = (0.2, 0.02)
 """Share of steps on repeated random tokens, at the start and from three tenths of the first phase on."""
-QUOTES, CHOICES = 0.1, 0.5
-"""Shares of the other steps: quotes in both phases, choices in the second."""
+QUOTES, CHOICES = 0.1, (0.2, 0.5)
+"""Shares of the other steps: quotes in both phases, choices in the first and in the second."""
 
 
 def supervise(
@@ -73,16 +73,15 @@ def _draw(corpus: Corpus, config: WarmStart, step: int, rng: random.Random) -> t
     kind = rng.random()
     if kind < QUOTES:
         return "quotes", corpus.quotes(config.batch)
-    if second and kind < QUOTES + CHOICES:
-        return "choices", corpus.choices(config.batch)
+    if kind < QUOTES + CHOICES[second]:
+        return "choices", corpus.choices(config.batch if second else config.batch // 2)
     return "demonstrations", corpus.demonstrations(config.batch)
 
 
 def _rate(step: int, config: WarmStart) -> float:
     if step < config.copy_steps:
         return min(1.0, (step + 1) / WARMUP)
-    left = 1 - (step - config.copy_steps) / config.choice_steps
-    return 0.5 * max(0.2, min(1.0, left / 0.4))
+    return 0.5
 
 
 def _recent(values: Sequence[float]) -> float:
