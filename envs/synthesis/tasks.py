@@ -93,12 +93,8 @@ async def make_tasks(
         mutation_share=options.heldout_mutation,
         function_share=options.heldout_function,
         seed=options.seed,
-        whole_files=_generated(profile),  # held-out programs, not just functions
+        whole_files=_is_generated(profile),  # held-out programs, not just functions
     )
-
-
-def _generated(profile: RepoProfile) -> bool:
-    return profile.source.startswith("generated:")
 
 
 def _supply(profile: RepoProfile, options: TaskOptions) -> _Supply:
