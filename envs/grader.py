@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
+from typing import Protocol
 
 from envs.patch import PatchError, apply_patch, touched_files
 from envs.runtime import TestRun, image_of, run_tests
@@ -47,6 +48,13 @@ class GradeReport:
     reason: str = ""
     """Why it is not resolved, one line; empty when it is."""
     seconds: float = 0.0
+
+
+class Grader(Protocol):
+    """Decides on patches."""
+
+    async def grade(self, task: TaskInstance, profile: RepoProfile, patch: str) -> GradeReport:
+        """The verdict on a patch to what the task shows. Raises `SandboxError`, never turns it into a verdict."""
 
 
 class SandboxGrader:

@@ -14,7 +14,7 @@ from typing import Any
 import gymnasium
 
 from envs.definitions import changed_definitions, touched_functions
-from envs.grader import GradeReport, SandboxGrader
+from envs.grader import Grader, GradeReport, SandboxGrader
 from envs.patch import make_patch
 from envs.runtime import image_of, visible_targets
 from envs.spaces import AnyText
@@ -62,7 +62,7 @@ class SWEEnv(gymnasium.Env[str, str]):
         tasks: Sequence[TaskInstance],
         profiles: Mapping[str, RepoProfile],
         backend: SandboxBackend,
-        grader: SandboxGrader | None = None,
+        grader: Grader | None = None,
         *,
         limits: Limits | None = None,
         max_turns: int = 8,
@@ -78,7 +78,7 @@ class SWEEnv(gymnasium.Env[str, str]):
         self.profiles = profiles
         self.backend = backend
         self.limits = limits or Limits()
-        self.grader = grader or SandboxGrader(backend, self.limits)
+        self.grader: Grader = grader or SandboxGrader(backend, self.limits)
         self.max_turns = max_turns
         self.max_observation_chars = max_observation_chars
         self.render_mode = render_mode
