@@ -175,7 +175,9 @@ class EvaluationConfig(Section):
     """What is measured before and after, on held-out tasks and pairs."""
 
     tasks: Annotated[int, Field(ge=0)] = 60
-    """Held-out task instances of each kind of repository, generated or real."""
+    """Task instances of each kind of repository, generated or real, in functions that were never trained on."""
+    mutation_tasks: Annotated[int, Field(ge=0)] = 20
+    """The same of other functions: only the bug was never trained on. The report tells the two apart."""
     pairs: Annotated[int, Field(ge=0)] = 100
     """Held-out context pairs of each kind of repository, each shown in both letter orders."""
     temperature: Annotated[float, Field(ge=0)] = 1.0

@@ -1,12 +1,14 @@
 """What a policy can do, on tasks and pairs that it was not trained on.
 
 Invariant: before and after are measured on the same tasks with the same random numbers and on the same pairs in both
-letter orders; an episode that died for a reason of ours is left out on both sides, never counted as a failure.
+letter orders; an episode that died for a reason of ours is left out on both sides, never counted as a failure. Tasks
+and pairs of one function are not independent, and intervals know it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -18,9 +20,10 @@ from contextrl.objectives.context_awareness import select
 from contextrl.player import Player
 from contextrl.progress import Progress
 from contextrl.scoring import Scorer
-from contextrl.stats import Interval, by_cluster, clustered_proportion, paired_difference, wilson
+from contextrl.stats import Interval, by_cluster, clustered_proportion, paired_difference
 from contextrl.world import World
-from trajectories.records import Trajectory
+from envs.task import TaskInstance
+from trajectories.records import ContextPair, Trajectory
 
 EVALUATION = "evaluation"
 """Names the episodes' random numbers: the same before and after."""
@@ -35,6 +38,21 @@ class Measured(BaseModel):
     """Instance id -> trajectory id."""
     selected: dict[str, float] = {}
     """Pair id -> share of the letter orders in which the anchor was chosen."""
+    functions: dict[str, str] = {}
+    """Instance or pair id -> repository and function."""
+    splits: dict[str, str] = {}
+    """Instance or pair id -> what is new about it: the function, or only the bug (`TaskInstance.split`)."""
+
+    def of_split(self, split: str) -> Measured:
+        """What was measured on one split."""
+        mine = {key for key, name in self.splits.items() if name == split}
+        return self.model_copy(
+            update={
+                "resolved": {k: v for k, v in self.resolved.items() if k in mine},
+                "trajectories": {k: v for k, v in self.trajectories.items() if k in mine},
+                "selected": {k: v for k, v in self.selected.items() if k in mine},
+            }
+        )
 
 
 class Evaluator:
@@ -43,7 +61,7 @@ class Evaluator:
     def __init__(self, recipe: Recipe, world: World, player: Player, choices: ChoiceFormat, progress: Progress) -> None:
         self._recipe, self._world, self._player, self._progress = recipe, world, player, progress
         self._choices = choices
-        self._prompts: dict[str, list[ChoicePrompt]] = {}
+        self._pairs: dict[str, tuple[list[ContextPair], list[ChoicePrompt]]] = {}
 
     async def measure(
         self, title: str, run: str, scorer: Scorer, on_trajectory: Callable[[Trajectory], None]
@@ -52,31 +70,41 @@ class Evaluator:
 
         `run` is what the trajectories are stored under: not the training run's name, or they would be mined.
         """
-        config = self._recipe.evaluation
         found: dict[str, Measured] = {}
         for kind in self._world.kinds:
-            prompts = await self._heldout_prompts(kind)
+            pairs, prompts = await self._heldout_pairs(kind)
             self._progress.stage(f"{title}: {kind}")
+            tasks = self._heldout_tasks(kind)
             played = await self._player.play(
-                self._world.heldout(kind, config.tasks, self._recipe.seed),
+                tasks,
                 group_size=1,
-                temperature=config.temperature,
+                temperature=self._recipe.evaluation.temperature,
                 seed=self._recipe.seed,
                 run=EVALUATION,
                 on_trajectory=lambda t: on_trajectory(t.model_copy(update={"run": run})),
                 progress=self._progress.update,
             )
-            chosen = select(scorer, prompts, self._recipe.learner.microbatch_tokens) if prompts else []
+            chosen = await asyncio.to_thread(select, scorer, prompts, self._recipe.learner.microbatch_tokens)
             counted = [t for t in played if t.status != "infra_error"]
+            places = {t.instance_id: f"{t.repo}::{t.functions[0] if t.functions else t.instance_id}" for t in tasks}
+            split_of = self._world.splits
             found[kind] = Measured(
                 resolved={t.instance_id: float(t.resolved) for t in counted},
                 trajectories={t.instance_id: t.id for t in counted},
                 selected=by_cluster((r.pair_id, r.correct) for r in chosen),
+                functions=places | {p.id: f"{p.repo}::{p.function}" for p in pairs},
+                splits={t.instance_id: t.split for t in tasks}
+                | {p.id: split_of.get(p.anchor.instance_id, "") for p in pairs},
             )
         return found
 
-    async def _heldout_prompts(self, kind: str) -> list[ChoicePrompt]:
-        if kind not in self._prompts:
+    def _heldout_tasks(self, kind: str) -> list[TaskInstance]:
+        config, seed = self._recipe.evaluation, self._recipe.seed
+        new_functions = self._world.heldout(kind, "heldout_function", config.tasks, seed)
+        return new_functions + self._world.heldout(kind, "heldout_mutation", config.mutation_tasks, seed)
+
+    async def _heldout_pairs(self, kind: str) -> tuple[list[ContextPair], list[ChoicePrompt]]:
+        if kind not in self._pairs:
             self._progress.stage(f"Held-out pairs: {kind}")
             pairs = await heldout_pairs(
                 self._player,
@@ -87,13 +115,14 @@ class Evaluator:
                 min_similarity=self._recipe.context.hardness[-1],
                 progress=self._progress.update,
             )
-            self._prompts[kind] = self._choices.both_orders(pairs)
-        return self._prompts[kind]
+            self._pairs[kind] = pairs, self._choices.both_orders(pairs)
+        return self._pairs[kind]
 
 
 def comparison(before: Measured, after: Measured, confidence: float) -> dict[str, Any]:
     """The report's keys for one kind of repository (see `contextrl.report`)."""
     out: dict[str, Any] = {}
+    functions = before.functions | after.functions
     for count, name, first, second in (
         ("tasks", "resolve_rate", before.resolved, after.resolved),
         ("pairs", "selection_accuracy", before.selected, after.selected),
@@ -102,26 +131,28 @@ def comparison(before: Measured, after: Measured, confidence: float) -> dict[str
         a, b = ({k: m[k] for k in both} for m in (first, second))
         out[count] = len(both)
         for when, values in (("before", a), ("after", b)):
-            out |= _key(f"{name}_{when}", _interval(name, values, confidence))
-        out |= _key(f"{name}_change", paired_difference(a, b, confidence=confidence) if both else None)
+            places = [(functions.get(k, k), value) for k, value in values.items()]
+            out |= _key(f"{name}_{when}", clustered_proportion(places, confidence) if both else None)
+        change = paired_difference(a, b, clusters=functions, confidence=confidence) if both else None
+        out |= _key(f"{name}_change", change)
     return out
+
+
+def by_split(before: Measured, after: Measured, confidence: float) -> dict[str, dict[str, Any]]:
+    """`comparison` of each split that was measured; empty where there is only one."""
+    splits = sorted(set(after.splits.values()))
+    if len(splits) < 2:
+        return {}
+    return {split: comparison(before.of_split(split), after.of_split(split), confidence) for split in splits}
 
 
 def together(parts: Sequence[Measured]) -> Measured:
     """Several kinds as one."""
-    return Measured(
-        resolved={k: v for p in parts for k, v in p.resolved.items()},
-        trajectories={k: v for p in parts for k, v in p.trajectories.items()},
-        selected={k: v for p in parts for k, v in p.selected.items()},
-    )
-
-
-def _interval(name: str, values: Mapping[str, float], confidence: float) -> Interval | None:
-    if not values:
-        return None
-    if name == "resolve_rate":
-        return wilson(sum(values.values()), len(values), confidence)
-    return clustered_proportion(list(values.items()), confidence)
+    whole: dict[str, dict[str, Any]] = {name: {} for name in Measured.model_fields}
+    for part in parts:
+        for name in whole:
+            whole[name] |= getattr(part, name)
+    return Measured.model_validate(whole)
 
 
 def _key(name: str, interval: Interval | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from contextrl.config import Recipe
-from contextrl.evaluation import Measured, comparison, together
+from contextrl.evaluation import Measured, by_split, comparison, together
 from contextrl.report import example
 from contextrl.versions import versions
 from trajectories.store import SQLStore
@@ -47,7 +47,11 @@ def report_of(run: Finished) -> dict[str, Any]:
         "policy": recipe.policy,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         **whole,
-        "kinds": {kind: comparison(run.before[kind], run.after[kind], confidence) for kind in run.after},
+        "kinds": {
+            kind: comparison(run.before[kind], after, confidence)
+            | {"splits": by_split(run.before[kind], after, confidence)}
+            for kind, after in run.after.items()
+        },
         "pairs_mined": run.pairs_mined,
         "trajectories": sum(run.store.count(run=label) for label in labels),
         "iterations": run.iterations,
@@ -80,7 +84,8 @@ def _notes(run: Finished) -> list[str]:
     """What a reader must know to read the numbers right."""
     notes = [
         "Every task is played once before and once after training, with the same random numbers; intervals are of "
-        f"{run.recipe.evaluation.confidence:.0%} confidence, changes paired by task and by pair.",
+        f"{run.recipe.evaluation.confidence:.0%} confidence, changes paired by task and by pair, and "
+        "tasks and pairs of one function count as one observation.",
     ]
     notes += [
         f"{kind}: no held-out pair is valid, at least {run.recipe.context.hardness[-1]:.0%} alike and at most "

@@ -7,8 +7,9 @@ text that a policy or a repository wrote, and can be made again from the run's f
 The report's keys: `name`, `seed`, `backend`, `policy`, `created_at`; `resolve_rate_before`, `resolve_rate_after`,
 `selection_accuracy_before`, `selection_accuracy_after` (0 to 1 or None), each with `<key>_interval` [low, high], and
 `resolve_rate_change`, `selection_accuracy_change` likewise (paired); `tasks`, `pairs` (how many were evaluated);
-`kinds` (`generated`, `real package`: the same keys); `pairs_mined`, `trajectories`, `iterations`, `wall_seconds`;
-`time_split` (name -> seconds); `funnel` (stage -> count); `examples` (see `example`); `notes`; `config`; `versions`.
+`kinds` (`generated`, `real package`: the same keys, and `splits`, where there are two: the same keys once more);
+`pairs_mined`, `trajectories`, `iterations`, `wall_seconds`; `time_split` (name -> seconds); `funnel` (stage -> count);
+`examples` (see `example`); `notes`; `config`; `versions`.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from trajectories.records import Trajectory
 
 MEASURES = {"resolve_rate": "Resolve rate", "selection_accuracy": "Selection accuracy"}
 CHANCE = {"selection_accuracy": 0.5}
+SPLITS = {"heldout_function": "new functions", "heldout_mutation": "new bugs in known functions"}
+"""What a reader calls the splits."""
 
 
 class ReportError(ValueError):
@@ -129,9 +132,13 @@ def diff_lines(patch: str) -> list[tuple[str, str]]:
 
 
 def groups(report: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Name -> measurements: everything, then each kind of repository; a single kind stands for all."""
+    """Name -> measurements: everything, then each kind of repository and its splits; a single kind stands for all."""
     kinds: dict[str, Mapping[str, Any]] = report.get("kinds") or {}
-    return kinds if len(kinds) == 1 else {"all": report, **kinds}
+    found: dict[str, Mapping[str, Any]] = {} if len(kinds) == 1 else {"all": report}
+    for kind, measured in kinds.items():
+        found[kind] = measured
+        found |= {f"{kind}, {SPLITS.get(k, k)}": split for k, split in (measured.get("splits") or {}).items()}
+    return found
 
 
 def _facts(report: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -1,7 +1,7 @@
 """Intervals for the numbers in a report.
 
-Invariant: what is measured several times on one thing (a pair in both letter orders, a task in several episodes) is one
-observation, not several. Everything is deterministic: resampling has a seed.
+Invariant: what is measured several times on one thing (a pair in both letter orders, tasks and pairs of one
+function) is one observation, not several. Everything is deterministic: resampling has a seed.
 """
 
 from __future__ import annotations
@@ -36,51 +36,60 @@ def wilson(successes: float, n: float, confidence: float = 0.95) -> Interval:
 
 def by_cluster(values: Iterable[tuple[str, float]]) -> dict[str, float]:
     """Mean of each cluster: `(key, value)` pairs, e.g. a pair's id and whether one letter order was right."""
-    clusters: dict[str, list[float]] = {}
-    for key, value in values:
-        clusters.setdefault(key, []).append(value)
-    return {key: sum(v) / len(v) for key, v in clusters.items()}
+    return {key: sum(v) / len(v) for key, v in _clusters(values).items()}
 
 
 def clustered_proportion(values: Sequence[tuple[str, float]], confidence: float = 0.95) -> Interval:
-    """Interval of a proportion measured in clusters: Wilson's, at the effective sample size.
+    """Interval of a proportion measured in clusters, `(cluster, value)`: Wilson's, at the effective sample size.
 
-    Each value is in [0, 1] and each cluster counts the same. The effective size is p (1 - p) over the variance of the
-    mean of the clusters, at least 1 and at most the number of values; with no variance to see, the number of clusters.
+    Each value is in [0, 1] and counts the same. The effective size is p (1 - p) over the variance of the mean with
+    clusters as the independent things (Taylor linearisation), at least 1 and at most the number of values; with no
+    variance to see, the number of clusters.
     """
-    means = np.array(list(by_cluster(values).values()))
-    if not len(means):
+    clusters = _clusters(values)
+    if not clusters:
         raise ValueError("a proportion of no observations is not defined; measure at least one")
-    p, n = float(means.mean()), len(means)
-    variance = float(means.var(ddof=1)) / n if n > 1 else 0.0
+    p, n = sum(value for _, value in values) / len(values), len(clusters)
+    spread = np.array([sum(v) - p * len(v) for v in clusters.values()])
+    variance = float(np.square(spread).sum()) * n / (n - 1) / len(values) ** 2 if n > 1 else 0.0
     size = p * (1 - p) / variance if variance > 1e-12 else float(n)
     size = min(max(size, 1.0), float(len(values)))
     interval = wilson(min(p * size, size), size, confidence)
     return Interval(p, interval.low, interval.high, n)
 
 
+def _clusters(values: Iterable[tuple[str, float]]) -> dict[str, list[float]]:
+    clusters: dict[str, list[float]] = {}
+    for key, value in values:
+        clusters.setdefault(key, []).append(value)
+    return clusters
+
+
 def paired_difference(
     before: Mapping[str, float],
     after: Mapping[str, float],
     *,
+    clusters: Mapping[str, str] | None = None,
     confidence: float = 0.95,
     seed: int = 0,
     resamples: int = 10_000,
 ) -> Interval:
-    """After minus before on the same tasks (keys): percentile bootstrap over the tasks.
+    """After minus before on the same tasks (keys): percentile bootstrap over the tasks, or over their clusters.
 
-    Both map a task to its mean over episodes. Raises `ValueError` if the tasks are not the same ones. With few tasks
-    (under about 20), or differences that are all equal, the interval is too narrow.
+    Both map a task to its mean over episodes, `clusters` a task to what it shares with others (default: nothing).
+    Raises `ValueError` if the tasks are not the same ones. With few clusters (under about 20), or differences that are
+    all equal, the interval is too narrow.
     """
     if not before or before.keys() != after.keys():
         raise ValueError(
             f"a paired comparison needs the same tasks before and after, at least one; "
             f"there are {len(before)} and {len(after)}, {len(before.keys() & after.keys())} in common"
         )
-    keys = sorted(before)
-    differences = np.array([after[k] - before[k] for k in keys])
-    draws = np.random.default_rng(seed).integers(len(keys), size=(resamples, len(keys)))
-    means = differences[draws].mean(axis=1)
+    of = clusters or {}
+    parts = list(_clusters((of.get(k, k), after[k] - before[k]) for k in sorted(before)).values())
+    sums, sizes = np.array([sum(part) for part in parts]), np.array([len(part) for part in parts])
+    draws = np.random.default_rng(seed).integers(len(parts), size=(resamples, len(parts)))
+    means = sums[draws].sum(axis=1) / sizes[draws].sum(axis=1)
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
-    return Interval(float(differences.mean()), float(low), float(high), len(keys))
+    return Interval(float(sums.sum() / sizes.sum()), float(low), float(high), len(parts))

@@ -57,9 +57,14 @@ class World:
         """Kinds of repository there are, generated first."""
         return [kind for kind in (GENERATED, REAL) if any(g.kind == kind for g in self.grounds)]
 
-    def heldout(self, kind: str, count: int, seed: int) -> list[TaskInstance]:
-        """At most `count` held-out tasks of a kind, drawn evenly from its repositories, the same for the same seed."""
-        pools = [list(g.heldout) for g in self.grounds if g.kind == kind]
+    @property
+    def splits(self) -> dict[str, str]:
+        """Instance id of every held-out task -> its split."""
+        return {task.instance_id: task.split for ground in self.grounds for task in ground.heldout}
+
+    def heldout(self, kind: str, split: str, count: int, seed: int) -> list[TaskInstance]:
+        """At most `count` held-out tasks of a kind and a split, drawn evenly from its repositories."""
+        pools = [[t for t in g.heldout if t.split == split] for g in self.grounds if g.kind == kind]
         for pool in pools:
             random.Random(f"heldout/{seed}").shuffle(pool)
         drawn: list[TaskInstance] = []

@@ -91,3 +91,12 @@ def test_paired_difference_needs_the_same_tasks():
         paired_difference({"a": 0.0, "b": 1.0}, {"a": 0.0})
     with pytest.raises(ValueError, match="at least one"):
         paired_difference({}, {})
+
+
+def test_a_paired_difference_resamples_clusters():
+    before = {f"{place}-{i}": 0.0 for place in "abcdefgh" for i in range(5)}
+    after = {key: float(key[0] in "abcd") for key in before}
+    plain = paired_difference(before, after)
+    clustered = paired_difference(before, after, clusters={key: key[0] for key in before})
+    assert plain.mean == clustered.mean == 0.5 and (plain.n, clustered.n) == (40, 8)
+    assert clustered.high - clustered.low > 1.8 * (plain.high - plain.low)
