@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -66,6 +67,7 @@ class TransformersEngine:
         self._running = False
         self._thread = ThreadPoolExecutor(1, "engine")
         self._since = 0
+        self._busy = 0.0
 
     @property
     def version(self) -> int:
@@ -76,6 +78,11 @@ class TransformersEngine:
     def max_context(self) -> int:
         """Longest sequence, prompt and completion together, in tokens."""
         return self._max_context
+
+    @property
+    def busy_seconds(self) -> float:
+        """How long the model has computed so far, wall time; the rest of a rollout is waiting for sandboxes."""
+        return self._busy
 
     async def generate(self, session: str, token_ids: list[int], sampling: Sampling) -> Completion:
         """Sample one turn after `token_ids`; see `Engine.generate`. A session has one call at a time."""
@@ -126,6 +133,7 @@ class TransformersEngine:
 
     def _serve(self) -> None:
         """Compute until nothing is left to do. Runs in the engine's thread."""
+        started = time.perf_counter()
         try:
             self._model.eval()
             with torch.inference_mode():
@@ -134,6 +142,8 @@ class TransformersEngine:
                         self._answer(request)
         except Exception as error:
             self._fail(error)
+        finally:
+            self._busy += time.perf_counter() - started
 
     def _admit(self) -> bool:
         """Let waiting requests join; False, atomically with going to sleep, when nothing is left."""
