@@ -16,9 +16,10 @@ from agents.rollout import rollout_groups
 from agents.tool_agent import ToolAgent
 from contextrl.config import Recipe
 from contextrl.world import World
-from envs.grader import SandboxGrader
+from envs.grader import Grader, SandboxGrader
 from envs.swe import SWEEnv
 from envs.task import TaskInstance
+from envs.validated import ValidatedGrader
 from sandbox.protocol import Limits, SandboxBackend
 from trajectories.records import Trajectory
 
@@ -66,8 +67,9 @@ class Player:
         on_trajectory: Callable[[Trajectory], None] | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> list[Trajectory]:
-        """One episode of each task by a scripted expert."""
-        return await self._roll_out(ScriptedExpert(self._chat, script), tasks, 1, run, 0, on_trajectory, progress)
+        """One episode of each task by a scripted expert, whose gold repairs are not graded again."""
+        expert, grader = ScriptedExpert(self._chat, script), ValidatedGrader(self._grader)
+        return await self._roll_out(expert, tasks, 1, run, 0, on_trajectory, progress, grader)
 
     async def close(self) -> None:
         """End the engine, and the gradings that are under way."""
@@ -83,11 +85,12 @@ class Player:
         iteration: int,
         on_trajectory: Callable[[Trajectory], None] | None,
         progress: Callable[[int, int], None] | None,
+        grader: Grader | None = None,
     ) -> list[Trajectory]:
         rollout = self._recipe.rollout
         return await rollout_groups(
             tasks,
-            self._environment,
+            lambda task: self._environment(task, grader or self._grader),
             agent,
             self.engine,
             group_size=group_size,
@@ -99,12 +102,12 @@ class Player:
             progress=progress,
         )
 
-    def _environment(self, task: TaskInstance) -> SWEEnv:
+    def _environment(self, task: TaskInstance, grader: Grader) -> SWEEnv:
         return SWEEnv(
             [task],
             self._world.profiles,
             self._backend,
-            self._grader,
+            grader,
             limits=self._limits,
             max_turns=self._recipe.rollout.max_turns,
         )
