@@ -109,7 +109,7 @@ def render(report: Mapping[str, Any], metrics: Metrics) -> str:
     page = jinja.get_template("report.html")
     return page.render(
         report=report,
-        groups=groups(report),
+        groups=groups(report, splits=True),
         facts=_facts(report),
         figures=[(title, text, Markup(drawing)) for title, text, drawing in figures_of(report, metrics) if drawing],
         appendices=[(k.capitalize(), _yaml(report[k])) for k in ("config", "versions") if report.get(k)],
@@ -131,13 +131,16 @@ def diff_lines(patch: str) -> list[tuple[str, str]]:
     return [("file" if line[:3] in ("+++", "---") else classes.get(line[:1], ""), line) for line in patch.splitlines()]
 
 
-def groups(report: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Name -> measurements: everything, then each kind of repository and its splits; a single kind stands for all."""
+def groups(report: Mapping[str, Any], *, splits: bool = False) -> dict[str, Mapping[str, Any]]:
+    """Name -> measurements: everything, then each kind of repository; a single kind stands for all. With `splits`,
+    each kind is followed by what is new about its tasks.
+    """
     kinds: dict[str, Mapping[str, Any]] = report.get("kinds") or {}
     found: dict[str, Mapping[str, Any]] = {} if len(kinds) == 1 else {"all": report}
     for kind, measured in kinds.items():
         found[kind] = measured
-        found |= {f"{kind}, {SPLITS.get(k, k)}": split for k, split in (measured.get("splits") or {}).items()}
+        parts = (measured.get("splits") or {}).items() if splits else ()
+        found |= {f"{kind}, {SPLITS.get(split, split)}": part for split, part in parts}
     return found
 
 

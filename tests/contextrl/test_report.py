@@ -9,7 +9,16 @@ import pytest
 from rich.console import Console
 
 from contextrl import charts
-from contextrl.report import ReportError, change_sentence, example, read_metrics, read_report, write_report
+from contextrl.report import (
+    ReportError,
+    change_sentence,
+    example,
+    groups,
+    read_metrics,
+    read_report,
+    render,
+    write_report,
+)
 from contextrl.summary import summary_table
 from trajectories.records import ToolCall, Trajectory, Turn, Verdict
 
@@ -199,3 +208,15 @@ def test_a_run_is_finished_only_when_its_page_is_there(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         write_report(tmp_path, report())
     assert not (tmp_path / "report.json").exists()
+
+
+def test_splits_stand_on_the_page_and_not_in_the_terminal():
+    one = measured(0.45, 0.87, 0.42, 0.3, 0.5)
+    split = report(kinds={"generated": one | {"splits": {"heldout_function": one, "heldout_mutation": one}}})
+    assert list(groups(split)) == ["generated"]
+    assert list(groups(split, splits=True)) == [
+        "generated",
+        "generated, new functions",
+        "generated, new bugs in known functions",
+    ]
+    assert "new bugs in known functions" in render(split, METRICS)
