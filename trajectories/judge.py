@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from trajectories.answers import contains
 from trajectories.masking import first_edit, leaked, seen_lines, squeeze
 from trajectories.records import MASK, ContextPair, Judgement, MaskedContext
 
@@ -107,11 +108,15 @@ def decisive_line(pair: ContextPair, limits: RuleLimits) -> Finding | None:
 
 
 def other_answer(pair: ContextPair, limits: RuleLimits) -> Finding | None:
-    """The answer does not solve the confounder's task as well."""
+    """The answer does not solve the confounder's task as well, not even in part."""
     if not pair.confounder_answer.strip():
         return "uncertain", "no right answer to the confounder's task is known yet"
     if squeeze(pair.confounder_answer) == squeeze(pair.answer):
         return "invalid", "the answer solves the confounder's task as well"
+    if contains(pair.answer, pair.confounder_answer):
+        return "invalid", "the answer has every line that the confounder's task needs"
+    if contains(pair.confounder_answer, pair.answer):
+        return "invalid", "every line of the answer is one that the confounder's task needs"
     return None
 
 

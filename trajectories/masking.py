@@ -89,14 +89,17 @@ def first_edit(context: MaskedContext) -> int:
 
 def added_lines(patch: str) -> list[str]:
     """The distinct lines that a unified diff adds, stripped, at least `MIN_LINE` characters without white space."""
-    found: dict[str, None] = {}
-    previous = ""
-    for line in patch.split("\n"):
-        is_header = line.startswith("+++ ") and previous.startswith("--- ")
-        if line.startswith("+") and not is_header and _tells(line[1:]):
-            found[line[1:].strip()] = None
-        previous = line
-    return list(found)
+    return list(dict.fromkeys(line.strip() for line in added(patch) if _tells(line)))
+
+
+def added(patch: str) -> list[str]:
+    """Every line that a unified diff adds, as it reads after it."""
+    lines = patch.split("\n")
+    return [
+        line[1:]
+        for previous, line in zip(["", *lines], lines, strict=False)
+        if line.startswith("+") and not (line.startswith("+++ ") and previous.startswith("--- "))
+    ]
 
 
 def _tells(line: str) -> bool:

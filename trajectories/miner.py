@@ -15,8 +15,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 
+from trajectories.answers import asked
 from trajectories.pairs import pair_key
-from trajectories.protocol import Bucket, PairJudge, Stage, TrajectoryStore, TrajectorySummary
+from trajectories.protocol import Bucket, PairJudge, RightAnswer, Stage, TrajectoryStore, TrajectorySummary
 from trajectories.records import ContextPair, Trajectory
 from trajectories.sketches import Sketch, Sketches
 
@@ -58,7 +59,8 @@ class MinerOptions:
 class PairMiner:
     """Mines each trajectory that it is told of: `store.subscribe(miner.on_insert)`. Thread-safe.
 
-    `gold`: instance id -> right answer, where the tasks are known; else what resolved trajectories answered.
+    `gold`: instance id -> right answer, where the tasks are known, better with its patch; else what resolved
+    trajectories answered.
     """
 
     def __init__(
@@ -66,12 +68,12 @@ class PairMiner:
         store: TrajectoryStore,
         judge: PairJudge,
         options: MinerOptions | None = None,
-        gold: Mapping[str, str] | None = None,
+        gold: Mapping[str, str | RightAnswer] | None = None,
     ) -> None:
         self._store = store
         self._judge = judge
         self._options = options or MinerOptions()
-        self._answers: dict[str, str] = dict(gold or {})
+        self._right = {i: RightAnswer(g) if isinstance(g, str) else g for i, g in (gold or {}).items()}
         self._sketches = Sketches(store, self._options.cache)
         self._sizes: dict[Bucket, tuple[int, int]] = {}
         self._lock = threading.Lock()
@@ -84,7 +86,7 @@ class PairMiner:
         with self._lock:
             new = self._sketches.of(trajectory)
             if trajectory.resolved and trajectory.answer.strip():
-                self._answers.setdefault(trajectory.instance_id, trajectory.answer)
+                self._right.setdefault(trajectory.instance_id, RightAnswer(trajectory.answer, trajectory.patch))
             funnel = Counter(dict.fromkeys(FUNNEL, 0))
             self._count_buckets(trajectory, position, funnel)
             pairs: list[ContextPair] = []
@@ -157,10 +159,10 @@ class PairMiner:
         return stage == "function" or a.issue_similarity(b) >= self._options.min_issue_similarity
 
     def _learn_answers(self, instance_ids: Iterable[str], run: str) -> None:
-        unknown = [i for i in instance_ids if i not in self._answers]
+        unknown = [i for i in instance_ids if i not in self._right]
         if unknown:
             where = None if self._options.across_runs else run
-            self._answers |= self._store.right_answers(unknown, where)
+            self._right |= self._store.right_answers(unknown, where)
 
     def _couple(self, new: Sketch, partner: Sketch, stage: Stage) -> list[ContextPair]:
         """A pair for each direction in which the anchor resolved its task."""
@@ -173,20 +175,27 @@ class PairMiner:
     def _pair(self, anchor: Sketch, confounder: Sketch, stage: Stage, newest: Trajectory) -> ContextPair:
         a, c = anchor.trajectory, confounder.trajectory
         function = _first_shared(a.functions, c.functions)
+        answer, confounder_answer = asked(self._known(a), self._known(c))
         return ContextPair(
             run=newest.run,
             repo=a.repo,
             base_commit=a.base_commit,
             file=function.partition("::")[0] or _first_shared(a.files, c.files),
             function=function,
-            answer=a.answer,
-            confounder_answer=c.answer if c.resolved else self._answers.get(c.instance_id, ""),
+            answer=answer,
+            confounder_answer=confounder_answer,
             anchor=anchor.context,
             confounder=confounder.context,
             stage=stage,
             similarity=anchor.similarity(confounder),
             created_at=newest.created_at,
         )
+
+    def _known(self, trajectory: Trajectory) -> list[RightAnswer]:
+        """Right answers to a trajectory's task, its own first."""
+        own = [RightAnswer(trajectory.answer, trajectory.patch)] if trajectory.resolved else []
+        first = [self._right[i] for i in [trajectory.instance_id] if i in self._right]
+        return [right for right in dict.fromkeys(own + first) if right.answer.strip()]
 
     def _judge_couples(
         self, couples: list[list[ContextPair]], judged: dict[str, ContextPair], funnel: Counter[str]

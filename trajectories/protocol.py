@@ -76,6 +76,15 @@ class TrajectorySummary(NamedTuple):
     seconds: float
 
 
+class RightAnswer(NamedTuple):
+    """What solves a task."""
+
+    answer: str
+    """The changed functions as they read after the patch (`Trajectory.answer`)."""
+    patch: str = ""
+    """The unified diff; empty where only the answer is known."""
+
+
 @dataclass(frozen=True)
 class RunSummary:
     """What the store holds of one run. Times are seconds since the epoch."""
@@ -185,8 +194,8 @@ class TrajectoryStore(Protocol):
     def judgements(self, keys: Collection[str]) -> dict[str, Judgement]:
         """What was decided on each pair that is stored, by its key (`trajectories.pairs.pair_key`)."""
 
-    def right_answers(self, instance_ids: Collection[str], run: str | None = None) -> dict[str, str]:
-        """For each instance that some stored trajectory resolved: the first such trajectory's answer."""
+    def right_answers(self, instance_ids: Collection[str], run: str | None = None) -> dict[str, RightAnswer]:
+        """For each instance that some stored trajectory resolved: the first such trajectory's answer and patch."""
 
     def close(self) -> None:
         """Release the connections. Safe to call twice."""

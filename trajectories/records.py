@@ -151,8 +151,9 @@ class ContextPair(Record):
     file: str
     function: str
     answer: str
+    """The changed definitions after the anchor's patch; where they are the same for both tasks, the lines it adds."""
     confounder_answer: str = ""
-    """A right answer to the confounder's task where one is known: makes sure that the label is not ambiguous."""
+    """The same of the confounder's task where it is known: makes sure that the label is not ambiguous."""
     anchor: MaskedContext
     confounder: MaskedContext
     stage: Literal["repo", "file", "function"] = "function"

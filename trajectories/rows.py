@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from trajectories.codec import decode, encode
-from trajectories.protocol import Bucket, Filters, Order, RunSummary, StoreError, TrajectorySummary
+from trajectories.protocol import Bucket, Filters, Order, RightAnswer, RunSummary, StoreError, TrajectorySummary
 from trajectories.records import Trajectory
 from trajectories.schema import bodies, pairs, touches, trajectories
 from trajectories.statements import BY_IDS, DIGEST, NEIGHBOURS, POSITION, RIGHT_ANSWERS, SIZE, SUMMARY
@@ -152,12 +152,14 @@ def _bucket_values(bucket: Bucket) -> dict[str, str]:
     return {f"b_{k}": v for k, v in asdict(bucket).items() if v is not None}
 
 
-def right_answers(connection: sa.Connection, instance_ids: Collection[str], run: str | None) -> dict[str, str]:
-    """For each instance that was resolved, the answer that resolved it first."""
-    known: dict[str, str] = {}
+def right_answers(connection: sa.Connection, instance_ids: Collection[str], run: str | None) -> dict[str, RightAnswer]:
+    """For each instance that was resolved, the answer and the patch that resolved it first."""
+    known: dict[str, RightAnswer] = {}
     for batch in batches(instance_ids):
         found = connection.execute(RIGHT_ANSWERS[run is None], {"values": batch, "in_run": run})
-        known.update((instance_id, answer) for instance_id, answer in found if answer.strip())
+        for row in found:
+            if row.answer.strip():
+                known[row.instance_id] = RightAnswer(row.answer, decode(row.document, None).patch)
     return known
 
 

@@ -19,14 +19,14 @@ class Sketch:
     """A trajectory as one side of a pair."""
 
     trajectory: Trajectory
-    """Without its turns and its patch."""
+    """Without its turns."""
     context: MaskedContext
     lines: Counter[str]
     """The lines of the context."""
     words: frozenset[str]
     """The words of the problem statement."""
     size: int
-    """Characters of the context."""
+    """Characters of the context and of the patch."""
     usable: bool
     """It edited, the edit is masked, and nothing leaks."""
 
@@ -45,11 +45,11 @@ def sketch(trajectory: Trajectory) -> Sketch:
     context = mask_trajectory(trajectory)
     texts = [context.problem_statement, *(text for t in context.turns for text in (t.text, t.observation))]
     return Sketch(
-        trajectory=trajectory.model_copy(update={"turns": [], "patch": ""}),
+        trajectory=trajectory.model_copy(update={"turns": []}),
         context=context,
         lines=Counter(line for text in texts for line in text.splitlines()),
         words=frozenset(re.findall(r"\w+", trajectory.problem_statement.lower())),
-        size=sum(map(len, texts)),
+        size=sum(map(len, texts)) + len(trajectory.patch),
         usable=any(turn.edits for turn in context.turns) and not leaks(context, trajectory.patch),
     )
 

@@ -49,7 +49,9 @@ def _right_answers(any_run: bool) -> sa.Select[Any]:
     c = trajectories.c
     in_run = [] if any_run else [c.run == sa.bindparam("in_run")]
     first = sa.select(sa.func.min(c.position)).where(_one_of(c.instance_id), c.resolved == sa.true(), *in_run)
-    return sa.select(c.instance_id, c.answer).where(c.position.in_(first.group_by(c.instance_id)))
+    joined = trajectories.join(bodies, c.position == bodies.c.position)
+    query = sa.select(c.instance_id, c.answer, bodies.c.document).select_from(joined)
+    return query.where(c.position.in_(first.group_by(c.instance_id)))
 
 
 DIGEST = sa.select(trajectories.c.digest).where(trajectories.c.id == sa.bindparam("id"))

@@ -17,6 +17,7 @@ from trajectories.protocol import (
     Filters,
     Order,
     PairFilters,
+    RightAnswer,
     RunSummary,
     Stage,
     StoreError,
@@ -147,7 +148,7 @@ class SQLStore:
         """What was decided on each pair that is stored, by key."""
         return self._db.read(lambda c: pairs.judgements(c, keys))
 
-    def right_answers(self, instance_ids: Collection[str], run: str | None = None) -> dict[str, str]:
+    def right_answers(self, instance_ids: Collection[str], run: str | None = None) -> dict[str, RightAnswer]:
         """One right answer for each instance that was resolved."""
         return self._db.read(lambda c: rows.right_answers(c, instance_ids, run))
 

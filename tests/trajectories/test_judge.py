@@ -102,6 +102,20 @@ def test_an_unknown_answer_is_uncertain_and_a_shortcut_weighs_more():
     assert (judgement, len(reasons)) == ("invalid", 2)
 
 
+@pytest.mark.parametrize(
+    ("answer", "other", "reason"),
+    [
+        ("    a = 1\n", "b = 2\na = 1\n", "every line of the answer is one that the confounder's task needs"),
+        ("b = 2\na = 1\n", "a = 1\n", "the answer has every line that the confounder's task needs"),
+    ],
+)
+def test_an_answer_in_part_is_no_other_answer(answer, other, reason):
+    part = CLEAN.model_copy(update={"answer": answer, "confounder_answer": other})
+    assert RuleJudge().judge(part) == ("invalid", [f"other_answer: {reason}"])
+    apart = part.model_copy(update={"confounder_answer": "a = 10\n"})
+    assert RuleJudge().judge(apart) == ("valid", [])
+
+
 def test_limits_are_the_callers():
     longer = with_confounder(t0=TURNS[0].model_copy(update={"observation": "x" * 900}))
     assert RuleJudge().judge(longer)[0] == "invalid"

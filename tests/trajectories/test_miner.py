@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from trajectory_builders import trajectory, turn
+from trajectory_builders import PLANTED, planted, trajectory, turn
 
 from trajectories.judge import RuleJudge
 from trajectories.masking import leaks
 from trajectories.miner import FUNNEL, MinerOptions, PairMiner
 from trajectories.pairs import pair_key
+from trajectories.protocol import RightAnswer
 from trajectories.store import SQLStore
 
 PLUS, MINUS = ("+", 7), ("-", 7)
@@ -78,6 +79,62 @@ def test_gold_answers_decide_at_once(store):
 def test_the_same_answer_makes_no_pair(store):
     (_, pairs) = mine(store, trajectory("i1", **A), trajectory("i2", shown=("*", 7), right=MINUS))
     assert {p.judgement for p in pairs} == {"invalid"}
+
+
+WIDTH, HEIGHT = (0, "    width = abs(a) - 1"), (1, "    height = abs(b) - 1")
+"""Bugs of one function on two lines: both are repaired to the same text."""
+
+
+def test_two_bugs_of_one_function_are_told_apart_by_the_line_that_is_repaired(store):
+    first, second = planted("i1", WIDTH), planted("i2", HEIGHT)
+    assert first.answer == second.answer
+    _, pairs = mine(store, first, second)
+    assert [(p.anchor.instance_id, p.judgement) for p in pairs] == [("i2", "valid"), ("i1", "valid")]
+    pair = pairs[1]
+    assert (pair.answer, pair.confounder_answer) == (PLANTED[0] + "\n", PLANTED[1] + "\n")
+    assert pair.answer in pair.confounder.turns[0].observation, "unbroken: only reading tells"
+    for context in (pair.anchor, pair.confounder):
+        written = "".join(turn.text for turn in context.turns)
+        assert not any(line.strip() in written for line in PLANTED)
+    assert leaks(pair.anchor, first.patch) == leaks(pair.confounder, second.patch) == []
+
+
+def test_what_the_policy_said_of_the_repaired_line_is_still_a_leak(store):
+    told = [turn("view", "nothing of it", path="docs/a.md", think="width = abs(a) + 1, surely. ")]
+    confounder = planted("i2", HEIGHT)
+    told += [turn("edit", "edited", path="pkg/a.py", old="x", new=PLANTED[1])]
+    _, pairs = mine(store, planted("i1", WIDTH), confounder.model_copy(update={"turns": told}))
+    (pair,) = (p for p in pairs if p.anchor.instance_id == "i1")
+    assert "no_leak: the confounder gives the answer's line 'width = abs(a) + 1' away" in pair.reasons
+
+
+@pytest.mark.parametrize(
+    ("bugs", "reason"),
+    [
+        ([(0, "    width = abs(b) + 1")], "the answer solves the confounder's task as well"),
+        ([WIDTH, HEIGHT], "every line of the answer is one that the confounder's task needs"),
+    ],
+)
+def test_two_bugs_on_one_line_make_no_pair(store, bugs, reason):
+    _, pairs = mine(store, planted("i1", WIDTH), planted("i2", *bugs))
+    assert {p.judgement for p in pairs} == {"invalid"}
+    assert [p.reasons for p in pairs if p.anchor.instance_id == "i1"] == [[f"other_answer: {reason}"]]
+
+
+def test_the_lines_of_a_task_that_was_not_resolved_come_from_the_store_or_from_gold(store):
+    right = planted("i2", HEIGHT)
+    failed = planted("i2", HEIGHT, resolved=False, number=1, answer="def area(a, b):\n    pass\n")
+    expected = (PLANTED[0] + "\n", PLANTED[1] + "\n", "valid")
+    store.add(right)
+    *_, pairs = mine(store, failed, planted("i1", WIDTH), max_partners=1)
+    assert [(p.answer, p.confounder_answer, p.judgement) for p in pairs] == [expected]
+    with SQLStore("sqlite://") as other:
+        gold = {"i2": RightAnswer(right.answer, right.patch)}
+        _, pairs = mine(other, failed, planted("i1", WIDTH), gold=gold)
+        assert [(p.answer, p.confounder_answer, p.judgement) for p in pairs] == [expected]
+    with SQLStore("sqlite://") as third:
+        _, pairs = mine(third, failed, planted("i1", WIDTH), gold={"i2": right.answer})
+        assert [p.judgement for p in pairs] == ["invalid"], "of a right answer without its patch no lines are known"
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from trajectory_builders import trajectory
 from trajectories import schema
 from trajectories.codec import decode, encode
 from trajectories.masking import mask_trajectory
-from trajectories.protocol import Bucket, StoreError
+from trajectories.protocol import Bucket, RightAnswer, StoreError
 from trajectories.records import ContextPair, ToolCall, Trajectory, Turn, Verdict
 from trajectories.store import SQLStore
 
@@ -248,9 +248,10 @@ def test_mining_is_finished_once(store):
 
 def test_right_answers_are_those_of_resolved_trajectories(store):
     store.add(trajectory("i1", resolved=False, right=("*", 9)))
-    store.add(trajectory("i1", number=1))
+    store.add(right := trajectory("i1", number=1))
+    store.add(trajectory("i1", number=2, right=("*", 9)))
     store.add(trajectory("i2", resolved=False))
-    assert store.right_answers(["i1", "i2", "i3"]) == {"i1": trajectory("i1").answer}
+    assert store.right_answers(["i1", "i2", "i3"]) == {"i1": RightAnswer(right.answer, right.patch)}
     assert store.right_answers(["i1"], run="s") == {}
 
 

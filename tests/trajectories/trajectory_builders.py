@@ -63,3 +63,21 @@ def trajectory(
         "created_at": 1.0,
     }
     return Trajectory.model_validate(values | fields)
+
+
+PLANTED = ("    width = abs(a) + 1", "    height = abs(b) + 1", "    return width * height")
+"""The body of a function of a package, as it was before bugs were planted into it."""
+
+
+def planted(instance: str, *bugs: tuple[int, str], **fields: object) -> Trajectory:
+    """An episode that repairs a function to `PLANTED`. `bugs`: (line number in the body, the line that is shown)."""
+    broken = [dict(bugs).get(i, line) for i, line in enumerate(PLANTED)]
+    head, shown, answer = "def area(a, b):\n", "\n".join(broken), "\n".join(PLANTED)
+    changed = "".join(f"-{line}\n+{PLANTED[i]}\n" for i, line in bugs)
+    turns = [
+        turn("view", head + shown + "\n", path="pkg/a.py"),
+        turn("edit", "edited", path="pkg/a.py", old=shown, new=answer),
+        turn("submit", "resolved"),
+    ]
+    patch = f"--- a/pkg/a.py\n+++ b/pkg/a.py\n@@ -1,4 +1,4 @@\n {head}{changed}"
+    return trajectory(instance, **{"turns": turns, "patch": patch, "answer": f"{head}{answer}\n", **fields})
