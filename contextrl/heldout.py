@@ -22,6 +22,8 @@ from trajectories.store import SQLStore
 
 PER_FUNCTION = 3
 """Pairs of one function at most: many functions say more than many pairs of few."""
+AT_ONCE = 8
+"""Functions whose tasks are played between two looks at how many pairs there are: enough to keep sandboxes busy."""
 
 
 async def heldout_pairs(
@@ -34,19 +36,27 @@ async def heldout_pairs(
     min_similarity: float,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[ContextPair]:
-    """At most `count` valid pairs of the function stage, at least this similar, of repositories of a kind."""
-    families = _families(world, kind, seed)
-    tasks = [task for family in families[: -(-count // 2)] for task in family]
-    trajectories = await player.demonstrate(expert_script(world, kind, seed), tasks, progress=progress)
+    """At most `count` valid pairs of the function stage, at least this similar, of repositories of a kind.
+
+    No more tasks are played than it takes to find them. `progress(pairs found, count)`.
+    """
+    families, script = _families(world, kind, seed), expert_script(world, kind, seed)
     options = MinerOptions(max_pairs_per_trajectory=8, max_partners=16, max_reuse=64)
+    hard: list[ContextPair] = []
+    kept: list[ContextPair] = []
     with SQLStore("sqlite://") as store:
         miner = PairMiner(store, RuleJudge(), options)
-        mined: list[ContextPair] = []
-        for trajectory in trajectories:
-            store.add(trajectory)
-            mined += miner.on_insert(trajectory)
-    hard = [p for p in mined if p.judgement == "valid" and p.similarity >= min_similarity]
-    return _spread(hard, count, random.Random(seed))
+        while families and len(kept) < count:
+            size = min(AT_ONCE, -(-(count - len(kept)) // 2))  # a function gives two pairs or so
+            chunk, families = families[:size], families[size:]
+            for trajectory in await player.demonstrate(script, [task for family in chunk for task in family]):
+                store.add(trajectory)
+                mined = miner.on_insert(trajectory)
+                hard += [p for p in mined if p.judgement == "valid" and p.similarity >= min_similarity]
+            kept = _spread(hard, count, random.Random(seed))
+            if progress:
+                progress(len(kept), count)
+    return kept
 
 
 def _families(world: World, kind: str, seed: int) -> list[list[TaskInstance]]:
