@@ -1,18 +1,21 @@
 """Two-way choice prompts: which of two contexts supports this answer?
 
 Invariant: a prompt is complete up to the answer position, so the next token is the letter; both letters are one token
-there, checked against the tokenizer and its chat template before any prompt is made. The answer stands before and
-after the contexts: attention is causal, and so they are read with the answer in mind. This module imports no torch.
+there, checked against the tokenizer and its chat template before any prompt is made. Nothing that an episode showed
+can become a control token. The answer stands before and after the contexts: attention is causal, and so they are read
+with the answer in mind. This module imports no torch.
 """
 
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
-from trajectories.records import ContextPair, MaskedContext
+from trajectories.records import MASK, ContextPair, MaskedContext
 
 LETTERS = ("A", "B")
 CHOICE_QUESTION = "Which context supports this answer?\n"
@@ -72,11 +75,15 @@ class ChoiceFormat:
         self._tokenizer, self.max_tokens = tokenizer, max_tokens
         self.too_long = 0
         """Prompts that were asked for and left out."""
+        special = [t.content for t in tokenizer.added_tokens_decoder.values() if t.special and t.content != MASK]
+        longest_first = sorted(map(re.escape, special), key=len, reverse=True)
+        self._control = re.compile(f"({'|'.join(longest_first) or '(?!)'})")
+        self._wrapping = self._split_template()
         self.letter_ids = self._letter_ids()
 
     def prompt(self, pair: ContextPair, anchor_first: bool) -> ChoicePrompt | None:
         """One pair in one letter order; None, counted in `too_long`, if it has more than `max_tokens` tokens."""
-        ids = self._encode(self._render(choice_text(pair, anchor_first)))
+        ids = self._encode(choice_text(pair, anchor_first))
         if len(ids) > self.max_tokens:
             self.too_long += 1
             return None
@@ -104,31 +111,49 @@ class ChoiceFormat:
                 anchor_first = not anchor_first
         return prompts
 
-    def _render(self, content: str) -> str:
-        # A template that knows no `enable_thinking` ignores it; one that does then leaves the answer position next.
-        text: str = self._tokenizer.apply_chat_template(
-            [{"role": "user", "content": content}],
-            tokenize=False,
-            add_generation_prompt=True,
-            enable_thinking=False,
-        )
-        return text
-
-    def _encode(self, text: str) -> list[int]:
-        return list(self._tokenizer.encode(text, add_special_tokens=False))
-
-    def _letter_ids(self) -> tuple[int, int]:
-        """Token ids of A and B right after the generation prompt."""
+    def _split_template(self) -> tuple[str, str]:
+        """What the chat template puts before and after the user's message, the generation prompt included."""
         if not self._tokenizer.chat_template:
             raise ValueError(
                 "the policy's tokenizer has no chat template, so no choice prompt can be made; "
                 "use a chat model or add a template to its tokenizer_config.json"
             )
-        text = self._render(CHOICE_REPLY)
-        before = self._encode(text)
+        # A template that knows no `enable_thinking` ignores it; one that does then leaves the answer position next.
+        text: str = self._tokenizer.apply_chat_template(
+            [{"role": "user", "content": CHOICE_REPLY}],
+            tokenize=False,
+            add_generation_prompt=True,
+            enable_thinking=False,
+        )
+        before, found, after = text.partition(CHOICE_REPLY)
+        if not found:
+            raise ValueError(
+                "the policy's chat template does not show the user's message, so no choice prompt can be made; "
+                "use another checkpoint or set context.enabled=false"
+            )
+        return before, after
+
+    def _encode(self, message: str, reply: str = "") -> list[int]:
+        """Token ids of a message in its wrapping, and of the beginning of a reply.
+
+        A control token that the message spells out stays plain text: a file that contains `<|im_end|>` ends no turn.
+        """
+        before, after = self._wrapping
+        parts = self._control.split(message)  # what is at odd places spells a control token
+        parts[0] = before + parts[0]
+        parts[-1] += after + reply
+        ids: list[int] = []
+        for spelled, part in zip(cycle((False, True)), parts, strict=False):
+            plainly = {"split_special_tokens": True} if spelled else {}
+            ids += self._tokenizer.encode(part, add_special_tokens=False, **plainly)
+        return ids
+
+    def _letter_ids(self) -> tuple[int, int]:
+        """Token ids of A and B right after the generation prompt."""
+        before = self._encode(CHOICE_REPLY)
         ids = []
         for letter in LETTERS:
-            after = self._encode(text + letter)
+            after = self._encode(CHOICE_REPLY, letter)
             if after[:-1] != before:
                 raise ValueError(
                     f'the policy\'s tokenizer does not make "{letter}" one token of its own after the generation '
