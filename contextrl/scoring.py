@@ -85,8 +85,9 @@ class Scorer:
             return logits[select[:, keep]]
 
     def _logits(self, features: Tensor) -> Tensor:
-        with self._precision():
-            logits: Tensor = features if self._head is None else self._head(features)
+        """The product with the output layer has the precision of its weights: bfloat16 is too coarse for margins."""
+        with torch.autocast(self.device.type, enabled=False):
+            logits: Tensor = features if self._head is None else self._head(features.to(self._head.weight.dtype))
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
     def _score(self, features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

@@ -101,7 +101,7 @@ class ContextAwareness:
 def pair_batches(prompts: Sequence[ChoicePrompt], max_tokens: int, device: torch.device) -> Iterator[PairBatch]:
     """Cut prompts into micro-batches. Every pair has the same weight, shared by its letter orders."""
     orders = Counter(p.pair_id for p in prompts)
-    for indices in micro_batches([len(p.ids) for p in prompts], max_tokens):
+    for indices in micro_batches([len(p.ids) for p in prompts], max_tokens, device):
         rows = [prompts[i] for i in indices]
         yield PairBatch(
             prompts=rows,

@@ -140,7 +140,7 @@ def _sample(trajectory: Trajectory, advantage: float) -> Sample:
 def recompute(scorer: Scorer, samples: Sequence[Sample], max_tokens: int) -> list[list[float]]:
     """Log-probabilities of the samples' tokens under a model, one list [T] each, 0.0 where the mask is False."""
     scores: list[list[float]] = [[] for _ in samples]
-    for indices in micro_batches([len(s.ids) for s in samples], max_tokens):
+    for indices in micro_batches([len(s.ids) for s in samples], max_tokens, scorer.device):
         ids = pad([samples[i].ids for i in indices], 0, torch.int64, scorer.device)
         mask = pad([samples[i].mask for i in indices], 0, torch.bool, scorer.device)
         logp = torch.zeros(ids.shape, device=scorer.device)

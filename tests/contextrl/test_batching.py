@@ -3,20 +3,26 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contextrl.batching import Sample, micro_batches, pad, token_batches, token_weights
+from contextrl.batching import CPU_TOKENS, Sample, micro_batches, pad, token_batches, token_weights
 
 CPU = torch.device("cpu")
 
 
 @given(st.lists(st.integers(1, 50), max_size=40), st.integers(1, 120))
 def test_micro_batches_hold_every_index_once_within_the_budget(lengths, budget):
-    batches = list(micro_batches(lengths, budget))
+    batches = list(micro_batches(lengths, budget, CPU))
     assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
     for batch in batches:
         assert batch
         assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= budget
     longest = [lengths[i] for batch in batches for i in batch]
     assert longest == sorted(longest, reverse=True)
+
+
+def test_micro_batches_are_small_on_a_cpu_only():
+    lengths = [CPU_TOKENS // 4] * 9
+    sizes = {d: [len(b) for b in micro_batches(lengths, 10**6, torch.device(d))] for d in ("cpu", "cuda")}
+    assert sizes == {"cpu": [4, 4, 1], "cuda": [9]}
 
 
 def test_pad_fills_on_the_right():

@@ -65,3 +65,12 @@ def test_autocast_is_near_and_scores_in_float32():
     assert near.dtype == torch.float32
     assert not torch.equal(exact, near)
     torch.testing.assert_close(exact, near, rtol=0.1, atol=0.3)
+
+
+def test_the_output_layer_is_not_rounded_by_autocast():
+    model, ids = tiny_qwen3(), torch.tensor([[1, 2, 3, 4]])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        hidden = model.model(input_ids=ids).last_hidden_state[:, -1]
+    logits = Scorer(model, autocast=True).next_logits(ids, torch.tensor([4]))
+    torch.testing.assert_close(logits, hidden.float() @ model.lm_head.weight.T)
+    assert not torch.equal(logits, logits.bfloat16().float())
