@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
@@ -80,6 +81,12 @@ class ChoiceFormat:
         self._control = re.compile(f"({'|'.join(longest_first) or '(?!)'})")
         self._wrapping = self._split_template()
         self.letter_ids = self._letter_ids()
+
+    def upto(self, max_tokens: int) -> ChoiceFormat:
+        """The same with another longest prompt, and a count of its own."""
+        other = copy(self)
+        other.max_tokens, other.too_long = max_tokens, 0
+        return other
 
     def prompt(self, pair: ContextPair, anchor_first: bool) -> ChoicePrompt | None:
         """One pair in one letter order; None, counted in `too_long`, if it has more than `max_tokens` tokens."""

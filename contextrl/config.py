@@ -180,6 +180,8 @@ class EvaluationConfig(Section):
     """The same of other functions: only the bug was never trained on. The report tells the two apart."""
     pairs: Annotated[int, Field(ge=0)] = 100
     """Held-out context pairs of each kind of repository, each shown in both letter orders."""
+    max_pair_tokens: Positive | None = None
+    """Longest held-out pair prompt; longer pairs are left out. Empty: as long as in training."""
     temperature: Annotated[float, Field(ge=0)] = 1.0
     """Sampling temperature; 0 is greedy."""
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
@@ -223,6 +225,11 @@ class Recipe(Section):
         if self.rollout.max_new_tokens >= self.rollout.max_context_tokens:
             raise ValueError("`rollout.max_new_tokens` must be smaller than `rollout.max_context_tokens`")
         return self
+
+    @property
+    def heldout_pair_tokens(self) -> int:
+        """Longest prompt of a held-out pair."""
+        return self.evaluation.max_pair_tokens or self.context.max_pair_tokens
 
     @property
     def run_dir(self) -> Path:

@@ -60,7 +60,7 @@ class Evaluator:
 
     def __init__(self, recipe: Recipe, world: World, player: Player, choices: ChoiceFormat, progress: Progress) -> None:
         self._recipe, self._world, self._player, self._progress = recipe, world, player, progress
-        self._choices = choices
+        self._choices = choices.upto(recipe.heldout_pair_tokens)
         self._pairs: dict[str, tuple[list[ContextPair], list[ChoicePrompt]]] = {}
 
     async def measure(

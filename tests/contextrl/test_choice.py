@@ -85,6 +85,8 @@ def test_too_long_is_left_out_and_counted():
     assert [p.pair_id for p in form.balanced([long, pair("s")], random.Random(0))] == ["s"]
     assert len(form.both_orders([long, pair("s")])) == 2
     assert form.too_long == 4
+    longer = form.upto(100_000)
+    assert longer.prompt(long, True) is not None and (form.too_long, longer.too_long) == (4, 0)
     exact = ChoiceFormat(byte_tokenizer(), len(ChoiceFormat(byte_tokenizer(), 999).prompt(pair(), True).ids))
     assert exact.prompt(pair(), True) is not None
 
