@@ -145,13 +145,13 @@ class LearnerConfig(Section):
     minibatch_trajectories: Positive = 64
     """Trajectories in one optimiser step."""
     microbatch_tokens: Positive = 8192
-    """Most padded tokens in one forward pass; changes memory, never the result."""
+    """Most padded tokens in one forward pass; changes memory, never the result. On a CPU at most 2048 are taken."""
     grad_clip: Annotated[float, Field(gt=0)] = 1.0
     """Largest norm of the gradient."""
     warmup_steps: Annotated[int, Field(ge=0)] = 5
     """Optimiser steps of linear warm-up."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of activations and logits in the learner; weights, sampling and the loss on the logits stay in float32."""
+    """Of activations in the learner; weights, sampling, logits and the loss on them stay in float32."""
     gradient_checkpointing: bool = False
     """Trade time for memory."""
 
