@@ -1,7 +1,8 @@
 """Groups of episodes of the same tasks, many at a time.
 
 Invariant: every environment that is made is closed, however the rollout ends, and `on_trajectory` has seen exactly the
-episodes that are returned, unless the rollout was cancelled: then those that had finished.
+episodes that were played, unless the rollout was cancelled: then those that had finished. What is returned are whole
+groups: the episodes that were there already, and those that were played because they were missing.
 """
 
 from __future__ import annotations
@@ -30,17 +31,22 @@ async def rollout_groups(
     run: str = "",
     iteration: int = 0,
     retries: int = 2,
+    taken: Sequence[Trajectory] = (),
     on_trajectory: Callable[[Trajectory], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Trajectory]:
     """Play `group_size` episodes of each task, `concurrency` at a time, each in an environment of its own.
 
     Returns them in the tasks' order. Those that die for a reason of ours are played again up to `retries` times; what
-    fails even then is returned without a reward. `on_trajectory` is called with each as it finishes and
-    `progress(finished, all)` after it. What they, `make_env` or the agent raise ends the rollout and is raised.
+    fails even then is returned without a reward. `taken` are episodes of this run and iteration that exist already:
+    they have their places in their groups, and only what is missing is played. `on_trajectory` is called with each that
+    was played as it finishes and `progress(finished, all)` after it. What they, `make_env` or the agent raise ends the
+    rollout and is raised.
     """
     slots = asyncio.Semaphore(concurrency)
-    finished = 0
+    groups = [(task, f"{run}/{iteration}/{place}/{task.instance_id}") for place, task in enumerate(tasks)]
+    there = {group: [t for t in taken if t.group == group][:group_size] for _, group in groups}
+    finished = sum(map(len, there.values()))
 
     async def play(task: TaskInstance, group: str) -> Trajectory:
         nonlocal finished
@@ -56,14 +62,13 @@ async def rollout_groups(
 
     try:
         async with asyncio.TaskGroup() as episodes:
-            playing = [
-                episodes.create_task(play(task, f"{run}/{iteration}/{place}/{task.instance_id}"))
-                for place, task in enumerate(tasks)
-                for _ in range(group_size)
-            ]
+            playing = {
+                group: [episodes.create_task(play(task, group)) for _ in range(group_size - len(there[group]))]
+                for task, group in groups
+            }
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
-    return [task.result() for task in playing]
+    return [t for _, group in groups for t in (*there[group], *(episode.result() for episode in playing[group]))]
 
 
 async def _play_with_retries(

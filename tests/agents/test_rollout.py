@@ -69,6 +69,26 @@ async def test_failures_of_ours_are_retried_and_at_last_returned_without_reward(
     assert backend.failures == 97
 
 
+async def test_only_what_is_missing_is_played(tmp_path):
+    first = await play(MemoryBackend(), tmp_path, run="r", iteration=7)
+    taken = [first[i] for i in (0, 5, 7, 8, 9, 10, 11)]
+    other = first[1].model_copy(update={"group": "r/6/0/a"})
+    backend, seen, steps = MemoryBackend(), [], []
+    done = await play(
+        backend,
+        tmp_path,
+        run="r",
+        iteration=7,
+        taken=[*taken, other],
+        on_trajectory=seen.append,
+        progress=lambda finished, total: steps.append((finished, total)),
+    )
+    assert [t.group for t in done] == [t.group for t in first]
+    assert {t.id for t in done} == {t.id for t in taken} | {t.id for t in seen} and len(seen) == 12 - 7
+    assert [t for t in done if t.instance_id == "c"] == taken[3:]
+    assert steps[0] == (8, 12) and steps[-1] == (12, 12)
+
+
 async def test_cancellation_closes_every_environment(make_model, tokenizer, tmp_path):
     backend, seen = MemoryBackend(delay=0.002), []
     chat = Chat(tokenizer, FORMATS["xml"])

@@ -3,7 +3,7 @@
 import pytest
 from memory_sandbox import RIGHT, MemoryBackend, make_env, make_task
 
-from agents.chat import Chat
+from agents.chat import Chat, PolicyError
 from agents.engine import TransformersEngine
 from agents.expert import ScriptedExpert
 from agents.protocol import Completion, EngineError, Sampling
@@ -119,6 +119,43 @@ async def test_failures_of_ours_carry_no_reward(chat, backend, tmp_path):
     broken = make_env(MemoryBackend(failures=1), tmp_path)
     trajectory = await agent.run(broken, make_task(), Parrot(chat))
     assert (trajectory.status, trajectory.reward) == ("infra_error", None)
+
+
+class Fussy(Chat):
+    """A template that cannot render some observations."""
+
+    cannot = ""
+
+    def observation(self, text, *, closed=True):
+        if self.cannot in text:
+            raise PolicyError("the chat template cannot render this")
+        return super().observation(text, closed=closed)
+
+
+async def test_an_observation_that_cannot_be_rendered_ends_this_episode_only(tokenizer, backend, tmp_path):
+    chat = Fussy(tokenizer, FORMATS["xml"])
+    chat.cannot = "a - b"
+    env, engine = make_env(backend, tmp_path), Parrot(chat, VIEW, SUBMIT)
+    trajectory = await ToolAgent(chat, Sampling()).run(env, make_task(), engine, group="g")
+    await env.aclose()
+    assert (trajectory.status, trajectory.reward, len(trajectory.turns)) == ("infra_error", None, 1)
+    assert "cannot render this" in trajectory.extra["error"] and engine.closed == ["g#0"]
+
+
+async def test_the_last_observation_needs_no_rendering(tokenizer, backend, tmp_path):
+    chat = Fussy(tokenizer, FORMATS["xml"])
+    agent = ToolAgent(chat, Sampling())
+    trajectory = await agent.run(make_env(backend, tmp_path), make_task(), Parrot(chat, SUBMIT))
+    assert trajectory.status == "submitted" and trajectory.reward is not None
+
+
+async def test_sessions_that_were_played_are_passed_over(chat, backend, tmp_path):
+    agent = ToolAgent(chat, Sampling(), played=["g#0", "g#2", "h#1"])
+    sessions = []
+    for _ in range(3):
+        trajectory = await agent.run(make_env(backend, tmp_path), make_task(), Parrot(chat, SUBMIT), group="g")
+        sessions.append(trajectory.extra["session"])
+    assert sessions == ["g#1", "g#3", "g#4"]
 
 
 async def test_real_engine_end_to_end(make_model, chat, backend, tmp_path):
