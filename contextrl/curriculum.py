@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import random
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,10 +80,13 @@ class PairSampler:
                 added += 1
         return added
 
-    def draw(self, count: int, iteration: int = 0) -> list[ContextPair]:
+    def draw(
+        self, count: int, iteration: int = 0, usable: Callable[[ContextPair], bool] = lambda _: True
+    ) -> list[ContextPair]:
         """At most `count` different pairs: most from the frontier, the others uniformly from the levels below.
 
-        Within a level the least used come first. Fewer come back only where the frontier and all below are used up.
+        Within a level the least used come first. What is not `usable` is forgotten and another is drawn in its place.
+        Fewer come back only where the frontier and all below are used up.
         """
         self._evict(iteration)
         pools = self._pools()
@@ -93,7 +96,11 @@ class PairSampler:
             below = [level for level in filled if level < max(pools)]
             at_frontier = not below or (max(pools) in filled and self._rng.random() < self._config.frontier_share)
             level = max(filled) if at_frontier else self._rng.choice(below)
-            drawn.append(pools[level].pop())
+            entry = pools[level].pop()
+            if usable(entry.pair):
+                drawn.append(entry)
+            else:
+                del self._entries[entry.pair.id]
         for entry in drawn:
             entry.uses += 1
         return [entry.pair for entry in drawn]

@@ -1,7 +1,7 @@
 """Where training gets its pairs: every trajectory that is kept is mined at once, and what is valid goes to the sampler.
 
 Invariant: a trajectory is in the store before it is mined, and a pair is in the store before it is trained on, so that
-a resumed run finds all of them.
+a resumed run finds all of them. A pair whose prompt is too long takes no other pair's place in an optimiser step.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ class PairFeed:
         self._miner = PairMiner(store, RuleJudge(), _options(config))
         self._sampler = PairSampler(config, seed, thresholds=config.hardness)
         self.iteration = 0
+        self.too_long: int | None = None
+        """Pairs that the last draw left out for their length, for good; None before the first draw."""
         self._miner.catch_up(run)
         self._sampler.add(self._stored())
 
@@ -42,11 +44,17 @@ class PairFeed:
         self._sampler.add((p for p in pairs if p.judgement == "valid"), self.iteration)
 
     def prompts(self, count: int) -> list[ChoicePrompt]:
-        """Prompts of `count` pairs to learn from, letters balanced; none where the context term is off."""
+        """Prompts of `count` pairs to learn from, letters balanced; none where the context term is off.
+
+        Fewer only where no other pair that fits may be drawn.
+        """
         if not self._config.enabled:
             return []
         rng = random.Random(f"{self._seed}/letters/{self.iteration}")
-        return self._choices.balanced(self._sampler.draw(count, self.iteration), rng)
+        before = self._choices.too_long
+        pairs = self._sampler.draw(count, self.iteration, self._fits)
+        self.too_long = self._choices.too_long - before
+        return self._choices.balanced(pairs, rng)
 
     def learned(self, results: Iterable[PairResult]) -> None:
         """How the policy did on the prompts, before it learned from them."""
@@ -72,6 +80,10 @@ class PairFeed:
         pairs = self._stored()
         self._sampler.load_state_dict(state["sampler"], pairs)
         self._sampler.add(pairs, self.iteration)
+
+    def _fits(self, pair: ContextPair) -> bool:
+        """In both letter orders: which one it gets is not known yet."""
+        return all(self._choices.prompt(pair, anchor_first) for anchor_first in (True, False))
 
     def _stored(self) -> list[ContextPair]:
         return self._store.pairs(run=self._run, judgement="valid")

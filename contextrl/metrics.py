@@ -5,7 +5,7 @@ Invariant: a column that was not measured in an iteration is not in its row; not
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from contextrl.feed import PairFeed
@@ -26,15 +26,27 @@ COLUMNS = {
     "steps": "learner/steps",
     "skipped": "learner/skipped",
 }
-"""Column -> the learner's metric."""
+"""Column -> the learner's metric, a mean over the iteration's optimiser steps."""
+FIRST = {"mismatch_kl": "grpo/mismatch_kl"}
+"""Column -> the learner's metric in the first step, whose weights are still those that sampled (k3, nats per token)."""
 
 
 def metrics_row(
-    iteration: int, trajectories: Sequence[Trajectory], update: Update, feed: PairFeed, seconds: dict[str, float]
+    iteration: int,
+    trajectories: Sequence[Trajectory],
+    taken: Collection[str],
+    update: Update,
+    feed: PairFeed,
+    seconds: dict[str, float],
 ) -> dict[str, Any]:
-    """The row of one iteration. `seconds`: `rollout` and `learn`, wall clock."""
+    """The row of one iteration.
+
+    `taken`: ids of episodes that an interrupted session had played. `seconds`: `rollout` and `learn`, wall clock of
+    this session.
+    """
     graded = [t for t in trajectories if t.reward is not None]
-    sampled = sum(sum(t.loss_mask()) for t in trajectories)
+    sampled = sum(sum(t.loss_mask()) for t in trajectories if t.id not in taken)
+    first = update.steps[0] if update.steps else {}
     return {
         "iteration": iteration,
         "resolve_rate": sum(t.resolved for t in graded) / max(1, len(graded)),
@@ -44,6 +56,8 @@ def metrics_row(
         "frontier": feed.frontier,
         "selection_accuracy": feed.accuracy,
         **{column: update.metrics[name] for column, name in COLUMNS.items() if name in update.metrics},
-        "tokens_per_second": sampled / max(seconds["rollout"], 1e-9),
+        **{column: first[name] for column, name in FIRST.items() if name in first},
+        **({} if feed.too_long is None else {"pairs_too_long": feed.too_long}),
+        **({"tokens_per_second": sampled / max(seconds["rollout"], 1e-9)} if sampled else {}),
         "seconds": seconds,
     }

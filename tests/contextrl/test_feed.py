@@ -1,4 +1,4 @@
-"""A run that was killed finds every pair again that it had mined."""
+"""A run that was killed finds every pair again that it had mined, and too long a pair costs no other its place."""
 
 from pathlib import Path
 
@@ -80,3 +80,28 @@ def test_what_was_stored_but_not_mined_is_mined(store):
     feed(store).keep(solved("i1", "+", "-", 0))
     store.add(solved("i2", "-", "+", 0))
     assert feed(store).mined == 2
+
+
+def test_a_pair_that_is_too_long_is_replaced_and_not_drawn_again(store):
+    whole = feed(store)
+    for name, shown, right in (("i1", "+", "-"), ("i2", "-", "+"), ("i3" * 10, "*", "/")):
+        whole.keep(solved(name, shown, right, 0))
+    form = ChoiceFormat(byte_tokenizer(), 100_000)
+    pairs = store.pairs(judgement="valid")
+    lengths = {p.id: max(len(form.prompt(p, first).ids) for first in (True, False)) for p in pairs}
+    limit = min(lengths.values()) + 9
+    short = {key for key, length in lengths.items() if length <= limit}
+    assert 0 < len(short) < len(lengths) == whole.mined
+
+    def limited() -> PairFeed:
+        return PairFeed(store, ChoiceFormat(byte_tokenizer(), limit), ContextConfig(), run="r", seed=0)
+
+    for count in range(1, len(lengths) + 1):
+        some = limited()
+        assert some.too_long is None
+        assert len(some.prompts(count)) == min(count, len(short))
+    assert some.too_long == len(lengths) - len(short)
+    assert drawn(some) == short and some.too_long == 0
+    again = limited()
+    again.load_state_dict(some.state_dict())
+    assert drawn(again) == short and again.too_long == 0

@@ -1,0 +1,39 @@
+"""A row of metrics holds what was measured, and only that."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from contextrl.learner import Update
+from contextrl.metrics import metrics_row
+from trajectories.records import ToolCall, Trajectory, Turn
+
+
+def row(taken=(), too_long=None, steps=()):
+    call = ToolCall(name="submit")
+    turn = Turn(prompt_ids=[1], completion_ids=[2, 3], logprobs=[-1.0, -1.0], tool_call=call)
+    played = [
+        Trajectory(id=name, instance_id="i", repo="r", base_commit="c", problem_statement="", reward=0.0, turns=[turn])
+        for name in ("a", "b")
+    ]
+    feed = SimpleNamespace(mined=0, frontier=0, accuracy={}, too_long=too_long)
+    means = {key: sum(s[key] for s in steps) / len(steps) for key in (steps[0] if steps else {})}
+    return metrics_row(0, played, set(taken), Update(means, list(steps)), feed, {"rollout": 2.0, "learn": 1.0})
+
+
+def test_mismatch_is_that_of_unchanged_weights_and_other_columns_are_means():
+    steps = [{"grpo/mismatch_kl": 0.001, "grpo/entropy": 1.0}, {"grpo/mismatch_kl": 0.5, "grpo/entropy": 2.0}]
+    found = row(steps=steps)
+    assert found["mismatch_kl"] == 0.001 and found["entropy"] == 1.5
+    assert "mismatch_kl" not in row(steps=[{"ca/loss": 1.0}])
+
+
+def test_pairs_that_were_too_long_are_in_the_row_where_pairs_were_drawn():
+    assert row(too_long=3)["pairs_too_long"] == 3 and row(too_long=0)["pairs_too_long"] == 0
+    assert "pairs_too_long" not in row()
+
+
+def test_speed_is_that_of_what_this_session_sampled():
+    assert row()["tokens_per_second"] == pytest.approx(2.0)
+    assert row(taken=["a"])["tokens_per_second"] == pytest.approx(1.0)
+    assert "tokens_per_second" not in row(taken=["a", "b"])
