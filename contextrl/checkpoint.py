@@ -1,14 +1,18 @@
 """A run's folder: what it was told, how far it came, and the state from which it goes on.
 
-Invariant: the folder of a run holds one recipe; a checkpoint is either whole or the one before it is still there.
+Invariant: the folder of a run holds one recipe and is one process's at a time; a checkpoint is either whole or the one
+before it is still there; nothing is emptied before the run that takes its place is about to begin.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pickle
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,33 +26,66 @@ NOT_BINDING = {"train", "runs"}
 """Sections that may change when a run goes on: how long it lasts, where it lies."""
 
 
+@contextmanager
+def only_process(run_dir: Path) -> Iterator[None]:
+    """Keep other processes from a run, by a lock beside its folder that this one's death releases.
+
+    Raises `RecipeError` where another has it.
+    """
+    run_dir.parent.mkdir(parents=True, exist_ok=True)
+    with run_dir.with_name(f".{run_dir.name}.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            owner = lock.read().strip()
+            raise RecipeError(
+                f"{run_dir} is being trained by another process{owner and f' ({owner})'}; "
+                "wait for it or stop it, or choose another name=..."
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
 class RunFolder:
     """`runs/<name>`: `recipe.json`, `run.json`, `metrics.jsonl`, `checkpoint/`, and what the report adds."""
 
     def __init__(self, recipe: Recipe, *, resume: bool) -> None:
-        """Opens or makes it; `resume=False` empties it. Raises `RecipeError` if it holds another recipe's run."""
-        self.path = recipe.run_dir
-        kept = self.path / "recipe.json"
-        if self.path.is_dir() and not kept.exists() and any(p.name[0] != "." for p in self.path.iterdir()):
+        """Looks at it and changes nothing; without `resume` it reads as empty. Raises `RecipeError` if it is not ours.
+
+        That is, if it holds something else than a run, or one to go on with that was told another recipe.
+        """
+        self.path, self._recipe, self._forgotten = recipe.run_dir, recipe, not resume
+        there = self.path.is_dir() and any(p.name[0] != "." for p in self.path.iterdir())
+        if there and not (self.path / "recipe.json").exists():
             raise RecipeError(f"{self.path} holds other things than a run; choose another name=... or runs=...")
-        if not resume and self.path.exists():
-            shutil.rmtree(self.path)
-        self.path.mkdir(parents=True, exist_ok=True)
         told = self.read("recipe")
-        if told and (self.path / "run.json").exists():  # before that, nothing was done that another recipe could spoil
+        if told and self._holds("run.json"):  # before that, nothing was done that another recipe could spoil
             _check_same(told, recipe, self.path)
-        _write(kept, recipe.model_dump_json(indent=1))
+
+    def begin(self) -> None:
+        """Make it this recipe's: empty it if the run starts over, and write down what the run is told."""
+        if self._forgotten and self.path.exists():
+            shutil.rmtree(self.path)
+        self._forgotten = False
+        self.path.mkdir(parents=True, exist_ok=True)
+        _write(self.path / "recipe.json", self._recipe.model_dump_json(indent=1))
 
     @property
     def finished(self) -> bool:
         """Whether the run has its report."""
-        return (self.path / "report.json").is_file()
+        return self._holds("report.json")
+
+    def _holds(self, name: str) -> bool:
+        return not self._forgotten and (self.path / name).is_file()
 
     def read(self, name: str) -> dict[str, Any] | None:
         """A JSON file of the folder, None if it is not there. Raises `RecipeError` where it cannot be read."""
         file = self.path / f"{name}.json"
         try:
-            found: dict[str, Any] | None = json.loads(file.read_text()) if file.is_file() else None
+            found: dict[str, Any] | None = json.loads(file.read_text()) if self._holds(file.name) else None
         except ValueError:
             raise RecipeError(f"{file} is damaged; add --fresh to start the run over") from None
         return found
@@ -88,7 +125,7 @@ class RunFolder:
         """Folder of the saved policy and the saved state, None before the first checkpoint."""
         for name in ("checkpoint", "checkpoint.old"):
             folder = self.path / name
-            if (folder / "state.pt").is_file():
+            if self._holds(f"{name}/state.pt"):
                 try:
                     return folder, torch.load(folder / "state.pt", weights_only=True)
                 except (RuntimeError, EOFError, pickle.UnpicklingError):

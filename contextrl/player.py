@@ -1,7 +1,7 @@
 """Episodes of a run: the policy's engine, its agent and the environments, put together once.
 
 Invariant: every episode is played in a sandbox of its own and graded in another; when `close` has returned no
-sandbox of this player is left.
+sandbox of this player is left. An iteration that was interrupted is gone on with, not played over (see `stands`).
 """
 
 from __future__ import annotations
@@ -50,13 +50,19 @@ class Player:
         seed: int,
         run: str,
         iteration: int = 0,
+        stored: Sequence[Trajectory] = (),
         on_trajectory: Callable[[Trajectory], None] | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> list[Trajectory]:
-        """Groups of episodes by the policy. The same seed, run and iteration with the same weights sample the same."""
+        """Groups of episodes by the policy. The same seed, run and iteration with the same weights sample the same.
+
+        `stored`: the policy's episodes of this run and iteration from before an interruption. Those that `stands` holds
+        for are returned in their groups, and `on_trajectory` sees only what was missing and is played now.
+        """
         sampling = Sampling(temperature=temperature, max_new_tokens=self._recipe.rollout.max_new_tokens, seed=seed)
-        agent = ToolAgent(self._chat, sampling)
-        return await self._roll_out(agent, tasks, group_size, run, iteration, on_trajectory, progress)
+        agent = ToolAgent(self._chat, sampling, played={str(t.extra.get("session")) for t in stored})
+        taken = [t for t in stored if stands(t, self.engine.version)]
+        return await self._roll_out(agent, tasks, group_size, run, iteration, on_trajectory, progress, taken=taken)
 
     async def demonstrate(
         self,
@@ -69,7 +75,7 @@ class Player:
     ) -> list[Trajectory]:
         """One episode of each task by a scripted expert, whose gold repairs are not graded again."""
         expert, grader = ScriptedExpert(self._chat, script), ValidatedGrader(self._grader)
-        return await self._roll_out(expert, tasks, 1, run, 0, on_trajectory, progress, grader)
+        return await self._roll_out(expert, tasks, 1, run, 0, on_trajectory, progress, grader=grader)
 
     async def close(self) -> None:
         """End the engine, and the gradings that are under way."""
@@ -85,6 +91,8 @@ class Player:
         iteration: int,
         on_trajectory: Callable[[Trajectory], None] | None,
         progress: Callable[[int, int], None] | None,
+        *,
+        taken: Sequence[Trajectory] = (),
         grader: Grader | None = None,
     ) -> list[Trajectory]:
         rollout = self._recipe.rollout
@@ -98,6 +106,7 @@ class Player:
             run=run,
             iteration=iteration,
             retries=rollout.retries,
+            taken=taken,
             on_trajectory=on_trajectory,
             progress=progress,
         )
@@ -111,3 +120,18 @@ class Player:
             limits=self._limits,
             max_turns=self._recipe.rollout.max_turns,
         )
+
+
+def stands(trajectory: Trajectory, version: int) -> bool:
+    """Whether a stored episode of an interrupted iteration is one of it for a policy of this version.
+
+    It is if it was sampled from this version, or nothing was sampled at all. Version n is what n iterations of the run
+    led to: weights that were lost since the last checkpoint and those that were learned again in their place share the
+    number, and may differ by the pairs that were drawn. The importance ratio is taken against the recorded
+    log-probabilities and so accounts for that; `mismatch_kl` in the metrics shows how far they are apart.
+
+    What does not stand stays in the store as a record and its place is played again. In practice these are episodes
+    that failed for a reason of ours: without reward, never mined and not given to the learner, so they count nowhere
+    but as failures.
+    """
+    return trajectory.status != "infra_error" and (not trajectory.turns or trajectory.policy_version == version)

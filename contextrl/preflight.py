@@ -1,17 +1,21 @@
-"""What can be known of a recipe before anything is loaded.
+"""What can be known of a recipe before it is trained: most before anything is loaded, the rest once it has its tasks.
 
 Invariant: nothing here imports torch or touches the network; a mistake is a `RecipeError`, what cannot be known here
-is a note.
+or may be meant is a note.
 """
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from contextrl.config import Recipe
 from contextrl.recipe_file import RecipeError
 from envs.repos.source import parse_source
+
+if TYPE_CHECKING:
+    from contextrl.world import World
 
 TASKS = "tasks:"
 """Scheme of a source that is a folder with a task set (`envs.tasksets`)."""
@@ -39,6 +43,25 @@ def check_space(recipe: Recipe) -> None:
             f"{folder} has {free:.1f} GB free and the run wants {recipe.train.min_free_gb:g} GB; "
             "make room, put the runs elsewhere (runs=/path), or lower train.min_free_gb"
         )
+
+
+def check_heldout(recipe: Recipe, world: World) -> list[str]:
+    """Notes on kinds of repository without a held-out function's task. Raises `RecipeError` if nothing is evaluated."""
+    config = recipe.evaluation
+    if not config.tasks:
+        return []
+    asked = {"heldout_function": config.tasks, "heldout_mutation": config.mutation_tasks}
+    if not any(world.heldout(kind, split, n, recipe.seed) for kind in world.kinds for split, n in asked.items()):
+        raise RecipeError(
+            f"evaluation.tasks={config.tasks}, but no task is held out to be evaluated: "
+            "raise `bugs` or `heldout_functions`, or set evaluation.tasks=0 to train without"
+        )
+    return [
+        f"{kind}: no task in a held-out function, so nothing is measured on new functions of this kind; "
+        "raise `bugs` or `heldout_functions` for that"
+        for kind in world.kinds
+        if not world.heldout(kind, "heldout_function", 1, recipe.seed)
+    ]
 
 
 def _policy(policy: str) -> list[str]:

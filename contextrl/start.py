@@ -1,4 +1,5 @@
-"""What a run starts from: the policy, its reference model, and the state of the last checkpoint.
+"""What a run starts from: the policy, its reference model, how it is asked to choose, and the state of the
+last checkpoint.
 
 Invariant: all of it is loaded and checked before the first repository is fetched, so that a checkpoint that cannot be
 used is told in seconds and not after the tasks were made.
@@ -15,6 +16,7 @@ import torch
 
 from agents.policy import Policy, load_policy
 from contextrl.checkpoint import RunFolder
+from contextrl.choice import ChoiceFormat
 from contextrl.config import Recipe
 from contextrl.recipe_file import RecipeError
 
@@ -25,15 +27,17 @@ class Start:
 
     policy: Policy
     reference: Any
+    choices: ChoiceFormat
     state: dict[str, Any] | None
 
 
 def load_start(recipe: Recipe, folder: RunFolder) -> Start:
-    """From the run's last checkpoint, else from the recipe's policy. Raises `PolicyError`, `RecipeError`."""
+    """From the run's last checkpoint, else from the recipe's policy. Raises `PolicyError`, `ValueError`."""
     source, where, saved = policy_source(recipe.policy), device(recipe), folder.checkpoint()
     policy = load_policy(saved[0] if saved else source, device=where)
     reference = load_policy(source, device=where).model.requires_grad_(False) if recipe.grpo.kl else None
-    return Start(policy, reference, saved[1] if saved else None)
+    choices = ChoiceFormat(policy.tokenizer, recipe.context.max_pair_tokens)
+    return Start(policy, reference, choices, saved[1] if saved else None)
 
 
 def policy_source(policy: str) -> str | Path:

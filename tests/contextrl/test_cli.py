@@ -124,7 +124,7 @@ def test_a_dry_run_needs_no_torch() -> None:
         (["repo", "add", ""], "no repository is given"),
         (
             ["train", "recipes/quickstart.yaml", "runs=/dev/null/x", "train.min_free_gb=0"],
-            "/dev/null/x/quickstart: not a",
+            "/dev/null/x: not a",
         ),
         (["repo", "show", "nothing"], "there is no repository 'nothing'"),
         (["tasks", "show", "nothing"], "there is no task instance 'nothing'"),

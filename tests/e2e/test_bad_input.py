@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import yaml
 
+from contextrl.recipe_file import load_recipe
 from contextrl.start import policy_source
 
 FAILS = "import unittest\n\n\nclass T(unittest.TestCase):\n    def test_a(self):\n        self.assertEqual(1, 2)\n"
@@ -41,7 +42,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     """A run of one iteration on six small modules."""
-    repository = {"source": "generated:seed=5,modules=6", "bugs": 30, "per_function": 6, "heldout_functions": 0.25}
+    repository = {"source": "generated:seed=5,modules=6", "bugs": 30, "per_function": 6, "heldout_functions": 0.5}
     content: dict[str, Any] = {
         "name": "bad",
         "runs": str(tmp_path / "runs"),
@@ -77,7 +78,7 @@ def refused(environment: dict[str, str], *arguments: str) -> str:
         (["learner.learning_rate=.nan"], ["`learner.learning_rate`"]),
         (["policy=/nowhere/at/all"], ["policy=/nowhere/at/all", "no such folder", "`tiny`"]),
         (["train.min_free_gb=1000000000"], ["GB free", "make room", "runs=/path"]),
-        (["runs=/dev/null/runs"], ["/dev/null/runs/bad", "runs=FOLDER"]),
+        (["runs=/dev/null/runs"], ["/dev/null/runs: not a", "runs=FOLDER"]),
         (["backend=docker"], ["no Docker engine answers at", "no.sock", "start dockerd", "local backend"]),
     ],
 )
@@ -190,6 +191,9 @@ def test_a_store_that_is_no_database_and_a_run_of_another_recipe(
     runs.mkdir()
     (runs / "trajectories.db").write_text("this is no database, whatever its name says" * 10)
     assert "is not a database" in refused(environment, "train", str(recipe))
+    assert not (runs / "bad").exists(), "nothing began"
+    (runs / "bad").mkdir()
+    (runs / "bad" / "recipe.json").write_text(load_recipe(recipe).model_dump_json())
     (runs / "bad" / "run.json").write_text('{"label": "bad"}')
     said = refused(environment, "train", str(recipe), "seed=1")
     assert "`seed` differ" in said and "--fresh" in said

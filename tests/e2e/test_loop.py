@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,15 @@ import yaml
 from safetensors.torch import load_file
 
 from contextrl.config import Recipe
+from contextrl.feed import PairFeed
+from contextrl.learner import Learner
 from contextrl.loop import train
 from contextrl.progress import Silent
 from contextrl.report import read_metrics, read_report
 from contextrl.schedule import TaskSchedule
 from contextrl.start import policy_source
 from sandbox import open_backend
+from trajectories.records import Trajectory
 from trajectories.store import SQLStore
 
 BACKENDS = ["local", pytest.param("docker", marks=pytest.mark.docker)]
@@ -120,6 +124,56 @@ def test_interrupted_and_resumed(tmp_path: Path) -> None:
     assert again.returncode == 0, again.stderr
     rows = [json.loads(line)["iteration"] for line in metrics.read_text().splitlines()]
     assert sorted(set(rows)) == [0, 1, 2, 3] and read_report(tmp_path / "small")["iterations"] == 4
+
+
+class Killed(Exception):
+    """Ends a run where it stands."""
+
+
+@pytest.mark.parametrize("after", [3, 16 + 7])
+def test_an_interrupted_iteration_is_gone_on_with(after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the first iteration and in the second, with no checkpoint yet; one episode had failed for a reason of ours."""
+    config = Recipe.model_validate(recipe(tmp_path, "local", train={"iterations": 2, "checkpoint_every": 5}))
+    keep, step, left, learned = PairFeed.keep, Learner.step, [after], list[Counter[str]]()
+
+    def killing(feed: PairFeed, trajectory: Trajectory) -> None:
+        if trajectory.agent == "tools":
+            left[0] -= 1
+            broken = {"status": "infra_error", "verdict": None, "reward": None}
+            trajectory = trajectory.model_copy(update=broken) if left[0] == 0 else trajectory
+        keep(feed, trajectory)
+        if left[0] == 0:
+            raise Killed
+
+    def counting(learner: Learner, trajectories: list[Trajectory], prompts: Any) -> Any:
+        learned.append(Counter(t.group for t in trajectories if t.reward is not None))
+        return step(learner, trajectories, prompts)
+
+    monkeypatch.setattr(PairFeed, "keep", killing)
+    monkeypatch.setattr(Learner, "step", counting)
+    with pytest.raises(Killed):
+        train(config, progress=Silent())
+    interrupted = json.loads((config.run_dir / "clock.json").read_text())
+    with SQLStore(config.store_path) as store:
+        first = {t.id for t in store.query(run="small", agent="tools")}
+    assert len(first) == after
+    learned.clear()
+    run_dir = train(config, progress=Silent())
+
+    assert [list(groups.values()) for groups in learned] == [[4] * 4] * 2, "whole groups"
+    with SQLStore(config.store_path) as store:
+        rolled = store.query(run="small", agent="tools")
+        assert {run.run for run in store.runs()} == {"small", "small.before", "small.after"}
+        assert store.count(run="small.before") == 6
+    counted = [t for t in rolled if t.status != "infra_error"]
+    assert Counter(t.iteration for t in counted) == {0: 16, 1: 16} and len(rolled) == 33
+    assert first < {t.id for t in rolled} and len({t.extra["session"] for t in rolled}) == 33
+    rows, report = read_metrics(run_dir), read_report(run_dir)
+    assert all(row["mismatch_kl"] < 0.05 for row in rows if "mismatch_kl" in row)
+    assert [row["infra_failures"] for row in rows] == [0, 0]
+    clock = report["time_split"]
+    assert clock["other"] > 0 and report["wall_seconds"] == pytest.approx(sum(clock.values()))
+    assert report["wall_seconds"] > sum(interrupted.values()) > 0
 
 
 def _children_of(pid: int) -> list[str]:
