@@ -32,6 +32,12 @@ class Clock:
             if row is not None:
                 row[key] = spent
 
+    def move(self, name: str, target: str, seconds: float) -> None:
+        """Count this much of an entry under another name."""
+        seconds = min(seconds, self._spent[name])
+        self._spent[name] -= seconds
+        self._spent[target] = self._spent.get(target, 0.0) + seconds
+
     def seconds(self) -> dict[str, float]:
         """Name -> seconds so far, over all sessions. Not to be asked within a timed block."""
         named = {name: spent for name, spent in self._spent.items() if name != OTHER}

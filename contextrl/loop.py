@@ -36,6 +36,9 @@ from sandbox import BackendOptions, SandboxBackend, open_backend
 from trajectories.records import Trajectory
 from trajectories.store import SQLStore
 
+SANDBOXES = "roll out: sandboxes work and grade"
+"""That part of the rollouts in which the policy had nothing to compute."""
+
 
 def train(recipe: Recipe, *, progress: Progress, resume: bool = True) -> Path:
     """Run a recipe to its report; the run's folder. A finished run is returned as it is.
@@ -156,9 +159,9 @@ class Run:
 
     async def _one_iteration(self) -> dict[str, Any]:
         """One turn of the loop; its row of metrics."""
-        recipe, seconds = self.recipe, dict[str, float]()
-        self.feed.iteration = self.iteration
-        with self.clock.timed("roll out and grade", seconds, "rollout"):
+        recipe, seconds, engine = self.recipe, dict[str, float](), self.player.engine
+        self.feed.iteration, computed = self.iteration, engine.busy_seconds
+        with self.clock.timed(SANDBOXES, seconds, "rollout"):
             stored = self.store.query(run=self.name, iteration=self.iteration, agent=ToolAgent.name)
             trajectories = await self.player.play(
                 self.schedule.batch(self.iteration),
@@ -170,12 +173,14 @@ class Run:
                 stored=stored,  # by a session that was interrupted before the next checkpoint
                 on_trajectory=self.feed.keep,
             )
+        seconds["sampling"] = engine.busy_seconds - computed
+        self.clock.move(SANDBOXES, "roll out: the policy computes", seconds["sampling"])
         with self.clock.timed("learn", seconds, "learn"):
             steps = self.learner.optimizer_steps(len(trajectories))
             prompts = self.feed.prompts(recipe.context.pairs_per_step * steps)
             update = await asyncio.to_thread(self.learner.step, trajectories, prompts)
             self.feed.learned(update.results)
-            self.player.engine.update_weights(self.iteration + 1)
+            engine.update_weights(self.iteration + 1)
         return metrics_row(self.iteration, trajectories, {t.id for t in stored}, update, self.feed, seconds)
 
     async def _evaluate(self, when: str) -> dict[str, Measured]:

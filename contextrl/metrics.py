@@ -41,8 +41,8 @@ def metrics_row(
 ) -> dict[str, Any]:
     """The row of one iteration.
 
-    `taken`: ids of episodes that an interrupted session had played. `seconds`: `rollout` and `learn`, wall clock of
-    this session.
+    `taken`: ids of episodes that an interrupted session had played. `seconds`: `rollout`, `sampling` (its part
+    in which the policy computed) and `learn`, wall clock of this session.
     """
     graded = [t for t in trajectories if t.reward is not None]
     sampled = sum(sum(t.loss_mask()) for t in trajectories if t.id not in taken)

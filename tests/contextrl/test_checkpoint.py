@@ -236,3 +236,6 @@ def test_the_clock_accounts_for_all_time_of_all_sessions():
     with second.timed("evaluate", row, "e"):
         now[0] += 7
     assert second.seconds() == {"learn": 4, "evaluate": 7, "other": 3} and row == {"e": 7}
+    second.move("evaluate", "sample", 2)
+    second.move("learn", "sample", 100)
+    assert second.seconds() == {"learn": 0, "evaluate": 5, "sample": 6, "other": 3}
