@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 
-from agents.chat import Chat
+from agents.chat import Chat, PolicyError
 from agents.episode import NOTHING_SAMPLED, Episode
 from agents.protocol import Completion, Engine
 from agents.toolformat import FORMATS
@@ -39,7 +39,7 @@ class ScriptedExpert:
         try:
             await self._play(episode)
             return await episode.finish()
-        except SandboxError as error:
+        except (SandboxError, PolicyError) as error:
             return episode.fail(error)
 
     async def _play(self, episode: Episode) -> None:
@@ -47,12 +47,14 @@ class ScriptedExpert:
         prompt = self.chat.opening(statement) if self.chat else []
         script = self.script(episode.task)
         action = next(script, None)
-        while action is not None and not episode.done:
+        while action is not None:
             started = time.perf_counter()
             text, completion = self._say(action)
             observation = await episode.act(
                 action, text=text, prompt_ids=prompt, completion=completion, started=started
             )
+            if episode.done:  # nobody reads the last observation, so it need not be one that can be rendered
+                return
             prompt = self.chat.observation(observation) if self.chat else []
             try:
                 action = script.send(observation)

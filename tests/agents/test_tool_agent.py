@@ -142,6 +142,16 @@ async def test_an_observation_that_cannot_be_rendered_ends_this_episode_only(tok
     assert "cannot render this" in trajectory.extra["error"] and engine.closed == ["g#0"]
 
 
+async def test_an_expert_s_episode_ends_alike(tokenizer, backend, tmp_path):
+    chat = Fussy(tokenizer, FORMATS["xml"])
+    chat.cannot = "a - b"
+    expert = ScriptedExpert(chat, lambda task: (action for action in (VIEW, SUBMIT)))
+    env = make_env(backend, tmp_path)
+    trajectory = await expert.run(env, make_task())
+    await env.aclose()
+    assert (trajectory.status, len(trajectory.turns)) == ("infra_error", 1)
+
+
 async def test_the_last_observation_needs_no_rendering(tokenizer, backend, tmp_path):
     chat = Fussy(tokenizer, FORMATS["xml"])
     agent = ToolAgent(chat, Sampling())
