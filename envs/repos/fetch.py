@@ -13,12 +13,16 @@ import os
 import re
 import shutil
 import sys
-import tarfile
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from envs.repos.source import RepoError, Source
+
+if sys.version_info >= (3, 12):
+    import tarfile
+else:
+    from backports import tarfile
 
 EPOCH = 946684800
 """Modification time of every file: a later one would tell which file a bug was put into."""
@@ -105,8 +109,6 @@ def _pip_failure(source: Source, output: str) -> str:
 
 def unpack(archive: Path, tree: Path) -> None:
     """The contents of a source distribution's one top folder. Nothing is ever written outside `tree`."""
-    if not hasattr(tarfile, "data_filter"):
-        raise RepoError("this Python cannot unpack archives safely: use 3.11.4 or newer")
     inside = tree.parent / f"{tree.name}.unpacked"
     try:
         if zipfile.is_zipfile(archive):
