@@ -129,7 +129,7 @@ def test_the_page_is_well_formed(tmp_path: Path) -> None:
 
 def test_the_page_shows_numbers_curves_and_three_trajectories(tmp_path: Path) -> None:
     page = write(tmp_path)
-    for text in ("45.0%", "87.0%", "[40.0, 50.0]", "rose: +42.0 points [+30.0, +50.0]", "2,210", "3,840", "6:52"):
+    for text in ("45.0%", "87.0%", "[40,\u00a050]", "rose: +42.0 points [+30.0, +50.0]", "2,210", "3,840", "6:52"):
         assert text in page
     for title in ("Resolve rate in training", "Loss terms", "Selection accuracy in training", "Where the time went"):
         assert title in page
