@@ -1,13 +1,15 @@
 """What holds for all tests.
 
 Tests marked `docker` run where an engine answers, and always in CI; elsewhere they are left out, and it is said. Every
-process of a parallel run has a home folder of its own, so that one does not see the sandboxes of another.
+process of a parallel run has a home folder of its own, so that one does not see the sandboxes of another. Ctrl-C reaches
+the programs under test however the tests were started.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 
@@ -25,6 +27,9 @@ def _engine_answers() -> bool:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell that starts something in the background has it ignore Ctrl-C, and programs inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
     # Decided once, by the first process; the workers of a parallel run inherit it.
     if DECISION not in os.environ:
         os.environ[DECISION] = "1" if os.environ.get("CI") or _engine_answers() else "0"
