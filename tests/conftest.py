@@ -1,8 +1,8 @@
 """What holds for all tests.
 
 Tests marked `docker` run where an engine answers, and always in CI; elsewhere they are left out, and it is said. Every
-process of a parallel run has a home folder of its own, so that one does not see the sandboxes of another. Ctrl-C reaches
-the programs under test however the tests were started.
+process of a parallel run has a home folder of its own, so that one does not see the sandboxes of another. Ctrl-C
+reaches the programs under test however the tests were started.
 """
 
 from __future__ import annotations
