@@ -16,7 +16,7 @@ from torch import Tensor
 Normalisation = Literal["token", "sequence", "constant"]
 CPU_TOKENS = 2048
 """Most padded tokens of a micro-batch on a CPU. Its caches are small, and memory of large tensors goes back to the
-system after each operation, to be fetched again page by page: that took a third of the time."""
+system after each operation, to be fetched again page by page."""
 
 
 @dataclass(frozen=True)
