@@ -49,6 +49,11 @@ class GuestSandbox:
         """Unique on this machine."""
         return self._name
 
+    @property
+    def channel(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """The stream of frames to and from the guest, for whoever relays it instead of calling the methods below."""
+        return self._reader, self._writer
+
     async def greet(self) -> None:
         """Wait until the guest is ready. Raises `LaunchFailed` when it could not be started."""
         header, _ = await self._exchange(None, b"", GRACE_S)

@@ -37,11 +37,13 @@ class Limits:
     file_mb: int = 64
     """Largest single file that can be written, MiB."""
     tmp_mb: int = 256
-    """Size of everything written to /tmp and /testbed together, MiB, where the backend can enforce it."""
+    """How much can be written to each of /testbed and /tmp (together in the local backend), MiB."""
     timeout_s: float = 60.0
     """Default wall-clock limit of one command."""
     output_kb: int = 256
     """Captured bytes of each of stdout and stderr, KiB; the head and the tail are kept."""
+    lease_s: float = 4 * 3600.0
+    """How long the sandbox may exist, seconds. Then it ends itself, whatever runs in it and whoever waits for it."""
 
 
 @dataclass(frozen=True)
@@ -89,16 +91,34 @@ class Sandbox(Protocol):
         command: str | list[str],
         *,
         timeout_s: float | None = None,
-        cwd: str = TESTBED,
+        cwd: str | None = None,
         env: Mapping[str, str] | None = None,
     ) -> ExecResult:
-        """Run a command: a string by `bash -c`, a list as it is. A time-out kills its whole process tree."""
+        """Run a command, with an empty standard input. A time-out kills its whole process tree.
+
+        A string is run by the sandbox's own shell, a bash that lives as long as the sandbox: working directory,
+        variables, functions and options stay for the next string. With `cwd` or `env` it runs in a bash of its own
+        and leaves nothing behind. A list is a program and its arguments, run without a shell, at /testbed unless
+        `cwd` says otherwise.
+        """
 
     async def read(self, path: str) -> bytes:
         """The contents of a regular file. Relative paths start at /testbed. Raises `SandboxFileError`."""
 
     async def write(self, files: Mapping[str, bytes | None]) -> None:
         """Write files (parents are made), delete those mapped to None. One round trip for all of them."""
+
+    async def upload(self, source: Path, target: str) -> None:
+        """Copy a file or a folder with all below it from this machine, contents and execute bits. Parents are made.
+
+        Raises `SandboxFileError` and changes nothing when there is a link, a FIFO, a socket or a device among them.
+        """
+
+    async def download(self, source: str, target: Path) -> None:
+        """Copy a file or a folder with all below it to this machine. `target` must not exist yet.
+
+        Raises `SandboxFileError` and leaves no `target` when there is a link, a FIFO, a socket or a device among them.
+        """
 
     async def stop(self) -> None:
         """End every process in it and remove it. Safe to call twice."""
@@ -109,7 +129,7 @@ class SandboxBackend(Protocol):
 
     @property
     def name(self) -> str:
-        """`docker` or `local`."""
+        """`docker`, `local` or `remote`."""
 
     async def start(self, image: Image, limits: Limits, *, network: bool = False) -> Sandbox:
         """A fresh sandbox of the image, network closed unless asked for. Raises `SandboxError`."""
