@@ -1,7 +1,8 @@
 """The image that all others are built on: given, pulled from a registry, or made from Debian packages.
 
 Invariant: `find_base` returns an image that the engine holds and that has bash and python3, or raises
-`BackendUnavailable`; it never returns one that it could not check.
+`BackendUnavailable`; it never returns one that it could not check. `python -m sandbox.base_image` prints the name of
+the one it would take, for build files of other programs.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
-from sandbox.engine_api import Engine, EngineError
+from sandbox.engine_api import Engine, EngineError, engine_socket
 from sandbox.home import home
-from sandbox.protocol import BackendUnavailable
+from sandbox.protocol import BackendUnavailable, SandboxError
 
 _log = logging.getLogger(__name__)
 
@@ -37,10 +38,15 @@ async def find_base(engine: Engine, wanted: str | None) -> str:
         if not found:
             raise BackendUnavailable(f"the engine neither has nor can pull the base image {wanted}: load or build it")
         return found
+    return await _present(engine, await default_base(engine))
+
+
+async def default_base(engine: Engine) -> str:
+    """The name of the registry's Python or of our own Debian image, which the engine then holds."""
     for name in (REGISTRY_BASE, DEBIAN_BASE):
-        if found := await _present(engine, name):
-            return found
-    return await _pull(engine, REGISTRY_BASE) or await _build(engine)
+        if await _present(engine, name):
+            return name
+    return REGISTRY_BASE if await _pull(engine, REGISTRY_BASE) else await _build(engine)
 
 
 async def _present(engine: Engine, name: str) -> str:
@@ -69,8 +75,8 @@ async def _build(engine: Engine) -> str:
     """Debian's minimal system with Python and git, from the mirror that this machine's packages come from."""
     lock = await asyncio.to_thread(_lock)
     try:
-        if found := await _present(engine, DEBIAN_BASE):  # another process built it meanwhile
-            return found
+        if await _present(engine, DEBIAN_BASE):  # another process built it meanwhile
+            return DEBIAN_BASE
         mirror = await asyncio.to_thread(_mirror)
         _log.info("building %s from Debian packages; this takes about a minute", DEBIAN_BASE)
         with tempfile.TemporaryDirectory(dir=home(), prefix="debian-") as folder:
@@ -81,7 +87,7 @@ async def _build(engine: Engine) -> str:
                 pass
     finally:
         os.close(lock)
-    return await _present(engine, DEBIAN_BASE)
+    return DEBIAN_BASE
 
 
 def _lock() -> int:
@@ -126,3 +132,15 @@ async def _tar_of(folder: str) -> AsyncIterator[bytes]:
         yield chunk
     if await process.wait():
         raise BackendUnavailable(f"tar could not pack the base image in {folder}")
+
+
+def main() -> None:
+    """Print the name of the default base; one sentence and exit code 1 where there can be none."""
+    try:
+        print(asyncio.run(default_base(Engine(engine_socket()))))
+    except SandboxError as error:
+        raise SystemExit(f"sandbox: {error}") from error
+
+
+if __name__ == "__main__":
+    main()

@@ -62,6 +62,6 @@ fi
 rm -f .venv/setup.stamp .venv/setup.log
 torch=$(grep -oE '"torch==[^"]+"' pyproject.toml | tr -d '"')
 install "$torch, the largest part" "$torch"
-install "contextrl and what it needs" --editable '.[test]'
+install "contextrl and what it needs" --editable '.[test,postgres]'
 echo "$wanted $PWD" >.venv/setup.stamp
 say "ready"

@@ -7,15 +7,16 @@ it writes; a process that dies in it leaves nothing behind. No driver's exceptio
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from trajectories.causes import explain
+from trajectories.engines import POSTGRESQL, in_memory, make_engine
 from trajectories.protocol import StoreError
 from trajectories.schema import SCHEMA_VERSION, metadata, store_meta
 
@@ -28,15 +29,16 @@ class Database:
     def __init__(self, where: str | Path, *, create: bool = True, timeout_s: float = 30.0) -> None:
         self._timeout_s = timeout_s
         self._lock = threading.Lock()
-        self._in_memory = False
         url, self.where, path = _locate(where)
+        self._kind = url.get_backend_name()
+        self._in_memory = in_memory(url)
         if path is not None:
             _prepare(path, create)
         with self._errors():
-            self._engine = self._make_engine(url)
+            self._engine = make_engine(url, timeout_s)
         self._writer = self._engine.execution_options(takes_write_lock=True)
         try:
-            self._open()
+            self._open(create)
         except StoreError:
             self.close()
             raise
@@ -65,40 +67,13 @@ class Database:
         """Release all connections."""
         self._engine.dispose()
 
-    def _make_engine(self, url: sa.URL) -> sa.Engine:
-        if url.get_backend_name() != "sqlite":
-            return sa.create_engine(url, pool_pre_ping=True)
-        # In memory there is one connection for all threads, used in turn; in a file each has its own.
-        self._in_memory = url.database is None
-        arguments = {"timeout": self._timeout_s, "isolation_level": None}
-        if self._in_memory:
-            arguments["check_same_thread"] = False
-            engine = sa.create_engine(url, connect_args=arguments, poolclass=sa.StaticPool)
-        else:
-            engine = sa.create_engine(url, connect_args=arguments, pool_size=4, max_overflow=60)
-        sa.event.listen(engine, "connect", self._configure_sqlite)
-        sa.event.listen(engine, "begin", _begin_sqlite)
-        return engine
-
-    def _configure_sqlite(self, connection: Any, _record: Any) -> None:
-        cursor = connection.cursor()
-        deadline = time.monotonic() + self._timeout_s
-        while True:  # SQLite does not wait by itself when two processes switch a new file to WAL at once
-            try:
-                cursor.execute("PRAGMA journal_mode=WAL")
-                break
-            except connection.OperationalError as error:
-                if "locked" not in str(error) or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.01)
-        cursor.execute("PRAGMA synchronous=NORMAL")
-        cursor.close()
-
-    def _open(self) -> None:
+    def _open(self, create: bool) -> None:
         """Make the tables in an empty database; refuse one that is not ours or has another version."""
         version, tables = self.read(_version)
         if version is None and tables:
             raise StoreError(f"{self.where} is a database, but not a trajectory store: give another place.")
+        if version is None and not create:
+            raise StoreError(_nothing_at(self.where))
         if version is None:
             version = self.write(_create)
         if version != str(SCHEMA_VERSION):
@@ -112,24 +87,7 @@ class Database:
         try:
             yield
         except (SQLAlchemyError, OSError, ImportError) as error:
-            raise StoreError(self._explain(error)) from error
-
-    def _explain(self, error: Exception) -> str:
-        said = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        causes = {
-            "locked": f"is locked by another process for more than {self._timeout_s:g} s: end it, or try again",
-            "full": "cannot be written because the disk is full: free some space; what was stored before is intact",
-            "disk I/O": "cannot be read or written (disk error, full disk or size limit): check the disk; "
-            "what was stored before is intact",
-            "readonly": "cannot be written: its file or folder is read-only",
-            "malformed": "is damaged: restore a copy, or move it away and start a new one",
-            "not a database": "is not a database: give another place",
-            "unable to open": "cannot be opened: check that the folder exists and may be written",
-        }
-        for sign, cause in causes.items():
-            if sign in said:
-                return f"The trajectory store {self.where} {cause} ({said})."
-        return f"The trajectory store {self.where} failed: {said}."
+            raise StoreError(explain(error, self.where, self._kind, self._timeout_s)) from error
 
 
 def _locate(where: str | Path) -> tuple[sa.URL, str, Path | None]:
@@ -142,6 +100,8 @@ def _locate(where: str | Path) -> tuple[sa.URL, str, Path | None]:
         url = sa.make_url(text if "://" in text else "sqlite://")
     except SQLAlchemyError as error:
         raise StoreError(f"{text!r} is neither a path nor a database URL: {error}.") from error
+    if url.drivername in ("postgresql", "postgres"):
+        url = url.set(drivername=POSTGRESQL)
     if url.get_backend_name() != "sqlite":
         return url, url.render_as_string(hide_password=True), None
     if url.database in (None, "", ":memory:"):
@@ -153,16 +113,15 @@ def _prepare(path: Path, create: bool) -> None:
     if path.is_dir():
         raise StoreError(f"The trajectory store {path} is a folder: give the path of a file in it.")
     if not create and not path.exists():
-        raise StoreError(f"There is no trajectory store at {path}: a training run makes one.")
+        raise StoreError(_nothing_at(str(path)))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"The folder {path.parent} for the trajectory store cannot be made: {error}.") from error
 
 
-def _begin_sqlite(connection: sa.Connection) -> None:
-    if connection.get_execution_options().get("takes_write_lock", False):
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+def _nothing_at(where: str) -> str:
+    return f"There is no trajectory store at {where}: a training run makes one."
 
 
 def _version(connection: sa.Connection) -> tuple[str | None, list[str]]:

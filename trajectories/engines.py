@@ -1,0 +1,83 @@
+"""How each database is connected to, and how a write takes its lock.
+
+Invariant: with SQLite and PostgreSQL, a transaction of a connection whose option `takes_write_lock` holds is alone
+among the writers of the database from its first statement on.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import sqlalchemy as sa
+
+POSTGRESQL = "postgresql+psycopg"
+"""PostgreSQL with the driver that `contextrl[postgres]` installs."""
+_LOCK = 0x436F6E7465787452
+"""Number of the advisory lock that writers hold in a PostgreSQL database: any that no other program there uses."""
+_CONNECT_S = 10
+
+
+def in_memory(url: sa.URL) -> bool:
+    """Whether it is a database of this process alone."""
+    return url.get_backend_name() == "sqlite" and url.database is None
+
+
+def make_engine(url: sa.URL, timeout_s: float) -> sa.Engine:
+    """Connections to a database; `timeout_s`: how long a writer waits for others, seconds."""
+    if url.get_backend_name() == "postgresql":
+        return _postgresql(url, timeout_s)
+    if url.get_backend_name() == "sqlite":
+        return _sqlite(url, timeout_s)
+    return sa.create_engine(url, pool_pre_ping=True)
+
+
+def _postgresql(url: sa.URL, timeout_s: float) -> sa.Engine:
+    ours = url.drivername == POSTGRESQL and "connect_timeout" not in url.query
+    arguments = {"connect_timeout": _CONNECT_S} if ours else {}
+    engine = sa.create_engine(url, connect_args=arguments, pool_pre_ping=True)
+    patience = f"set_config('lock_timeout', '{max(1, round(timeout_s * 1000))}', true)"
+
+    def begin(connection: sa.Connection) -> None:
+        # Positions are given out in a transaction; only in turn do they become visible in their order.
+        if _takes_write_lock(connection):
+            connection.exec_driver_sql(f"SELECT {patience}, pg_advisory_xact_lock({_LOCK})")
+
+    sa.event.listen(engine, "begin", begin)
+    return engine
+
+
+def _sqlite(url: sa.URL, timeout_s: float) -> sa.Engine:
+    # In memory there is one connection for all threads, used in turn; in a file each has its own.
+    arguments: dict[str, Any] = {"timeout": timeout_s, "isolation_level": None}
+    if in_memory(url):
+        arguments["check_same_thread"] = False
+        engine = sa.create_engine(url, connect_args=arguments, poolclass=sa.StaticPool)
+    else:
+        engine = sa.create_engine(url, connect_args=arguments, pool_size=4, max_overflow=60)
+
+    def configure(connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        deadline = time.monotonic() + timeout_s
+        while True:  # SQLite does not wait by itself when two processes switch a new file to WAL at once
+            try:
+                cursor.execute("PRAGMA journal_mode=WAL")
+                break
+            except connection.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+        cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.close()
+
+    def begin(connection: sa.Connection) -> None:
+        if _takes_write_lock(connection):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    sa.event.listen(engine, "connect", configure)
+    sa.event.listen(engine, "begin", begin)
+    return engine
+
+
+def _takes_write_lock(connection: sa.Connection) -> bool:
+    return bool(connection.get_execution_options().get("takes_write_lock", False))
