@@ -10,9 +10,11 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from pathlib import Path
 from typing import Any
 
-from sandbox.guest import FRAME
+from sandbox import transfer
+from sandbox.guest.frames import FRAME
 from sandbox.protocol import TESTBED, ExecResult, Limits, SandboxError, SandboxFileError
 
 # Bytecode is matched to its source by size and whole seconds: a fast edit would go unnoticed, so none is kept.
@@ -54,9 +56,14 @@ class GuestSandbox:
         """The stream of frames to and from the guest, for whoever relays it instead of calling the methods below."""
         return self._reader, self._writer
 
-    async def greet(self) -> None:
-        """Wait until the guest is ready. Raises `LaunchFailed` when it could not be started."""
-        header, _ = await self._exchange(None, b"", GRACE_S)
+    async def begin(self, seed: str | None = None, disk_mb: int | None = None) -> None:
+        """Say how to begin and wait until the guest is ready. Raises `LaunchFailed` when it could not be started.
+
+        `seed`: a folder of the image that is copied to /testbed; `disk_mb`: how much may be written to /testbed where
+        no file system limits it.
+        """
+        request = {"seed": seed, "disk_mb": disk_mb, "lease_s": self._limits.lease_s}
+        header, _ = await self._exchange(request, b"", GRACE_S)
         if "failed" in header:
             raise LaunchFailed(header["failed"], header["reason"])
 
@@ -65,19 +72,18 @@ class GuestSandbox:
         command: str | list[str],
         *,
         timeout_s: float | None = None,
-        cwd: str = TESTBED,
+        cwd: str | None = None,
         env: Mapping[str, str] | None = None,
     ) -> ExecResult:
-        """Run a command: a string by `bash -c`, a list as it is. A time-out kills its whole process tree."""
+        """Run a command (see `Sandbox.run`): a string in the sandbox's shell, a list as it is."""
         limit = self._limits.timeout_s if timeout_s is None else timeout_s
-        request = {
-            "op": "run",
-            "argv": ["bash", "-c", command] if isinstance(command, str) else command,
-            "cwd": cwd,
-            "env": dict(env or {}),
-            "timeout": limit,
-            "cap": self._limits.output_kb << 10,
-        }
+        request: dict[str, Any] = {"op": "run", "timeout": limit, "cap": self._limits.output_kb << 10}
+        if isinstance(command, str) and cwd is None and env is None:
+            request["script"] = command
+        else:
+            request["argv"] = ["bash", "-c", command] if isinstance(command, str) else command
+            request["cwd"] = TESTBED if cwd is None else cwd
+            request["env"] = dict(env or {})
         header, body = await self._exchange(request, b"", limit + GRACE_S)
         texts, start = [], 0
         for head, tail, dropped in header["streams"]:
@@ -98,8 +104,25 @@ class GuestSandbox:
 
     async def write(self, files: Mapping[str, bytes | None]) -> None:
         """Write files (parents are made), delete those mapped to None. One round trip for all of them."""
-        entries = [(path, None if data is None else len(data)) for path, data in files.items()]
+        entries = [(path, None if data is None else len(data), None) for path, data in files.items()]
         await self._file({"op": "write", "files": entries}, b"".join(data for data in files.values() if data))
+
+    async def upload(self, source: Path, target: str) -> None:
+        """Copy a file or a folder into the sandbox (see `Sandbox.upload`)."""
+        entries = await asyncio.to_thread(transfer.survey, source)
+        for batch in transfer.batches(entries):
+            request, body = await asyncio.to_thread(transfer.packed, source, target, batch)
+            await self._file(request, body)
+
+    async def download(self, source: str, target: Path) -> None:
+        """Copy a file or a folder out of the sandbox (see `Sandbox.download`)."""
+        listed = (await self._file({"op": "list", "path": source}))[0]["entries"]
+        entries = [transfer.Entry(*entry) for entry in listed]
+        with transfer.new_copy(target) as copy:
+            for batch in transfer.batches(entries):
+                paths = [transfer.joined(source, entry.name) for entry in batch if entry.size is not None]
+                header, body = await self._file({"op": "read_many", "paths": paths}) if paths else ({"sizes": []}, b"")
+                await asyncio.to_thread(transfer.unpack, copy, batch, header["sizes"], body)
 
     async def stop(self) -> None:
         """End every process in it and remove it. Safe to call twice, and to cancel: the removal goes on."""

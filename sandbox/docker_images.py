@@ -3,6 +3,9 @@
 Invariant: the tag of a built image is a digest of everything that went into it, so an image that exists is the right
 one. Nothing of how packages were reached (index addresses, certificates) stays in it: they are installed in a stage
 of their own.
+
+A small tree lies at `SEED`: its containers get a read-only root and a size-limited /testbed that is filled from there.
+A large one lies at /testbed itself, because copying it for every container would cost too much.
 """
 
 from __future__ import annotations
@@ -13,13 +16,17 @@ import io
 import json
 import os
 import tarfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.engine_api import Engine, EngineError, Query
 from sandbox.jail import SANDBOX_UID
-from sandbox.protocol import Image, SandboxError
+from sandbox.protocol import TESTBED, Image, SandboxError
 
 IMAGE_LABEL = "contextrl.image"
+SEED = "/opt/testbed"
+_SEALED_FILES = 2_000
+_SEALED_MB = 32
 _BUILD_SETTINGS = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
 _DEPENDENCIES = """\
@@ -41,7 +48,24 @@ _ADD_DEPENDENCIES = """\
 COPY --from=dependencies /opt/venv /opt/venv
 ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin
 """
-_ADD_TREE = "COPY --chown={uid}:{uid} tree/ /testbed/\n"
+_ADD_TREE = "COPY {owner} tree/ {place}/\n"
+
+
+@dataclass(frozen=True)
+class Built:
+    """An image that the engine holds. `sealed`: its tree lies at `SEED`, and is so many MiB large."""
+
+    tag: str
+    sealed: bool
+    size_mb: int
+
+
+@dataclass(frozen=True)
+class _Tree:
+    digest: str
+    files: int
+    size: int
+    """Bytes."""
 
 
 class ImageBuilder:
@@ -51,21 +75,23 @@ class ImageBuilder:
         self._engine = engine
         self._base = base
         self._ca_bundle = ca_bundle
-        self._tags: dict[tuple[str, Path], str] = {}
+        self._built: dict[tuple[str, Path], Built] = {}
         self._building = asyncio.Lock()
 
-    async def ensure(self, image: Image) -> str:
-        """The tag under which the engine holds the image. Raises `SandboxError` with the end of the build's log."""
+    async def ensure(self, image: Image) -> Built:
+        """The image as the engine holds it. Raises `SandboxError` with the end of the build's log."""
         async with self._building:
             key = (image.name, image.tree)
-            if key not in self._tags:
-                dockerfile = _dockerfile(self._base, image)
-                digest = await asyncio.to_thread(_digest, image, dockerfile)
-                tag = f"contextrl-image:{digest[:32]}"
+            if key not in self._built:
+                tree = await asyncio.to_thread(_survey, image)
+                sealed = tree.files <= _SEALED_FILES and tree.size <= _SEALED_MB << 20
+                dockerfile = _dockerfile(self._base, image, sealed)
+                whole = "\0".join([dockerfile, *image.requirements, tree.digest])
+                tag = f"contextrl-image:{hashlib.sha256(whole.encode()).hexdigest()[:32]}"
                 if not await self._exists(tag):
                     await self._build(image, dockerfile, tag)
-                self._tags[key] = tag
-            return self._tags[key]
+                self._built[key] = Built(tag, sealed, -(-tree.size >> 20))
+            return self._built[key]
 
     async def _exists(self, tag: str) -> bool:
         try:
@@ -92,14 +118,15 @@ class ImageBuilder:
             raise SandboxError(f"image {image.name} could not be built: {error}; the log ends: {tail}") from error
 
 
-def _dockerfile(base: str, image: Image) -> str:
+def _dockerfile(base: str, image: Image, sealed: bool) -> str:
     parts = [_DEPENDENCIES, _SYSTEM, _ADD_DEPENDENCIES] if image.requirements else [_SYSTEM]
-    return "".join([*parts, _ADD_TREE]).format(base=base, uid=SANDBOX_UID)
+    owner, place = ("", SEED) if sealed else (f"--chown={SANDBOX_UID}:{SANDBOX_UID}", TESTBED)
+    return "".join([*parts, _ADD_TREE]).format(base=base, uid=SANDBOX_UID, owner=owner, place=place)
 
 
-def _digest(image: Image, dockerfile: str) -> str:
-    """Of the recipe, the requirements and the tree: names, modes, contents."""
-    digest = hashlib.sha256("\0".join([dockerfile, *image.requirements, ""]).encode())
+def _survey(image: Image) -> _Tree:
+    """Names, modes and contents of the tree."""
+    digest, count, size = hashlib.sha256(), 0, 0
     for parent, folders, files in os.walk(image.tree):
         folders.sort()
         for name in sorted(files) + [f for f in folders if os.path.islink(os.path.join(parent, f))]:
@@ -107,7 +134,8 @@ def _digest(image: Image, dockerfile: str) -> str:
             data = os.readlink(path).encode() if path.is_symlink() else path.read_bytes()
             head = f"{path.relative_to(image.tree)}\0{path.lstat().st_mode:o}\0{len(data)}\0"
             digest.update(head.encode("utf-8", "surrogateescape") + data)
-    return digest.hexdigest()
+            count, size = count + 1, size + len(data)
+    return _Tree(digest.hexdigest(), count, size)
 
 
 def _context(image: Image, dockerfile: str, ca_bundle: Path | None) -> bytes:

@@ -83,7 +83,7 @@ class LocalBackend:
         box = GuestSandbox(cell.name, limits, reader, writer, lambda: self._remove(cell.name))
         self._running[cell.name] = box
         try:
-            await box.greet()
+            await box.begin()
         except BaseException:
             await box.stop()
             raise

@@ -29,6 +29,11 @@ def new_name() -> str:
     return f"{_mine()}{next(_counter)}"
 
 
+def me() -> str:
+    """Tells this process from all others of this machine, dead ones included."""
+    return _mine().strip("-").partition("-")[2]
+
+
 def is_ours(name: str) -> bool:
     """Whether this process made this name."""
     return name.startswith(_mine())

@@ -17,7 +17,9 @@ import signal
 import socket
 import sys
 
-from sandbox import cgroups, guest, jail, kernel
+from sandbox import cgroups, jail, kernel
+from sandbox.guest.frames import Channel
+from sandbox.guest.main import serve
 
 PACKET = 1 << 17
 
@@ -79,7 +81,7 @@ class Launcher:
                 groups = cgroups.make(self.parents, cell.name, cell.memory_mb, cell.pids, cell.cpus)
                 pid = self._fork(cell, groups, channel)
             except OSError as error:
-                guest.Channel(-1, channel.fileno()).send({"failed": "launcher", "reason": str(error)})
+                Channel(-1, channel.fileno()).send({"failed": "launcher", "reason": str(error)})
                 self._clean_up(cell, groups)
                 return
         self.running[pid] = (cell, groups)
@@ -136,11 +138,11 @@ def become_sandbox(cell: jail.Cell, groups: list[str], channel: socket.socket) -
         cgroups.join(groups)
         jail.enter(cell, limited_by_cgroup=bool(groups))
         kernel.die_with_parent(signal.SIGKILL)
-        guest.serve(0, 1, cell.env)
+        serve(0, 1, cell.env)
     except jail.JailError as error:
-        guest.Channel(0, 1).send({"failed": error.step, "reason": str(error)})
+        Channel(0, 1).send({"failed": error.step, "reason": str(error)})
     except Exception as error:
-        guest.Channel(0, 1).send({"failed": "launcher", "reason": repr(error)})
+        Channel(0, 1).send({"failed": "launcher", "reason": repr(error)})
     finally:
         os._exit(1)
 

@@ -1,0 +1,103 @@
+"""Commands: one at a time, to its end or its deadline, with what it printed.
+
+Invariant: the answer to a command holds what that command wrote and nothing that an earlier one left running writes;
+past its deadline every process that was born since it began is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from sandbox.guest.capture import Capture, discard
+from sandbox.guest.processes import Moment, Spawner
+from sandbox.guest.shell import Shell
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from sandbox.guest.disk import Disk
+    from sandbox.guest.events import Events
+
+TIMED_OUT = 124
+_NOT_RUN = 126
+_NOT_FOUND = 127
+
+
+class Commands:
+    """Runs strings in the shell that lives as long as the sandbox, lists and strings with an environment apart."""
+
+    def __init__(self, events: Events, env: dict[str, str], disk: Disk) -> None:
+        self._events = events
+        self._env = env
+        self._disk = disk
+        self._null = os.open("/dev/null", os.O_RDONLY)
+        self._loadavg = os.open("/proc/loadavg", os.O_RDONLY)
+        self._spawner = Spawner()
+        self._shell = Shell(events, self._spawner, env, self._null)
+
+    def run(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+        """Run one command; the answer's header and body (standard output, standard error)."""
+        captures = (Capture(request["cap"]), Capture(request["cap"]))
+        started = time.monotonic()
+        deadline = started + request["timeout"]
+        try:
+            if "script" in request:
+                self._shell.ready()
+                code = self._shell.run(request["script"], captures, deadline, Moment(self._loadavg), self._wait)
+            else:
+                code = self._run_apart(request, captures, deadline)
+        except (OSError, ValueError) as error:
+            code = _NOT_FOUND if isinstance(error, FileNotFoundError) else _NOT_RUN
+            what = request["argv"][:1] if "argv" in request else "the shell"
+            captures[1].add(f"cannot run {what}: {error}\n".encode("utf-8", "backslashreplace"))
+        seconds = time.monotonic() - started
+        if self._disk.told:
+            captures[1].add(f"{self._disk.told}\n".encode())
+            self._disk.told = ""
+        parts = [capture.finish() for capture in captures]
+        header = {
+            "code": TIMED_OUT if code is None else code,
+            "seconds": seconds,
+            "timed_out": code is None,
+            "streams": [[len(head), len(tail), dropped] for head, tail, dropped in parts],
+        }
+        return header, b"".join(head + tail for head, tail, _ in parts)
+
+    def _wait(self, deadline: float) -> bool:
+        """Let things happen; False when the deadline has passed."""
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return False
+        if self._events.wait(min(left, self._disk.every_s)):
+            os._exit(0)  # nobody speaks during a command: the channel closed
+        self._disk.check()
+        return True
+
+    def _run_apart(self, request: dict[str, Any], captures: tuple[Capture, Capture], deadline: float) -> int | None:
+        """Run a program of its own; its exit code, None when it ran out of time."""
+        moment = Moment(self._loadavg)
+        pipes = [os.pipe() for _ in captures]
+        try:
+            fds = [(self._null, 0), *((write_end, 1 + number) for number, (_, write_end) in enumerate(pipes))]
+            pid = self._spawner.spawn(request["argv"], dict(self._env, **request["env"]), request["cwd"], fds)
+        except BaseException:
+            for read_end, _ in pipes:
+                os.close(read_end)
+            raise
+        finally:
+            for _, write_end in pipes:
+                os.close(write_end)
+        for (read_end, _), capture in zip(pipes, captures):
+            os.set_blocking(read_end, False)
+            self._events.watch(read_end, capture.add)
+        self._events.expect(pid)
+        while (code := self._events.exit_code(pid)) is None:
+            if not self._wait(deadline):
+                moment.end_all_since(self._events.reap)
+                break
+        self._events.forget(pid)
+        for read_end, _ in pipes:
+            self._events.drain(read_end, discard)
+        return code
