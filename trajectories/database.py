@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from trajectories.causes import explain
 from trajectories.engines import POSTGRESQL, in_memory, make_engine
-from trajectories.protocol import StoreError
+from trajectories.protocol import StoreError, StoreMissing
 from trajectories.schema import SCHEMA_VERSION, metadata, store_meta
 
 T = TypeVar("T")
@@ -73,7 +73,7 @@ class Database:
         if version is None and tables:
             raise StoreError(f"{self.where} is a database, but not a trajectory store: give another place.")
         if version is None and not create:
-            raise StoreError(_nothing_at(self.where))
+            raise _nothing_at(self.where)
         if version is None:
             version = self.write(_create)
         if version != str(SCHEMA_VERSION):
@@ -113,15 +113,15 @@ def _prepare(path: Path, create: bool) -> None:
     if path.is_dir():
         raise StoreError(f"The trajectory store {path} is a folder: give the path of a file in it.")
     if not create and not path.exists():
-        raise StoreError(_nothing_at(str(path)))
+        raise _nothing_at(str(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"The folder {path.parent} for the trajectory store cannot be made: {error}.") from error
 
 
-def _nothing_at(where: str) -> str:
-    return f"There is no trajectory store at {where}: a training run makes one."
+def _nothing_at(where: str) -> StoreMissing:
+    return StoreMissing(f"There is no trajectory store at {where}: a training run makes one.")
 
 
 def _version(connection: sa.Connection) -> tuple[str | None, list[str]]:

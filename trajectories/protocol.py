@@ -20,6 +20,10 @@ class StoreError(RuntimeError):
     """The store cannot do what was asked; the message is one sentence that says why and what to do."""
 
 
+class StoreMissing(StoreError):
+    """There is no store at that place yet."""
+
+
 class Filters(TypedDict, total=False):
     """What trajectories may be asked for. A field that is left out or None does not filter."""
 

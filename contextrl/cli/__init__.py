@@ -15,7 +15,7 @@ from typing import Any
 
 import typer
 
-from contextrl.cli import doctor, policy, records, repos, sandboxes, tasks, train
+from contextrl.cli import doctor, policy, records, repos, sandboxes, tasks, train, view
 
 OTHER_PLACE = "check the path; runs=FOLDER and CONTEXTRL_HOME=FOLDER choose where things are kept"
 REMEDIES = dict.fromkeys(
@@ -86,6 +86,7 @@ app = typer.Typer(
 )
 app.command("train")(train.train)
 app.command("report")(train.report)
+app.command("view")(view.view)
 app.add_typer(repos.repo, name="repo")
 app.add_typer(tasks.tasks, name="tasks")
 app.add_typer(records.traj, name="traj")
