@@ -58,6 +58,9 @@ class SandboxConfig(Section):
     """Limit of one command, seconds."""
     docker_base: str | None = None
     """Base image of the Docker backend. Empty: one is built when no registry answers."""
+    services: tuple[str, ...] = ()
+    """Addresses of sandbox services for the remote backend, such as `http://HOST:8700`. Empty: those in the variable
+    CONTEXTRL_SANDBOX_SERVICES. Their token is never part of a recipe: it is in CONTEXTRL_SANDBOX_TOKEN."""
 
 
 class RolloutConfig(Section):
@@ -195,8 +198,8 @@ class Recipe(Section):
     """Names the run's folder."""
     seed: int = 0
     """Of everything that is drawn: tasks, samples, letter orders."""
-    backend: Literal["auto", "docker", "local"] = "auto"
-    """`auto` takes Docker where an engine answers, otherwise Linux namespaces."""
+    backend: Literal["auto", "docker", "local", "remote"] = "auto"
+    """`auto` takes Docker where an engine answers, otherwise Linux namespaces. `remote`: see `sandbox.services`."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the policy lives."""
     policy: Annotated[str, Field(min_length=1)] = "tiny"

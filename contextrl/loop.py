@@ -80,7 +80,8 @@ async def _train(recipe: Recipe, folder: RunFolder, progress: Progress) -> None:
 
 @asynccontextmanager
 async def _backend(recipe: Recipe) -> AsyncIterator[SandboxBackend]:
-    backend = await open_backend(recipe.backend, BackendOptions(docker_base=recipe.sandbox.docker_base))
+    options = BackendOptions(docker_base=recipe.sandbox.docker_base, services=recipe.sandbox.services)
+    backend = await open_backend(recipe.backend, options)
     try:
         yield backend
     finally:

@@ -1,4 +1,5 @@
-"""Run commands in isolation: the same protocol over Docker containers and over namespaces of this machine.
+"""Run commands in isolation: the same protocol over Docker containers, over namespaces of this machine, and over
+services on others.
 
 Names are resolved when first used, so that importing this package loads nothing but itself.
 """
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         SandboxError,
         SandboxFileError,
     )
+    from sandbox.remote import RemoteBackend
 
 __all__ = [
     "TESTBED",
@@ -37,6 +39,7 @@ __all__ = [
     "Limits",
     "LocalBackend",
     "Pool",
+    "RemoteBackend",
     "Sandbox",
     "SandboxBackend",
     "SandboxError",
@@ -50,6 +53,7 @@ _HOMES = {
     "DockerBackend": "docker",
     "LocalBackend": "local",
     "Pool": "pool",
+    "RemoteBackend": "remote",
     "lease": "pool",
     "open_backend": "backends",
     "run_sync": "loop",

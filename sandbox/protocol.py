@@ -152,3 +152,7 @@ class BackendOptions:
     """Base image of the Docker backend; None builds one from Debian's packages when no registry answers."""
     ca_bundle: Path | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    services: tuple[str, ...] = ()
+    """Addresses of sandbox services (remote backend). Empty: those in CONTEXTRL_SANDBOX_SERVICES, comma separated."""
+    token: str | None = None
+    """What the services ask for. None: CONTEXTRL_SANDBOX_TOKEN."""

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import typer
 
-from contextrl.cli import show
+from contextrl.cli import serve, show
 from sandbox.protocol import BackendUnavailable, SandboxBackend
 
 sandbox = typer.Typer(no_args_is_help=True, help="Sandboxes: list them, remove those left behind.")
@@ -48,3 +48,6 @@ async def backends() -> AsyncIterator[SandboxBackend]:
             yield await open_backend(kind)
         except BackendUnavailable:
             continue
+
+
+sandbox.command("serve")(serve.serve)

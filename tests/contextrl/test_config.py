@@ -53,7 +53,7 @@ def test_an_unknown_key_is_refused_with_the_nearest(override: str, nearest: str)
     [
         ("foo", "not an override"),
         ("rollout.group_size=1", "`rollout.group_size`: input should be greater than or equal to 2, but it is 1"),
-        ("backend=podman", "'auto', 'docker' or 'local'"),
+        ("backend=podman", "'auto', 'docker', 'local' or 'remote'"),
         ("name.x=2", "`name` holds a value, not a section"),
         ("repositories.7.bugs=2", "a number from 0 to 1"),
         ("repositories=[]", "at least 1 item"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -9,8 +10,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from sandbox_helpers import Starter
+from service_helpers import running_service
 
-from sandbox import DockerBackend, Image, Limits, LocalBackend, Sandbox, SandboxBackend
+from sandbox import Image, Limits, Sandbox, SandboxBackend, open_backend
+from sandbox.home import home
 
 
 @pytest.fixture(scope="session")
@@ -26,13 +29,25 @@ def image() -> Iterator[Image]:
 
 
 @pytest_asyncio.fixture(
-    scope="module", loop_scope="module", params=["local", pytest.param("docker", marks=pytest.mark.docker)]
+    scope="module", loop_scope="module", params=["local", pytest.param("docker", marks=pytest.mark.docker), "remote"]
 )
-async def backend(request: pytest.FixtureRequest) -> AsyncIterator[SandboxBackend]:
-    opened: LocalBackend | DockerBackend = LocalBackend() if request.param == "local" else DockerBackend()
-    await opened.check()
-    yield opened
-    await opened.close()
+async def backend(
+    request: pytest.FixtureRequest, monkeypatch_module: pytest.MonkeyPatch
+) -> AsyncIterator[SandboxBackend]:
+    """`remote` is a service of its own, in another process, that has local sandboxes."""
+    with contextlib.ExitStack() as stack:
+        if request.param == "remote":
+            service = stack.enter_context(running_service(home(), "--size", "64"))
+            monkeypatch_module.setenv("CONTEXTRL_SANDBOX_SERVICES", service.url)
+        opened = await open_backend(request.param)
+        yield opened
+        await opened.close()
+
+
+@pytest.fixture(scope="module")
+def monkeypatch_module() -> Iterator[pytest.MonkeyPatch]:
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
 
 
 @pytest_asyncio.fixture(loop_scope="module")

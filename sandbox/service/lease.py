@@ -1,0 +1,136 @@
+"""One lease of the service: from the start request of a connection to the end of its sandbox.
+
+Invariant: when `serve` returns nothing is left of the sandbox, however the connection ended; and a connection whose
+sandbox has ended is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
+
+from sandbox.client import GuestSandbox
+from sandbox.home import home
+from sandbox.pool import Pool
+from sandbox.protocol import Image, SandboxError
+from sandbox.service.tree_store import TreeStore
+from sandbox.wire import GUEST_ENDED, StartRequest
+
+_READ = 1 << 18
+_END_S = 5.0
+
+
+class Lease:
+    """Serves one connection."""
+
+    def __init__(
+        self, connection: ServerConnection, pool: Pool, trees: TreeStore, sandboxes: set[str], free: Callable[[], int]
+    ) -> None:
+        """`sandboxes` are the names of those leased now; `free` tells how many more there can be."""
+        self._connection = connection
+        self._pool = pool
+        self._trees = trees
+        self._sandboxes = sandboxes
+        self._free = free
+        self._to_guest: asyncio.StreamWriter | None = None
+
+    async def serve(self) -> None:
+        """Return when the lease has ended."""
+        try:
+            request = StartRequest.parse(await self._connection.recv())
+            await self._ensure_tree(request.digest)
+            with self._trees.use(request.digest) as tree:
+                if tree is None:
+                    raise SandboxError("the image's tree was removed while the lease began")
+                await self._lease(request, image_of(request, tree, self._pool.backend.name))
+        except ConnectionClosed:
+            pass
+        except Exception as error:  # one lease's trouble is not the others'
+            await self._refuse(error)
+
+    async def _ensure_tree(self, digest: str) -> None:
+        while True:
+            with self._trees.use(digest) as tree:
+                if tree is not None:
+                    return
+            await self._connection.send(json.dumps({"need": digest}))
+            await self._trees.receive(digest, self._chunks())
+            with self._trees.use(digest) as tree:
+                if tree is not None:
+                    await self._connection.send(json.dumps({"have": digest}))
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        """Binary messages up to the next text message."""
+        while isinstance(message := await self._connection.recv(), bytes):
+            yield message
+
+    async def _lease(self, request: StartRequest, image: Image) -> None:
+        holding = asyncio.create_task(self._hold(request, image))
+        try:
+            while isinstance(message := await self._connection.recv(), bytes) and self._to_guest:
+                self._to_guest.write(message)
+                await self._to_guest.drain()
+        except ConnectionClosed:
+            pass
+        except OSError:  # the guest died: `_hold` sees the end of its stream and says so
+            await asyncio.wait([holding], timeout=_END_S)
+        finally:
+            holding.cancel()
+            await asyncio.wait([holding])
+
+    async def _hold(self, request: StartRequest, image: Image) -> None:
+        try:
+            async with self._pool.lease(image, request.limits, network=request.network) as leased:
+                box = getattr(leased, "box", leased)  # the pool's own sandboxes say they are gone before they are
+                if not isinstance(box, GuestSandbox):
+                    raise SandboxError(f"a service cannot relay to sandboxes of the backend {self._pool.backend.name}")
+                self._sandboxes.add(box.name)
+                try:
+                    await self._relay(box)
+                finally:
+                    await box.stop()
+                    self._sandboxes.discard(box.name)
+            await self._connection.close(GUEST_ENDED, "the sandbox ended")
+        except ConnectionClosed:
+            pass  # `_lease` sees it too
+        except Exception as error:  # whatever it is: the client must not wait for ever
+            await self._refuse(error)
+
+    async def _relay(self, box: GuestSandbox) -> None:
+        """Pass on what the guest says until it says no more."""
+        reader, self._to_guest = box.channel
+        await self._connection.send(json.dumps({"started": box.name, "free": self._free()}))
+        with contextlib.suppress(OSError):
+            while data := await reader.read(_READ):
+                await self._connection.send(data)
+
+    async def _refuse(self, error: Exception) -> None:
+        text = " ".join(str(error).split()) if isinstance(error, SandboxError) else f"the service failed: {error!r}"
+        with contextlib.suppress(ConnectionClosed):
+            await self._connection.send(json.dumps({"refused": text}))
+            await self._connection.close()
+
+
+def image_of(request: StartRequest, tree: Path, backend: str) -> Image:
+    """The image to start from. Its name tells all that it is made from: clients may give equal names to others.
+
+    The Docker backend installs the requirements; the local one needs an environment of this machine, and the client
+    may name only those that `contextrl repo add` has made here: it would see any other folder otherwise.
+    """
+    key = hashlib.sha256("\0".join([request.digest, *request.requirements]).encode()).hexdigest()[:16]
+    python = None
+    if backend == "local" and request.python is not None:
+        python = Path(request.python)
+        if ".." in python.parts or not python.parent.resolve().is_relative_to((home() / "repos").resolve()):
+            raise SandboxError(
+                f"this service runs local sandboxes and has no environment {python.parent.parent}: give it the "
+                "CONTEXTRL_HOME of the client, or run it with --backend docker, which installs the requirements"
+            )
+    return Image(f"{request.name}@{key}", tree, python, request.requirements)
