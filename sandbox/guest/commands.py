@@ -45,7 +45,7 @@ class Commands:
         try:
             if "script" in request:
                 self._shell.ready()
-                code = self._shell.run(request["script"], captures, deadline, Moment(self._loadavg), self._wait)
+                code = self._shell.run(request["script"], captures, deadline, self._now, self._wait)
             else:
                 code = self._run_apart(request, captures, deadline)
         except (OSError, ValueError) as error:
@@ -65,6 +65,9 @@ class Commands:
         }
         return header, b"".join(head + tail for head, tail, _ in parts)
 
+    def _now(self) -> Moment:
+        return Moment(self._loadavg)
+
     def _wait(self, deadline: float) -> bool:
         """Let things happen; False when the deadline has passed."""
         left = deadline - time.monotonic()
@@ -77,7 +80,7 @@ class Commands:
 
     def _run_apart(self, request: dict[str, Any], captures: tuple[Capture, Capture], deadline: float) -> int | None:
         """Run a program of its own; its exit code, None when it ran out of time."""
-        moment = Moment(self._loadavg)
+        moment = self._now()
         pipes = [os.pipe() for _ in captures]
         try:
             fds = [(self._null, 0), *((write_end, 1 + number) for number, (_, write_end) in enumerate(pipes))]
@@ -99,5 +102,7 @@ class Commands:
                 break
         self._events.forget(pid)
         for read_end, _ in pipes:
-            self._events.drain(read_end, discard)
+            self._events.drain(read_end)
+            if self._events.watches(read_end):
+                self._events.redirect(read_end, discard)
         return code

@@ -59,8 +59,21 @@ class Events:
         """Whether the descriptor is still watched: its end has not come."""
         return fd in self._sinks
 
+    def redirect(self, fd: int, sink: Sink) -> None:
+        """Give what comes from now on to another sink."""
+        self._sinks[fd] = sink
+
+    def release(self, fd: int) -> Sink:
+        """Watch a descriptor no longer, and leave it open; its sink."""
+        self._poll.unregister(fd)
+        return self._sinks.pop(fd)
+
     def wait(self, seconds: float | None) -> bool:
-        """Serve pipes and dead children until something happened; True when the channel wants attention."""
+        """Serve pipes and dead children until something happened; True when the channel wants attention.
+
+        Descriptors are looked at in the order in which they were first watched. So whoever learns from one of them that
+        another has been written to has that too, up to `CHUNK` bytes of it, when this returns.
+        """
         incoming = False
         left = self.expires - time.monotonic()
         if left <= 0:
@@ -91,18 +104,14 @@ class Events:
             if pid in self._exits:
                 self._exits[pid] = 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
-    def drain(self, fd: int, sink: Sink) -> bool:
-        """Take what has been written so far, then give what comes later to `sink`. Whether the end has come."""
+    def drain(self, fd: int) -> None:
+        """Take what has been written so far."""
         left = 1 << 20  # more than a pipe holds: beyond it is what a background job wrote meanwhile
         while left > 0 and fd in self._sinks:
             count = self._pull(fd)
             if count == 0:
                 break
             left -= count
-        if fd not in self._sinks:
-            return True
-        self._sinks[fd] = sink
-        return False
 
     def _pull(self, fd: int) -> int:
         """Read once; the number of bytes, 0 when there is nothing more."""
