@@ -1,21 +1,22 @@
 """Leases: a sandbox for the length of a block, as many at a time as the machine should carry, some started ahead.
 
-Invariant: every sandbox handed out is fresh (no earlier lease had it) and is stopped when its lease ends, also when
-the block raises or is cancelled; never more than `size` are leased at once.
+Invariant: a sandbox is handed out once, never used before, and stopped when its lease ends, also when the block raises
+or is cancelled. At most `size` leases hold a place at a time, each until its sandbox is removed; who asked first gets
+the next place.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections import OrderedDict, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, cast
 
 from sandbox.protocol import Image, Limits, Sandbox, SandboxBackend, SandboxError
-
-_Kind = tuple[Image, Limits, bool]
-_Spares = deque[asyncio.Task[Sandbox]]
+from sandbox.spares import Key
+from sandbox.stock import CLOSED, Stock
 
 
 @asynccontextmanager
@@ -30,62 +31,135 @@ async def lease(
         await box.stop()
 
 
-class Pool:
-    """At most `size` leases at a time; `warm` further sandboxes are ready for each of the images used last.
+@dataclass(frozen=True)
+class PoolStats:
+    """What a pool did so far, and how it stands."""
 
-    Starting ahead pays for Docker, where a container takes a fifth of a second. Spares that were started for another
-    image are stopped once `images` others have been leased since. Call `close` at the end.
+    hits: int
+    """Leases that found a spare ready."""
+    misses: int
+    """Leases that waited for a start."""
+    refills: int
+    """Starts of spares."""
+    failed: int
+    """Starts that failed."""
+    waiting: int
+    """Leases that wait now, for a place or for a start."""
+    leased: int
+    """Sandboxes in use now."""
+    spares: int
+    """Sandboxes that are ready now."""
+    last_failure: str
+    """Why the last spare that could not be started could not."""
+
+
+class Pool:
+    """A backend that has sandboxes ready before they are asked for. The backend below stays the caller's to close.
+
+    `stop` of its sandboxes returns at once: they are removed in the background, and only then is their place free.
+    Belongs to the event loop it is first used on.
     """
 
-    def __init__(self, backend: SandboxBackend, size: int | None = None, warm: int = 0, images: int = 4) -> None:
-        """`size` is by default twice the number of processors."""
+    def __init__(
+        self,
+        backend: SandboxBackend,
+        size: int | None = None,
+        warm: int | None = None,
+        *,
+        idle_s: float = 300.0,
+        starts: int | None = None,
+    ) -> None:
+        """`size`: most leases at a time; by default twice the number of processors.
+
+        `warm`: spares of each kind (image, limits, network) that are kept. None: as many as pay (`sandbox.demand`);
+        one that nobody took for `idle_s` seconds goes. All kinds together have at most `size`, the least recently used
+        kind gives way. `starts`: most starts at a time; by default twice the number of processors, more take longer.
+        """
+        cores = os.cpu_count() or 1
         self.backend = backend
-        self._free = asyncio.Semaphore(size or 2 * (os.cpu_count() or 1))
-        self._warm = warm
-        self._images = images
-        self._spares: OrderedDict[_Kind, _Spares] = OrderedDict()
-        self._closed = False
+        self.size = size or 2 * cores
+        self._places = asyncio.Semaphore(self.size)
+        self._stock = Stock(backend, self.size, warm, idle_s, starts or 2 * cores)
+        self._leased: set[_Leased] = set()
+        self._waiting = 0
+
+    @property
+    def name(self) -> str:
+        """That of the backend below."""
+        return self.backend.name
+
+    @property
+    def stats(self) -> PoolStats:
+        """What it did so far."""
+        stock = self._stock
+        spares = sum(len(kind.ready) for kind in stock.kinds.values())
+        counts = (stock.hits, stock.misses, stock.refills, stock.failed)
+        return PoolStats(*counts, self._waiting, len(self._leased), spares, stock.last_failure)
 
     @asynccontextmanager
     async def lease(
         self, image: Image, limits: Limits | None = None, *, network: bool = False
     ) -> AsyncIterator[Sandbox]:
-        """A fresh sandbox, once there is room for one; it is stopped at the end of the block."""
-        async with self._free:
-            if self._closed:
-                raise SandboxError("the pool is closed: open a new one")
-            box = await self._take((image, limits or Limits(), network))
+        """A fresh sandbox, once there is a place for one; it is stopped at the end of the block."""
+        async with lease(self, image, limits, network=network) as box:
+            yield box
+
+    async def start(self, image: Image, limits: Limits, *, network: bool = False) -> Sandbox:
+        """A fresh sandbox, once there is a place for one; its `stop` gives the place back. Raises `SandboxError`."""
+        self._waiting += 1
+        try:
+            await self._places.acquire()
+            self._stock.held += 1
             try:
-                yield box
-            finally:
-                await box.stop()
+                spare = await self._stock.take(Key(image, limits, network))
+            except BaseException:
+                self._free_place()
+                raise
+        finally:
+            self._waiting -= 1
+        leased = _Leased(spare.box, self._end)
+        self._leased.add(leased)
+        if self._stock.closed:  # between its start and now
+            await leased.stop()
+            raise SandboxError(CLOSED)
+        return cast(Sandbox, leased)
+
+    async def alive(self) -> list[str]:
+        """Names of the sandboxes of the backend below, whoever started them."""
+        return await self.backend.alive()
+
+    async def gc(self) -> list[str]:
+        """Remove the sandboxes whose owner process is gone; their names."""
+        return await self.backend.gc()
 
     async def close(self) -> None:
-        """Stop the spares; leases in progress end as usual, new ones are refused."""
-        self._closed = True
-        while self._spares:
-            await self._discard(self._spares.popitem()[1])
+        """Stop all sandboxes that this pool started, those in use too, and wait until they are gone."""
+        self._stock.closed = True
+        for leased in list(self._leased):
+            await leased.stop()
+        await self._stock.close()
 
-    async def _take(self, kind: _Kind) -> Sandbox:
-        spares = self._spares.setdefault(kind, deque())
-        self._spares.move_to_end(kind)
-        spare = spares.popleft() if spares else self._start(kind)
-        while len(spares) < self._warm:
-            spares.append(self._start(kind))
-        while len(self._spares) > self._images:
-            await self._discard(self._spares.popitem(last=False)[1])
-        try:
-            return await asyncio.shield(spare)
-        except asyncio.CancelledError:
-            await self._discard(deque([spare]))
-            raise
+    def _end(self, leased: _Leased) -> None:
+        self._leased.discard(leased)
+        self._stock.remove(leased.box, self._free_place)
 
-    def _start(self, kind: _Kind) -> asyncio.Task[Sandbox]:
-        image, limits, network = kind
-        return asyncio.create_task(self.backend.start(image, limits, network=network))
+    def _free_place(self) -> None:
+        self._stock.held -= 1
+        self._places.release()
 
-    async def _discard(self, spares: _Spares) -> None:
-        """Let starts in progress finish, so that nothing half-made is left, then stop what came of them."""
-        for outcome in await asyncio.gather(*spares, return_exceptions=True):
-            if not isinstance(outcome, BaseException):
-                await outcome.stop()
+
+class _Leased:
+    """A sandbox in use: all its own but `stop`."""
+
+    def __init__(self, box: Sandbox, end: Callable[[_Leased], None]) -> None:
+        self.box = box
+        self._end: Callable[[_Leased], None] | None = end
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.box, name)
+
+    async def stop(self) -> None:
+        """End it, and give its place back when it is gone. Returns at once."""
+        end, self._end = self._end, None
+        if end is not None:
+            end(self)
