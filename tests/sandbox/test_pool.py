@@ -355,7 +355,7 @@ def test_close_ends_what_is_leased_and_refuses_what_waits():
 def test_close_in_the_moment_of_a_hand_over():
     async def scenario(pool: Pool, backend: FakeBackend) -> None:
         waiting = asyncio.create_task(pool.start(A, Limits()))
-        while not backend.living:
+        while not backend.living:  # noqa: ASYNC110 (the very moment)
             await asyncio.sleep(0.01)
         await pool.close()
         assert backend.living == set()
@@ -480,5 +480,5 @@ class TestForReal:
 
 async def _until_spares(pool: Pool, number: int) -> None:
     async with asyncio.timeout(60):
-        while pool.stats.spares < number:
+        while pool.stats.spares < number:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
