@@ -102,6 +102,7 @@ class Episode:
             policy_version=min((turn.policy_version for turn in self.turns), default=0),
             agent=self.agent,
             backend=self.env.backend.name,
+            network=self.task.network,
             created_at=self.started,
             seconds=time.time() - self.started,
         )

@@ -56,6 +56,8 @@ class SandboxConfig(Section):
     """Cores (Docker backend)."""
     timeout_s: Annotated[float, Field(gt=0)] = 60.0
     """Limit of one command, seconds."""
+    allow_network: bool = False
+    """Whether tasks that ask for the network may have it. Without this such a task is refused."""
     docker_base: str | None = None
     """Base image of the Docker backend. Empty: one is built when no registry answers."""
     services: tuple[str, ...] = ()

@@ -7,12 +7,15 @@ or may be meant is a note.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contextrl.config import Recipe
 from contextrl.recipe_file import RecipeError
 from envs.repos.source import parse_source
+from envs.task import TaskInstance
+from envs.tasksets import load_taskset
 
 if TYPE_CHECKING:
     from contextrl.world import World
@@ -27,9 +30,21 @@ def check(recipe: Recipe) -> list[str]:
     for repository in recipe.repositories:
         if not repository.source.startswith(TASKS):
             parse_source(repository.source)
-        elif not (Path(repository.source.removeprefix(TASKS)) / "taskset.json").is_file():
+        elif ((folder := Path(repository.source.removeprefix(TASKS))) / "taskset.json").is_file():
+            check_network(recipe, repository.source, load_taskset(folder))
+        else:
             notes.append(f"{repository.source}: there is no task set in that folder yet; the run needs it")
     return notes
+
+
+def check_network(recipe: Recipe, source: str, tasks: Sequence[TaskInstance]) -> None:
+    """Raises `RecipeError` if a task of a repository wants the network and the recipe does not allow it."""
+    wanting = [task.instance_id for task in tasks if task.network]
+    if wanting and not recipe.sandbox.allow_network:
+        raise RecipeError(
+            f"{source}: {len(wanting)} of {len(tasks)} tasks want the network (first {wanting[0]}): "
+            "allow it with sandbox.allow_network=true, or leave them out"
+        )
 
 
 def check_space(recipe: Recipe) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contextrl.config import Recipe, RepositoryConfig
-from contextrl.preflight import TASKS
+from contextrl.preflight import TASKS, check_network
 from contextrl.progress import Progress
 from contextrl.recipe_file import RecipeError
 from envs.repos import RepoError, add_repository, load_profile
@@ -105,6 +105,7 @@ async def _tasks(
     name = config.source.partition("#")[0]
     if config.source.startswith(TASKS):
         tasks = load_taskset(Path(config.source.removeprefix(TASKS)))
+        check_network(recipe, name, tasks)  # again: the folder may have been made after the recipe was checked
         return tasks, [load_profile(profile) for profile in sorted({t.profile for t in tasks})]
     progress.stage(f"Plugging in {name}")
     profile = await add_repository(config.source, backend=backend, on_progress=progress.update)

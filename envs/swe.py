@@ -107,7 +107,7 @@ class SWEEnv(gymnasium.Env[str, str]):
         await self.aclose()
         self._clear(task)
         profile = self.profiles[task.profile]
-        self._sandbox = await self.backend.start(image_of(profile), self.limits)
+        self._sandbox = await self.backend.start(image_of(profile), self.limits, network=task.network)
         self._toolbox = Toolbox(self._sandbox, profile, visible_targets(task, profile), self.max_observation_chars)
         if task.setup:
             try:

@@ -75,4 +75,6 @@ class TaskInstance(BaseModel):
     """`path::name` of the functions that the gold patch touches."""
     kind: str = ""
     """How the bug was made: `constant`, `operator`, `variable`, ..."""
+    network: bool = False
+    """Whether the agent's sandbox may reach the network. Recorded in the trajectory. Grading is always without."""
     split: Literal["train", "heldout_mutation", "heldout_function", ""] = ""

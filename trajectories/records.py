@@ -95,6 +95,7 @@ class Trajectory(Record):
     agent: str = ""
     backend: str = ""
     network: bool = False
+    """Whether the agent's sandbox could reach the network."""
     created_at: float = Field(default_factory=time.time)
     seconds: float = 0.0
     extra: dict[str, str | float | int | bool | None] = Field(default_factory=dict)

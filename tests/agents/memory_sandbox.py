@@ -53,6 +53,7 @@ class MemoryBackend:
     def __init__(self, failures=0, delay=0.0):
         self.running, self.started, self.most = set(), itertools.count(), 0
         self.failures, self.delay = failures, delay
+        self.networks = []
         self.busy = asyncio.Event()
 
     async def pause(self):
@@ -63,6 +64,7 @@ class MemoryBackend:
         if self.failures > 0:
             self.failures -= 1
             raise SandboxError("no space left")
+        self.networks.append(network)
         sandbox = MemorySandbox(self, f"m{next(self.started)}")
         self.running.add(sandbox.name)
         self.busy.set()

@@ -213,3 +213,15 @@ async def test_the_expert_without_a_chat_and_with_a_short_script(backend, tmp_pa
     await env.aclose()
     assert (trajectory.status, trajectory.agent, trajectory.token_ids()) == ("truncated", "looker", [])
     assert FORMATS["hermes"].parse(trajectory.turns[0].text) == VIEW
+
+
+@pytest.mark.parametrize("network", [False, True])
+async def test_the_network_is_open_to_the_agent_if_the_task_says_so_and_never_to_the_grader(
+    chat, backend, tmp_path, network
+):
+    task = make_task().model_copy(update={"network": network})
+    expert = ScriptedExpert(chat, lambda _: (action for action in (FIX, SUBMIT)))
+    trajectory = await expert.run(make_env(backend, tmp_path), task)
+    assert trajectory.status == "submitted"
+    assert trajectory.network is network
+    assert backend.networks == [network, False]

@@ -1,14 +1,17 @@
 """A run that would measure nothing is told so before it trains."""
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from contextrl.config import Recipe
-from contextrl.preflight import check_heldout
+from contextrl.preflight import check, check_heldout, check_network
 from contextrl.recipe_file import RecipeError
-from contextrl.world import GENERATED, REAL, Ground, World
+from contextrl.world import GENERATED, REAL, Ground, World, build_world
 from envs.task import TaskInstance
+from envs.tasksets import save_taskset
 
 
 def world(**splits: str) -> World:
@@ -44,3 +47,32 @@ def test_a_kind_without_held_out_functions_is_named():
     for split in ("", "heldout_mutation"):
         (note,) = check_heldout(recipe(), world(generated="heldout_function", real=split))
         assert note.startswith("real package: no task in a held-out function")
+
+
+def asking(network: bool) -> TaskInstance:
+    return TaskInstance(
+        instance_id="shop-1", repo="r", base_commit="c", problem_statement="", patch="", FAIL_TO_PASS=("a",),
+        PASS_TO_PASS=("b",), network=network,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_task_that_wants_the_network_needs_the_recipes_leave(tmp_path: Path, allowed: bool):
+    save_taskset([asking(False), asking(True)], tmp_path / "tasks")
+    data = {"name": "r", "repositories": [{"source": f"tasks:{tmp_path}/tasks"}], "sandbox": {"allow_network": allowed}}
+    wanting = Recipe.model_validate(data)
+    if allowed:
+        assert check(wanting) == []
+        return
+    with pytest.raises(
+        RecipeError, match=r"1 of 2 tasks want the network \(first shop-1\): allow it with sandbox\.allow"
+    ):
+        check(wanting)
+    with pytest.raises(RecipeError, match="1 of 2 tasks want the network"):
+        asyncio.run(build_world(wanting, None, None))  # type: ignore[arg-type] (neither is reached)
+
+
+def test_the_network_is_closed_unless_a_task_and_the_recipe_say_otherwise():
+    assert not recipe().sandbox.allow_network
+    assert not TaskInstance.model_fields["network"].default
+    check_network(recipe(), "source", [asking(False)])
