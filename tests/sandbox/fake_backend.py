@@ -14,9 +14,8 @@ class FakeBox:
     def __init__(self, backend: FakeBackend, image: Image, limits: Limits, network: bool) -> None:
         self.name = f"fake-{next(backend.numbers)}"
         self.kind = (image, limits, network)
-        self.dead = False
+        self.channel = SimpleNamespace(ended=False)
         self._backend = backend
-        self.channel = (SimpleNamespace(at_eof=lambda: self.dead), None)
 
     async def run(self, command: str) -> str:
         assert self in self._backend.living, "used after its end"

@@ -243,7 +243,7 @@ def test_a_spare_that_died_is_not_handed_out():
         await one(pool)
         await asyncio.sleep(1)
         (spare,) = backend.living
-        spare.dead = True
+        spare.channel.ended = True
         async with pool.lease(A) as box:
             assert box.name != spare.name
         assert pool.stats.misses == 2
@@ -378,7 +378,7 @@ def test_whatever_is_cancelled_nothing_leaks(seed: int, warm: int | None, size: 
             async with pool.lease(dice.choice([A, B, C]), limits, network=dice.random() < 0.2) as box:
                 assert box.name not in seen
                 seen.add(box.name)
-                assert not next(b for b in backend.living if b.name == box.name).dead
+                assert not box.channel.ended
                 await asyncio.sleep(dice.choice([0, 0.1, 1, 3]))
                 await box.run("still mine")
 
@@ -392,7 +392,7 @@ def test_whatever_is_cancelled_nothing_leaks(seed: int, warm: int | None, size: 
                 dice.choice(users).cancel()
             ready = [spare.box for kind in pool._stock.kinds.values() for spare in kind.ready]
             if ready and dice.random() < 0.2:
-                dice.choice(ready).dead = True
+                dice.choice(ready).channel.ended = True
             stats = pool.stats
             assert stats.leased <= size
             assert backend.starting <= starts
@@ -451,7 +451,7 @@ class TestForReal:
             await _until_spares(pool, 1)
         (kind,) = pool._stock.kinds.values()
         spare = kind.ready[0]
-        spare.box.channel[1].close()  # type: ignore[attr-defined]
+        await spare.box._remove()  # type: ignore[attr-defined]
         for _ in range(200):
             if spare.has_ended():
                 break
