@@ -2,6 +2,8 @@
 # make test    set up all that is needed, then lint, types and all tests
 # make check   lint and types only
 # make setup   only set up; PYTHON=python3.12 chooses the interpreter
+# make up      start the services of compose.yaml: sandboxes, PostgreSQL, the viewer (docs/compose.md)
+# make down    stop them; what they keep stays
 # make clean   remove the virtual environment (runs stay)
 SHELL := /bin/bash
 RECIPE ?= recipes/quickstart.yaml
@@ -12,7 +14,7 @@ OMP_NUM_THREADS ?= 1
 export OMP_NUM_THREADS
 PY := .venv/bin/python
 
-.PHONY: train test check setup clean
+.PHONY: train test check setup up down clean
 .DEFAULT_GOAL := train
 
 setup:
@@ -31,6 +33,14 @@ check: setup
 test: check
 	@echo "test: pytest"
 	@$(PY) -m pytest -q -n $(WORKERS) $(ARGS)
+
+up:
+	@bash scripts/compose_env.sh
+	@docker compose up --detach --wait
+	@bash scripts/compose_env.sh --show
+
+down:
+	@docker compose down
 
 clean:
 	rm -rf .venv
