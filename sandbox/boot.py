@@ -1,6 +1,7 @@
 """How the guest program gets into a container: its modules are sent ahead of the first frame.
 
 Invariant: the container needs python3 and nothing of ours; what runs there is exactly the `sandbox.guest` of the owner.
+It calls back through the socket that it was shown, and where there is none it is spoken to on its standard streams.
 """
 
 from __future__ import annotations
@@ -11,14 +12,20 @@ import json
 import struct
 
 from sandbox import guest
+from sandbox.rendezvous import SOCKET
 
 _LENGTH = struct.Struct(">I")
 _LOADER = """\
-import json, os, struct, sys, types
+import json, os, socket, struct, sys, types
+fds = 0, 1
+if os.path.exists('{socket}'):
+    call = socket.socket(socket.AF_UNIX)
+    call.connect('{socket}')
+    fds = call.fileno(), call.fileno()
 def take(size):
     parts = b''
     while len(parts) < size:
-        chunk = os.read(0, size - len(parts))
+        chunk = os.read(fds[0], size - len(parts))
         if not chunk:
             os._exit(0)
         parts += chunk
@@ -28,13 +35,13 @@ for name, source in modules:
     module = sys.modules[name] = types.ModuleType(name)
     module.__path__ = []
     exec(compile(source, name, 'exec', dont_inherit=True), module.__dict__)
-sys.modules['sandbox.guest.main'].serve(0, 1, dict(os.environ))
+sys.modules['sandbox.guest.main'].serve(*fds, dict(os.environ))
 """
 
 
 def command() -> list[str]:
     """What the container runs as its process 1."""
-    return ["python3", "-I", "-S", "-u", "-c", _LOADER]
+    return ["python3", "-I", "-S", "-u", "-c", _LOADER.replace("{socket}", SOCKET)]
 
 
 @functools.cache

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
 from sandbox import transfer
-from sandbox.guest.frames import FRAME
+from sandbox.channel import Channel
 from sandbox.protocol import TESTBED, ExecResult, Limits, SandboxError, SandboxFileError
 
 # Bytecode is matched to its source by size and whole seconds: a fast edit would go unnoticed, so none is kept.
@@ -32,15 +31,13 @@ class GuestSandbox:
         self,
         name: str,
         limits: Limits,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
+        channel: Channel,
         remove: Callable[[], Awaitable[None]],
     ) -> None:
         """`remove` ends the sandbox from outside and returns when nothing is left of it."""
         self._name = name
         self._limits = limits
-        self._reader = reader
-        self._writer = writer
+        self._channel = channel
         self._remove = remove
         self._lock = asyncio.Lock()
         self._broken = ""
@@ -52,9 +49,9 @@ class GuestSandbox:
         return self._name
 
     @property
-    def channel(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """The stream of frames to and from the guest, for whoever relays it instead of calling the methods below."""
-        return self._reader, self._writer
+    def channel(self) -> Channel:
+        """The frames to and from the guest, for whoever relays them instead of calling the methods below."""
+        return self._channel
 
     async def begin(self, seed: str | None = None, disk_mb: int | None = None) -> None:
         """Say how to begin and wait until the guest is ready. Raises `LaunchFailed` when it could not be started.
@@ -132,7 +129,7 @@ class GuestSandbox:
         await asyncio.shield(self._stopping)
 
     async def _stop(self) -> None:
-        self._writer.close()
+        self._channel.close()
         await self._remove()
 
     async def _file(self, request: dict[str, Any], body: bytes = b"") -> tuple[dict[str, Any], bytes]:
@@ -141,33 +138,23 @@ class GuestSandbox:
             raise SandboxFileError(f"sandbox {self._name}: {header['refused']}")
         return header, answer
 
-    async def _exchange(
-        self, request: dict[str, Any] | None, body: bytes, patience: float
-    ) -> tuple[dict[str, Any], bytes]:
+    async def _exchange(self, request: dict[str, Any], body: bytes, patience: float) -> tuple[dict[str, Any], bytes]:
         async with self._lock:
             if self._broken:
                 raise SandboxError(f"sandbox {self._name} cannot be used any more: {self._broken}")
             self._broken = "an earlier call was cancelled"
             try:
                 async with asyncio.timeout(patience):
-                    if request is not None:
-                        self._writer.write(_frame(request, body))
-                        await self._writer.drain()
-                    answer = await self._receive()
+                    answer = await self._channel.exchange(request, body)
             except TimeoutError as error:
                 self._broken = f"its guest did not answer within {patience:.0f} s"
                 raise SandboxError(f"sandbox {self._name}: {self._broken}") from error
-            except (asyncio.IncompleteReadError, OSError) as error:
-                self._broken = "its process 1 died, most likely for want of memory"
+            except OSError as error:
+                self._broken = "its process 1 died, most likely for want of memory, or its lease has expired"
                 raise SandboxError(f"sandbox {self._name}: {self._broken}") from error
             if self._stopping is None:
                 self._broken = ""
             return answer
-
-    async def _receive(self) -> tuple[dict[str, Any], bytes]:
-        header_size, body_size = FRAME.unpack(await self._reader.readexactly(FRAME.size))
-        header: dict[str, Any] = json.loads(await self._reader.readexactly(header_size))
-        return header, await self._reader.readexactly(body_size) if body_size else b""
 
 
 async def whole_start(start: Coroutine[Any, Any, GuestSandbox]) -> GuestSandbox:
@@ -188,11 +175,6 @@ class LaunchFailed(SandboxError):
         super().__init__(f"the sandbox could not be started: {reason}")
         self.step = step
         self.reason = reason
-
-
-def _frame(header: dict[str, Any], body: bytes) -> bytes:
-    text = json.dumps(header).encode()
-    return FRAME.pack(len(text), len(body)) + text + body
 
 
 def _text(head: bytes, tail: bytes, dropped: int) -> str:

@@ -1,7 +1,7 @@
-"""The Docker backend: one container per sandbox, spoken to through the stream attached to its process 1.
+"""The Docker backend: one container per sandbox, spoken to through a socket that its process 1 connects to.
 
 Invariant: every container made here carries labels that tell its owner, its lease and when that expires; it removes
-itself when its process 1 ends, and its process 1 ends when the owner's end of the stream closes or the lease expires.
+itself when its process 1 ends, and its process 1 ends when the owner's end of the channel closes or the lease expires.
 What that cannot cover (an owner that dies between creating and starting a container, an engine that was restarted)
 `gc` removes: at the first start, every minute, and by hand.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import ssl
 import time
 from pathlib import Path
@@ -18,20 +17,20 @@ from typing import Any
 
 from sandbox import boot, owners
 from sandbox.base_image import find_base
-from sandbox.client import COMMAND_ENV, GuestSandbox, whole_start
+from sandbox.channel import Channel
+from sandbox.client import GuestSandbox, whole_start
 from sandbox.docker_images import SEED, Built, ImageBuilder
+from sandbox.docker_recipe import EXPIRES_LABEL, MACHINE_LABEL, OWNER_LABEL, recipe
 from sandbox.engine_api import Engine, EngineError, engine_socket
-from sandbox.jail import SANDBOX_UID
-from sandbox.protocol import TESTBED, BackendOptions, Image, Limits, Sandbox, SandboxError
+from sandbox.protocol import BackendOptions, Image, Limits, Sandbox, SandboxError
+from sandbox.rendezvous import Rendezvous
 
-OWNER_LABEL = "contextrl.owner"
-MACHINE_LABEL = "contextrl.machine"
-LEASE_LABEL = "contextrl.lease"
-STARTED_LABEL = "contextrl.started"
-EXPIRES_LABEL = "contextrl.expires"
 _REAP_EVERY_S = 60.0
-_INODES = 200_000
-_SHM_MB = 64
+_MEET_S = 30.0
+
+
+class _NotSeen(Exception):
+    """The engine does not see this machine's files."""
 
 
 class DockerBackend:
@@ -44,6 +43,7 @@ class DockerBackend:
         self._opening = asyncio.Lock()
         self._running: dict[str, GuestSandbox] = {}
         self._reaper: asyncio.Task[None] | None = None
+        self._calls_back = True
 
     @property
     def name(self) -> str:
@@ -62,19 +62,46 @@ class DockerBackend:
         builder = await self._open()
         built = await builder.ensure(image)
         name = owners.new_name()
-        recipe = self._recipe(name, built, limits, network)
-        await self._engine.json("POST", "/containers/create", {"name": name}, recipe)
         try:
-            reader, writer = await self._engine.attach(name)
-            box = GuestSandbox(name, limits, reader, writer, lambda: self._remove(name))
-            self._running[name] = box
-            writer.write(boot.source())
-            await self._engine.json("POST", f"/containers/{name}/start")
+            channel = await self._launch(name, built, limits, network)
+            self._running[name] = box = GuestSandbox(name, limits, channel, lambda: self._remove(name))
+            channel.write(boot.source())
             await box.begin(SEED if built.sealed else None, None if built.sealed else limits.tmp_mb)
         except BaseException:
             await self._remove(name)
             raise
         return box
+
+    async def _launch(self, name: str, built: Built, limits: Limits, network: bool) -> Channel:
+        """Create and start a container; the channel to its process 1."""
+        if self._calls_back:
+            try:
+                return await self._called_back(name, built, limits, network)
+            except _NotSeen:
+                self._calls_back = False
+        await self._create(name, recipe(name, built, limits, network, self._options.labels, None))
+        channel = await self._engine.attach(name)
+        await self._engine.json("POST", f"/containers/{name}/start")
+        return channel
+
+    async def _called_back(self, name: str, built: Built, limits: Limits, network: bool) -> Channel:
+        meeting = Rendezvous()
+        try:
+            try:
+                await self._create(name, recipe(name, built, limits, network, self._options.labels, meeting.mount))
+            except EngineError as error:
+                if error.status == 400 and meeting.folder in str(error):
+                    raise _NotSeen from error
+                raise
+            await self._engine.json("POST", f"/containers/{name}/start")
+            return await meeting.meet(_MEET_S)
+        except TimeoutError as error:
+            raise SandboxError(f"the guest of container {name} did not start within {_MEET_S:.0f} s") from error
+        finally:
+            meeting.close()
+
+    async def _create(self, name: str, body: dict[str, Any]) -> None:
+        await self._engine.json("POST", "/containers/create", {"name": name}, body)
 
     async def alive(self) -> list[str]:
         """Names of all sandboxes of this engine, whoever started them."""
@@ -129,63 +156,6 @@ class DockerBackend:
                     await self._engine.json("POST", f"/containers/{name}/wait", {"condition": "removed"})
             elif error.status != 404:
                 raise
-
-    def _recipe(self, name: str, built: Built, limits: Limits, network: bool) -> dict[str, Any]:
-        return {
-            "Image": built.tag,
-            "Entrypoint": boot.command(),
-            "Cmd": [],
-            "User": f"{SANDBOX_UID}:{SANDBOX_UID}",
-            "WorkingDir": "/",
-            "Hostname": "sandbox",
-            "Env": [f"{key}={value}" for key, value in COMMAND_ENV.items()],
-            "Labels": {
-                **self._options.labels,
-                OWNER_LABEL: owners.me(),
-                MACHINE_LABEL: owners.machine(),
-                LEASE_LABEL: name,
-                STARTED_LABEL: str(int(time.time())),
-                EXPIRES_LABEL: str(int(time.time() + limits.lease_s)),
-            },
-            "AttachStdin": True,
-            "AttachStdout": True,
-            "AttachStderr": True,
-            "OpenStdin": True,
-            "StdinOnce": True,
-            "NetworkDisabled": not network,
-            "HostConfig": {"NetworkMode": "default" if network else "none", **_walls(built, limits)},
-        }
-
-
-def _walls(built: Built, limits: Limits) -> dict[str, Any]:
-    """What the kernel holds the container to."""
-    file_bytes = limits.file_mb << 20
-    tmpfs = {"/tmp": _tmpfs(limits.tmp_mb, "mode=1777"), "/dev/shm": _tmpfs(_SHM_MB, "mode=1777")}
-    if built.sealed:
-        owner = f"mode=755,uid={SANDBOX_UID},gid={SANDBOX_UID}"
-        tmpfs[TESTBED] = _tmpfs(limits.tmp_mb + built.size_mb, owner)
-    return {
-        "AutoRemove": True,
-        "ReadonlyRootfs": built.sealed,
-        "CapDrop": ["ALL"],
-        "SecurityOpt": ["no-new-privileges"],
-        "PidsLimit": limits.pids,
-        "Memory": limits.memory_mb << 20,
-        "MemorySwap": limits.memory_mb << 20,
-        "NanoCpus": int(min(limits.cpus, os.cpu_count() or 1) * 1e9),
-        "Tmpfs": tmpfs,
-        "IpcMode": "private",
-        "LogConfig": {"Type": "none"},
-        "Ulimits": [
-            {"Name": "fsize", "Soft": file_bytes, "Hard": file_bytes},
-            {"Name": "core", "Soft": 0, "Hard": 0},
-            {"Name": "nofile", "Soft": 1024, "Hard": 1024},
-        ],
-    }
-
-
-def _tmpfs(size_mb: int, options: str) -> str:
-    return f"rw,exec,nosuid,nodev,size={size_mb}m,nr_inodes={_INODES},{options}"
 
 
 def _ca_bundle(given: Path | None) -> Path | None:

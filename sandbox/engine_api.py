@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from sandbox.channel import Channel
 from sandbox.protocol import BackendUnavailable, SandboxError
 
 _VERSION = "v1.41"  # engine 20.10 and newer
@@ -61,16 +62,16 @@ class Engine:
                         raise EngineError(500, message["error"].strip())
                     yield message
 
-    async def attach(self, container: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A container's standard input and output as one stream (its standard error is dropped)."""
+    async def attach(self, container: str) -> Channel:
+        """A container's standard input and output as a channel (its standard error is dropped)."""
         query: Query = {"stream": 1, "stdin": 1, "stdout": 1, "stderr": 1}
         reader, writer = await self._request("POST", f"/containers/{container}/attach", query, "", b"", "tcp")
         await _head(reader)
-        output = asyncio.StreamReader(limit=_LIMIT)
-        pump = asyncio.create_task(_demultiplex(reader, output))
+        channel = Channel(writer.write, writer.close)
+        pump = asyncio.create_task(_demultiplex(reader, channel))
         self._pumps.add(pump)  # the loop itself holds tasks weakly
         pump.add_done_callback(self._pumps.discard)
-        return output, writer
+        return channel
 
     async def _request(
         self,
@@ -144,13 +145,13 @@ async def _body(status: int, headers: dict[str, str], reader: asyncio.StreamRead
             yield chunk
 
 
-async def _demultiplex(reader: asyncio.StreamReader, output: asyncio.StreamReader) -> None:
-    """Unpack the engine's framing of standard output and error; end of stream when the container is gone."""
+async def _demultiplex(reader: asyncio.StreamReader, channel: Channel) -> None:
+    """Unpack the engine's framing of standard output and error; the channel ends when the container is gone."""
     try:
         while True:
             stream, size = _STREAM.unpack(await reader.readexactly(_STREAM.size))
             data = await reader.readexactly(size)
             if stream == 1:
-                output.feed_data(data)
+                channel.feed(data)
     except (asyncio.IncompleteReadError, OSError):
-        output.feed_eof()
+        channel.end()

@@ -18,6 +18,7 @@ import tempfile
 from pathlib import Path
 
 from sandbox import cgroups, owners
+from sandbox.channel import open_channel
 from sandbox.client import COMMAND_ENV, GuestSandbox, LaunchFailed, whole_start
 from sandbox.home import home
 from sandbox.jail import SANDBOX_UID, Cell
@@ -25,7 +26,6 @@ from sandbox.protocol import BackendUnavailable, Image, Limits, Sandbox, Sandbox
 from sandbox.trees import owned_tree, prune_copies, python_folders
 
 _PACKET = 1 << 17
-_STREAM_LIMIT = 1 << 20
 _START_LAUNCHER = "import sys; sys.path.insert(0, {!r}); from sandbox.zygote import main; main()"
 
 _REMEDIES = {
@@ -78,9 +78,7 @@ class LocalBackend:
         ours, theirs = socket.socketpair()
         with theirs:
             await _send(control, {"start": dataclasses.asdict(cell)}, theirs)
-        ours.setblocking(False)
-        reader, writer = await asyncio.open_connection(sock=ours, limit=_STREAM_LIMIT)
-        box = GuestSandbox(cell.name, limits, reader, writer, lambda: self._remove(cell.name))
+        box = GuestSandbox(cell.name, limits, await open_channel(ours), lambda: self._remove(cell.name))
         self._running[cell.name] = box
         try:
             await box.begin()

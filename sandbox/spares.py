@@ -36,9 +36,9 @@ class Spare:
     timer: asyncio.TimerHandle | None = None
 
     def has_ended(self) -> bool:
-        """Whether its guest is known to have ended: the stream of a dead one is at its end. Asks nobody."""
+        """Whether its guest is known to have ended: the channel of a dead one has. Asks nobody."""
         channel = getattr(self.box, "channel", None)
-        return channel is not None and bool(channel[0].at_eof())
+        return channel is not None and bool(channel.ended)
 
 
 @dataclass(eq=False)

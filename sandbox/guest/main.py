@@ -33,6 +33,8 @@ def serve(fd_in: int, fd_out: int, env: dict[str, str]) -> None:
     while os.open("/dev/null", os.O_RDWR) < _FIRST_FREE_FD:
         pass  # the numbers that commands and the shell get are never those of a descriptor of ours
     channel = Channel(os.dup(fd_in), os.dup(fd_out))
+    for fd in {fd_in, fd_out} - {0, 1, 2}:
+        os.close(fd)
     null = os.open("/dev/null", os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)

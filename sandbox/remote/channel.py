@@ -1,4 +1,4 @@
-"""A WebSocket connection as the stream that `GuestSandbox` speaks through.
+"""A WebSocket connection as the channel that `GuestSandbox` speaks through.
 
 Invariant: when the connection ends, whoever waits for an answer learns it at once, and learns whether the sandbox has
 ended or only the way to it.
@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any, cast
+from typing import Any
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
+from sandbox.channel import Channel
 from sandbox.client import GuestSandbox
 from sandbox.protocol import Limits, SandboxError
 from sandbox.wire import CHUNK, GUEST_ENDED, STOP
@@ -24,11 +25,11 @@ class ConnectionLost(SandboxError):
     """The service or the way to it failed. The service ends the sandbox."""
 
 
-class Channel:
-    """Writes as an `asyncio.StreamWriter` does; what comes in goes to `reader`."""
+class WebSocketChannel(Channel):
+    """The guest's frames, as binary messages in both directions."""
 
     def __init__(self, connection: ClientConnection, address: str) -> None:
-        self.reader = asyncio.StreamReader()
+        super().__init__(self._keep, self._hang_up)
         self._connection = connection
         self._address = address
         self._unsent: list[bytes] = []
@@ -47,8 +48,7 @@ class Channel:
             "infrastructure, not of what ran in the sandbox"
         )
 
-    def write(self, data: bytes) -> None:
-        """Keep the data for `drain`."""
+    def _keep(self, data: bytes) -> None:
         self._unsent.append(data)
 
     async def drain(self) -> None:
@@ -61,7 +61,7 @@ class Channel:
         except ConnectionClosed as error:
             raise ConnectionResetError("the connection has ended") from error
 
-    def close(self) -> None:
+    def _hang_up(self) -> None:
         """Begin to end the lease."""
         if self._ending is None:
             self._ending = asyncio.create_task(hang_up(self._connection))
@@ -75,15 +75,15 @@ class Channel:
     async def _receive(self) -> None:
         with contextlib.suppress(ConnectionClosed):
             while True:
-                self.reader.feed_data(await self._connection.recv(decode=False))
-        self.reader.feed_eof()
+                self.feed(await self._connection.recv(decode=False))
+        self.end()
 
 
 class RemoteSandbox(GuestSandbox):
     """The sandbox at the other end of a connection on which its lease has started."""
 
-    def __init__(self, name: str, limits: Limits, channel: Channel) -> None:
-        super().__init__(name, limits, channel.reader, cast(asyncio.StreamWriter, channel), channel.stop)
+    def __init__(self, name: str, limits: Limits, channel: WebSocketChannel) -> None:
+        super().__init__(name, limits, channel, channel.stop)
         self._way = channel
 
     @property
@@ -91,9 +91,7 @@ class RemoteSandbox(GuestSandbox):
         """Whether `stop` was called and has done its work."""
         return self._stopping is not None and self._stopping.done()
 
-    async def _exchange(
-        self, request: dict[str, Any] | None, body: bytes, patience: float
-    ) -> tuple[dict[str, Any], bytes]:
+    async def _exchange(self, request: dict[str, Any], body: bytes, patience: float) -> tuple[dict[str, Any], bytes]:
         try:
             return await super()._exchange(request, body, patience)
         except SandboxError as error:

@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.protocol import State
 
 from sandbox.protocol import Image, Limits, SandboxError
-from sandbox.remote.channel import Channel, RemoteSandbox, hang_up
+from sandbox.remote.channel import RemoteSandbox, WebSocketChannel, hang_up
 from sandbox.tree_archive import pack
 from sandbox.wire import CHUNK, CONNECTION, LEASE, PORT, TOKEN_VARIABLE, WATCH, StartRequest
 
@@ -70,7 +70,7 @@ class Service:
             async with asyncio.timeout(_START_S):
                 await connection.send(StartRequest.of(image, digest, limits, network).text())
                 name = await self._started(connection, image, digest)
-            return RemoteSandbox(name, limits, Channel(connection, self.address))
+            return RemoteSandbox(name, limits, WebSocketChannel(connection, self.address))
         except BaseException as error:
             await asyncio.shield(asyncio.create_task(hang_up(connection)))
             if isinstance(error, TimeoutError):

@@ -10,46 +10,60 @@ import asyncio
 import contextlib
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
+from sandbox.channel import Channel
 from sandbox.client import GuestSandbox
 from sandbox.home import home
 from sandbox.pool import Pool
-from sandbox.protocol import Image, SandboxError
+from sandbox.protocol import Image, SandboxBackend, SandboxError
 from sandbox.service.tree_store import TreeStore
-from sandbox.wire import GUEST_ENDED, StartRequest
+from sandbox.wire import CHUNK, GUEST_ENDED, StartRequest
 
-_READ = 1 << 18
 _END_S = 5.0
+
+
+class House:
+    """What the leases of a service share."""
+
+    def __init__(self, backend: SandboxBackend, size: int, trees: TreeStore) -> None:
+        self.backend = backend
+        self.size = size
+        self.trees = trees
+        self.pool = Pool(backend, size=size)
+        self.places = asyncio.Semaphore(size)
+        self.sandboxes: set[str] = set()
+        """Names of those leased now."""
+        self.asked = 0
+        """Connections that have a sandbox or want one."""
+
+    @property
+    def free(self) -> int:
+        """How many more sandboxes there can be; negative when connections wait for one."""
+        return self.size - self.asked
 
 
 class Lease:
     """Serves one connection."""
 
-    def __init__(
-        self, connection: ServerConnection, pool: Pool, trees: TreeStore, sandboxes: set[str], free: Callable[[], int]
-    ) -> None:
-        """`sandboxes` are the names of those leased now; `free` tells how many more there can be."""
+    def __init__(self, connection: ServerConnection, house: House) -> None:
         self._connection = connection
-        self._pool = pool
-        self._trees = trees
-        self._sandboxes = sandboxes
-        self._free = free
-        self._to_guest: asyncio.StreamWriter | None = None
+        self._house = house
+        self._to_guest: Channel | None = None
 
     async def serve(self) -> None:
         """Return when the lease has ended."""
         try:
             request = StartRequest.parse(await self._connection.recv())
             await self._ensure_tree(request.digest)
-            with self._trees.use(request.digest) as tree:
+            with self._house.trees.use(request.digest) as tree:
                 if tree is None:
                     raise SandboxError("the image's tree was removed while the lease began")
-                await self._lease(request, image_of(request, tree, self._pool.backend.name))
+                await self._lease(request, image_of(request, tree, self._house.backend.name))
         except ConnectionClosed:
             pass
         except Exception as error:  # one lease's trouble is not the others'
@@ -57,12 +71,12 @@ class Lease:
 
     async def _ensure_tree(self, digest: str) -> None:
         while True:
-            with self._trees.use(digest) as tree:
+            with self._house.trees.use(digest) as tree:
                 if tree is not None:
                     return
             await self._connection.send(json.dumps({"need": digest}))
-            await self._trees.receive(digest, self._chunks())
-            with self._trees.use(digest) as tree:
+            await self._house.trees.receive(digest, self._chunks())
+            with self._house.trees.use(digest) as tree:
                 if tree is not None:
                     await self._connection.send(json.dumps({"have": digest}))
 
@@ -72,11 +86,10 @@ class Lease:
             yield message
 
     async def _lease(self, request: StartRequest, image: Image) -> None:
-        holding = asyncio.create_task(self._hold(request, image))
+        holding = asyncio.create_task(self._wait_and_hold(request, image))
         try:
             while isinstance(message := await self._connection.recv(), bytes) and self._to_guest:
                 self._to_guest.write(message)
-                await self._to_guest.drain()
         except ConnectionClosed:
             pass
         except OSError:  # the guest died: `_hold` sees the end of its stream and says so
@@ -85,31 +98,45 @@ class Lease:
             holding.cancel()
             await asyncio.wait([holding])
 
-    async def _hold(self, request: StartRequest, image: Image) -> None:
+    async def _wait_and_hold(self, request: StartRequest, image: Image) -> None:
         try:
-            async with self._pool.lease(image, request.limits, network=request.network) as leased:
-                box = getattr(leased, "box", leased)  # the pool's own sandboxes say they are gone before they are
-                if not isinstance(box, GuestSandbox):
-                    raise SandboxError(f"a service cannot relay to sandboxes of the backend {self._pool.backend.name}")
-                self._sandboxes.add(box.name)
-                try:
-                    await self._relay(box)
-                finally:
-                    await box.stop()
-                    self._sandboxes.discard(box.name)
+            try:
+                async with asyncio.timeout(request.patience_s):
+                    await self._house.places.acquire()
+            except TimeoutError:
+                await self._connection.send(json.dumps({"full": True}))
+                await self._connection.close()
+                return
+            try:
+                await self._hold(request, image)
+            finally:
+                self._house.places.release()
             await self._connection.close(GUEST_ENDED, "the sandbox ended")
         except ConnectionClosed:
             pass  # `_lease` sees it too
         except Exception as error:  # whatever it is: the client must not wait for ever
             await self._refuse(error)
 
+    async def _hold(self, request: StartRequest, image: Image) -> None:
+        """Return when the sandbox has ended and nothing is left of it."""
+        async with self._house.pool.lease(image, request.limits, network=request.network) as leased:
+            box = getattr(leased, "box", leased)  # the pool's own sandboxes say they are gone before they are
+            if not isinstance(box, GuestSandbox):
+                raise SandboxError(f"a service cannot relay to sandboxes of the backend {self._house.backend.name}")
+            self._house.sandboxes.add(box.name)
+            try:
+                await self._relay(box)
+            finally:
+                await box.stop()
+                self._house.sandboxes.discard(box.name)
+
     async def _relay(self, box: GuestSandbox) -> None:
         """Pass on what the guest says until it says no more."""
-        reader, self._to_guest = box.channel
-        await self._connection.send(json.dumps({"started": box.name, "free": self._free()}))
-        with contextlib.suppress(OSError):
-            while data := await reader.read(_READ):
-                await self._connection.send(data)
+        self._to_guest = box.channel
+        await self._connection.send(json.dumps({"started": box.name, "free": self._house.free}))
+        while data := await box.channel.receive():
+            for start in range(0, len(data), CHUNK):
+                await self._connection.send(data[start : start + CHUNK])
 
     async def _refuse(self, error: Exception) -> None:
         text = " ".join(str(error).split()) if isinstance(error, SandboxError) else f"the service failed: {error!r}"

@@ -17,7 +17,8 @@ import pytest
 from sandbox_helpers import new_mark, processes_with, until
 
 from sandbox import Image, Limits, SandboxBackend, cgroups, owners
-from sandbox.docker import MACHINE_LABEL, OWNER_LABEL, DockerBackend
+from sandbox.docker import DockerBackend
+from sandbox.docker_recipe import MACHINE_LABEL, OWNER_LABEL
 from sandbox.engine_api import Engine, engine_socket
 from sandbox.local import LocalBackend, leases, make_cell, start_launcher
 

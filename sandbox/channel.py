@@ -1,0 +1,118 @@
+"""Frames between the owner of a sandbox and its guest, over whatever carries bytes.
+
+Invariant: nothing that a guest sends is taken for more than it is: frames answer requests one by one, in order, and one
+of impossible size ends the channel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from sandbox.guest.frames import FRAME
+
+_BUFFER = 1 << 16
+_MAX_HEADER = 64 << 20
+_MAX_BODY = 512 << 20
+
+
+class Channel:
+    """One end. Whoever carries the bytes gives `write` and `close`, and calls `feed` and `end`."""
+
+    def __init__(self, write: Callable[[bytes], None], close: Callable[[], None]) -> None:
+        self.write = write
+        self.close = close
+        self.ended = False
+        """Whether nothing more can come."""
+        self._received = bytearray()
+        self._waiter: asyncio.Future[None] | None = None
+
+    def feed(self, data: bytes | memoryview) -> None:
+        """Bytes have come."""
+        self._received += data
+        self._wake()
+
+    def end(self) -> None:
+        """Nothing more will come."""
+        self.ended = True
+        self._wake()
+
+    async def exchange(self, header: dict[str, Any], body: bytes = b"") -> tuple[dict[str, Any], bytes]:
+        """Send a frame and wait for the frame that answers it. Raises `ConnectionError` when the guest is gone."""
+        text = json.dumps(header).encode()
+        self.write(FRAME.pack(len(text), len(body)) + text + body)
+        await self.drain()
+        while (answer := self._frame()) is None:
+            if self.ended:
+                raise ConnectionResetError("the guest is gone")
+            await self._more()
+        return answer
+
+    async def drain(self) -> None:
+        """For a carrier that cannot send at once: send what was written. Raises `ConnectionError`."""
+
+    async def receive(self) -> bytes:
+        """The bytes that have come, for a relay; empty at the end."""
+        while not self._received and not self.ended:
+            await self._more()
+        data = bytes(self._received)
+        self._received.clear()
+        return data
+
+    def _frame(self) -> tuple[dict[str, Any], bytes] | None:
+        received = self._received
+        if len(received) < FRAME.size:
+            return None
+        header_size, body_size = FRAME.unpack_from(received)
+        if header_size > _MAX_HEADER or body_size > _MAX_BODY:
+            self.close()
+            raise ConnectionResetError("the guest sent a frame of impossible size")
+        start, end = FRAME.size + header_size, FRAME.size + header_size + body_size
+        if len(received) < end:
+            return None
+        header: dict[str, Any] = json.loads(received[FRAME.size : start])
+        body = bytes(received[start:end])
+        del received[:end]
+        return header, body
+
+    async def _more(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class _Socket(asyncio.BufferedProtocol):
+    """Feeds a channel from a socket. One buffer for all reads: asyncio's own way maps new memory for each."""
+
+    def __init__(self) -> None:
+        self.channel: Channel
+        self._buffer = memoryview(bytearray(_BUFFER))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.channel = Channel(transport.write, transport.close)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.channel.feed(self._buffer[:nbytes])
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.channel.end()
+
+
+async def open_channel(connected: socket.socket) -> Channel:
+    """The channel over a connected unix socket, which it takes over."""
+    connected.setblocking(False)
+    _, protocol = await asyncio.get_running_loop().create_unix_connection(_Socket, sock=connected)
+    return protocol.channel
