@@ -1,0 +1,1 @@
+"""Our sandboxes beside those of others, in one run: `python -m benchmarks.sandbox`."""
