@@ -20,6 +20,7 @@ from sandbox import Image, Limits, SandboxBackend, cgroups, owners
 from sandbox.docker import DockerBackend
 from sandbox.docker_recipe import MACHINE_LABEL, OWNER_LABEL
 from sandbox.engine_api import Engine, engine_socket
+from sandbox.guest.frames import FRAME
 from sandbox.local import LocalBackend, leases, make_cell, start_launcher
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -103,7 +104,9 @@ async def test_answers_that_nobody_read_do_not_keep_the_launcher_from_clearing_u
     with guests_end:
         request = json.dumps({"start": dataclasses.asdict(cell)}).encode()
         socket.send_fds(control, [request], [guests_end.fileno()])
-    channel.recv(1000)
+    begin = json.dumps({"seed": None, "disk_mb": None, "lease_s": 60}).encode()
+    channel.send(FRAME.pack(len(begin), 0) + begin)
+    assert channel.recv(1000)
     assert _there(cell.name)
     control.send(b'{"kill": "nobody"}')
     assert await until(lambda: bool(select.select([control], [], [], 0)[0]))
