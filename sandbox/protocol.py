@@ -79,6 +79,22 @@ class ExecResult:
         return self.stdout + self.stderr
 
 
+@dataclass(frozen=True)
+class SandboxInfo:
+    """A sandbox that exists now, as it looks from outside."""
+
+    name: str
+    backend: str
+    image: str = ""
+    """Name of its image, where that is known."""
+    owner_alive: bool | None = None
+    """Whether the process that started it still runs; None for one of another machine."""
+    started: float | None = None
+    """Seconds since 1970, where that is known."""
+    expires: float | None = None
+    """When its lease ends, seconds since 1970, where that is known."""
+
+
 class Sandbox(Protocol):
     """One running sandbox. Every method may raise `SandboxError`; none is safe to call after `stop`."""
 

@@ -1,53 +1,59 @@
-"""`contextrl sandbox`: what runs now, and clearing up after processes that died."""
+"""`contextrl sandbox`: what runs now, clearing up after processes that died."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
 
 import typer
 
-from contextrl.cli import serve, show
-from sandbox.protocol import BackendUnavailable, SandboxBackend
+from contextrl.cli import bench, serve, show
+from contextrl.progress import duration
 
 sandbox = typer.Typer(no_args_is_help=True, help="Sandboxes: list them, remove those left behind.")
-KINDS = ("docker", "local")
+OWNER = {True: "alive", False: "gone", None: "elsewhere"}
 
 
 @sandbox.command("ps")
 def ps() -> None:
     """List the sandboxes on this machine, whoever started them."""
-    rows = asyncio.run(_each("alive"))
-    show.table(("backend", "sandbox"), rows, "No sandbox runs.")
+    from sandbox.listing import list_sandboxes
+
+    now = time.time()
+    rows = [
+        (
+            info.backend,
+            info.name,
+            info.image or "-",
+            OWNER[info.owner_alive],
+            "-" if info.started is None else duration(max(0.0, now - info.started)),
+            "-" if info.expires is None else duration(info.expires - now) if info.expires > now else "expired",
+        )
+        for info in asyncio.run(list_sandboxes())
+    ]
+    columns = ("backend", "sandbox", "image", "owner", "age", "expires in")
+    show.table(columns, rows, "No sandbox runs.")
 
 
 @sandbox.command("gc")
 def gc() -> None:
-    """Remove sandboxes whose owner is gone. Those in use stay."""
-    rows = asyncio.run(_each("gc"))
-    show.table(("backend", "removed"), rows, "Nothing was left behind.")
+    """Remove sandboxes whose owner is gone or whose lease has expired. Those in use stay."""
+    show.table(("backend", "removed"), asyncio.run(_remove()), "Nothing was left behind.")
 
 
-async def _each(what: str) -> list[tuple[str, str]]:
-    rows = []
-    async for backend in backends():
+async def _remove() -> list[tuple[str, str]]:
+    from sandbox import BackendUnavailable, DockerBackend, LocalBackend, SandboxBackend
+
+    rows: list[tuple[str, str]] = []
+    kinds: list[type[DockerBackend] | type[LocalBackend]] = [DockerBackend, LocalBackend]
+    for kind in kinds:
         try:
-            names = await (backend.alive() if what == "alive" else backend.gc())
-            rows += [(backend.name, name) for name in names]
-        finally:
-            await backend.close()
+            backend: SandboxBackend = kind()
+            rows += [(backend.name, name) for name in await backend.gc()]
+        except BackendUnavailable:  # no engine, so no containers
+            continue
     return rows
 
 
-async def backends() -> AsyncIterator[SandboxBackend]:
-    """Those that work here."""
-    from sandbox import open_backend
-
-    for kind in KINDS:
-        try:
-            yield await open_backend(kind)
-        except BackendUnavailable:
-            continue
-
-
 sandbox.command("serve")(serve.serve)
+sandbox.command("bench")(bench.bench)
