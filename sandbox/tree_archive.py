@@ -96,7 +96,7 @@ def _make(tar: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path, folders: s
         folders.add(entry.name)
     elif entry.issym():
         path.symlink_to(entry.linkname)
-    elif entry.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not entry.issparse():
+    elif entry.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not entry.issparse() and entry.size >= 0:
         _write(tar, entry, path)
     else:
         raise TreeRefused(f"the tree holds {entry.name!r}, which is no folder, regular file or symbolic link")

@@ -9,7 +9,8 @@ Every lease is a WebSocket connection of its own. Text messages are JSON:
     service  {"need": digest}, when it does not know the image's tree
     client   the tree's tar archive in binary messages, if it sends it, then {"end": digest}
     service  {"have": digest}, or {"need": digest} again
-    service  {"started": name, "free": number} or {"refused": sentence}
+    service  {"started": name, "free": number}, {"full": true} when no place became free within the client's patience,
+             or {"refused": sentence}
 
 From then on binary messages are the bytes of the guest's channel. The client's next text message, `STOP`, ends the
 lease; the service closes the connection when nothing is left of the sandbox. So does closing the connection.
@@ -42,7 +43,7 @@ CONNECTION: dict[str, Any] = {
     "max_size": MAX_MESSAGE,
     "ping_interval": 15.0,  # seconds
     "ping_timeout": 60.0,  # an event loop that computes for a while is not a dead one
-    "close_timeout": 10.0,
+    "close_timeout": 3.0,
 }
 """How both ends run their connections. asyncio itself sets TCP_NODELAY on each."""
 
@@ -63,6 +64,8 @@ class StartRequest:
     requirements: tuple[str, ...]
     limits: Limits
     network: bool
+    patience_s: float = 0.0
+    """How long to wait for a place at the service, seconds."""
 
     @classmethod
     def of(cls, image: Image, digest: str, limits: Limits, network: bool) -> StartRequest:
@@ -91,9 +94,12 @@ class StartRequest:
 
     def _check(self) -> None:
         texts = isinstance(self.name, str) and isinstance(self.network, bool) and isinstance(self.digest, str)
+        patient = isinstance(self.patience_s, int | float) and 0 <= self.patience_s < 1e9
         lines = isinstance(self.requirements, list) and all(isinstance(line, str) for line in self.requirements)
         if not (texts and lines and isinstance(self.python, str | None) and re.fullmatch("[0-9a-f]{64}", self.digest)):
             raise SandboxError("the service was asked for an image that is none")
+        if not patient:
+            raise SandboxError(f"no patience lasts {self.patience_s} s")
         for field in dataclasses.fields(Limits):
             value = getattr(self.limits, field.name)
             whole = isinstance(field.default, int)

@@ -7,18 +7,25 @@ each. What fails on the way is a `SandboxError`, never an answer of the sandbox.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sandbox.protocol import BackendUnavailable, Image, Limits, Sandbox
+from sandbox.protocol import BackendUnavailable, Image, Limits, Sandbox, SandboxError
 from sandbox.remote.channel import RemoteSandbox
-from sandbox.remote.service import Service, Unreachable
+from sandbox.remote.service import Full, Service, Unreachable
 from sandbox.tree_archive import image_digest
+from sandbox.wire import StartRequest
 
 REST_S = 10.0
 """How long a service that did not answer is left alone while another does, seconds."""
+
+START_S = 1800.0
+"""How long a start may take, seconds: a place has to become free, and an image may have to be built."""
+WAIT_S = 2.0
+"""How long to wait for a place at one of several services before looking again where there is one, seconds."""
 
 
 class RemoteBackend:
@@ -46,21 +53,29 @@ class RemoteBackend:
 
     async def start(self, image: Image, limits: Limits, *, network: bool = False) -> Sandbox:
         """A fresh sandbox at the service with the most room. Waits for room where all are full."""
-        digest = await self._digest(image)
-        tried: set[Service] = set()
+        request = StartRequest.of(image, await self._digest(image), limits, network)
+        try:
+            async with asyncio.timeout(START_S):
+                box = await self._start(image, request)
+        except TimeoutError as error:
+            raise SandboxError(f"no sandbox service had a place for {START_S:.0f} s: raise their --size") from error
+        self._running = {other for other in self._running if not other.stopped} | {box}
+        return box
+
+    async def _start(self, image: Image, request: StartRequest) -> RemoteSandbox:
+        failed: set[Service] = set()
         while True:
-            service = await self._choose(tried)
-            tried.add(service)
+            service, patience = await self._choose(failed)
             service.starting += 1
             try:
-                box = await service.lease(image, digest, limits, network)
+                return await service.lease(image, dataclasses.replace(request, patience_s=patience))
+            except Full:
+                continue
             except Unreachable as error:
                 self._rest(service, error)
-                continue
+                failed.add(service)
             finally:
                 service.starting -= 1
-            self._running = {other for other in self._running if not other.stopped} | {box}
-            return box
 
     async def alive(self) -> list[str]:
         """Names of the sandboxes leased at all services that answer, whoever leased them."""
@@ -76,20 +91,22 @@ class RemoteBackend:
         await asyncio.gather(*(box.stop() for box in self._running))
         await asyncio.gather(*(service.close() for service in self._services))
 
-    async def _choose(self, tried: set[Service]) -> Service:
-        """The service with the most room, of those that answer and were not tried yet."""
-        left = [service for service in self._services if service not in tried]
+    async def _choose(self, failed: set[Service]) -> tuple[Service, float]:
+        """The service with the most room, and how long to wait for it: not long, where room may come elsewhere."""
+        left = [service for service in self._services if service not in failed]
         now = time.monotonic()
         ready = [service for service in left if self._resting.get(service, now) <= now] or left
-        if len(ready) == 1:
-            return ready[0]
+        if len(self._services) == 1 and left:
+            return left[0], START_S
         try:
             statuses = await self._ask(ready)
         except BackendUnavailable:
             if len(ready) == len(left):
                 raise
             statuses = await self._ask([service for service in left if service not in ready])
-        return max(statuses, key=lambda service: statuses[service]["free"] - service.starting)
+        room = {service: status["free"] - service.starting for service, status in statuses.items()}
+        best = max(room, key=room.__getitem__)
+        return best, 0.0 if statuses[best]["free"] > 0 else WAIT_S
 
     async def _ask(self, services: Iterable[Service]) -> dict[Service, dict[str, Any]]:
         """The status of those that answer. Raises `BackendUnavailable` when none does."""

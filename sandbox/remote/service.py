@@ -11,6 +11,7 @@ import json
 import os
 import tempfile
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,16 +19,18 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.protocol import State
 
-from sandbox.protocol import Image, Limits, SandboxError
+from sandbox.protocol import Image, SandboxError
 from sandbox.remote.channel import RemoteSandbox, WebSocketChannel, hang_up
 from sandbox.tree_archive import pack
 from sandbox.wire import CHUNK, CONNECTION, LEASE, PORT, TOKEN_VARIABLE, WATCH, StartRequest
 
 _ANSWER_S = 5.0
 """How long a service may take to answer the door and to tell its status."""
-_START_S = 1800.0
-"""How long a start may take: an image may have to be built, or a lease to become free."""
 _SCHEMES = {"http": "ws", "ws": "ws", "https": "wss", "wss": "wss"}
+
+
+class Full(Exception):
+    """No place became free in time."""
 
 
 class Unreachable(SandboxError):
@@ -63,49 +66,46 @@ class Service:
                 watch.transport.abort()
                 raise Unreachable("it does not answer any more") from error
 
-    async def lease(self, image: Image, digest: str, limits: Limits, network: bool) -> RemoteSandbox:
-        """Start a sandbox, sending the image's tree if it is not there. Raises `Unreachable`, `SandboxError`."""
+    async def lease(self, image: Image, request: StartRequest) -> RemoteSandbox:
+        """Start a sandbox, sending the image's tree if need be. Raises `Unreachable`, `Full`, `SandboxError`."""
         connection = await self._connect(LEASE)
         try:
-            async with asyncio.timeout(_START_S):
-                await connection.send(StartRequest.of(image, digest, limits, network).text())
-                name = await self._started(connection, image, digest)
-            return RemoteSandbox(name, limits, WebSocketChannel(connection, self.address))
+            await connection.send(request.text())
+            name = await self._started(connection, image, request.digest)
+            return RemoteSandbox(name, request.limits, WebSocketChannel(connection, self.address))
         except BaseException as error:
             await asyncio.shield(asyncio.create_task(hang_up(connection)))
-            if isinstance(error, TimeoutError):
-                text = f"the sandbox service {self.address} had no sandbox for {_START_S:.0f} s: raise its --size"
-                raise SandboxError(text) from error
             if isinstance(error, ConnectionClosed):
                 raise Unreachable(f"it ended the connection ({error.rcvd.reason if error.rcvd else 'lost'})") from error
             raise
 
     async def _started(self, connection: ClientConnection, image: Image, digest: str) -> str:
         """The sandbox's name."""
+        answer = json.loads(await connection.recv())
         again = False
-        while True:
-            answer = json.loads(await connection.recv())
+        while "started" not in answer:
             if "refused" in answer:
                 raise SandboxError(f"the sandbox service {self.address} refused: {answer['refused']}")
-            if "started" in answer:
-                return str(answer["started"])
+            if "full" in answer:
+                raise Full
             if "need" in answer:
-                await self._send_tree(connection, image, digest, again)
+                answer = await self._send_tree(connection, image, digest, again)
                 again = True
-
-    async def _send_tree(self, connection: ClientConnection, image: Image, digest: str, again: bool) -> None:
-        """Of several starts that need a tree at once one sends it, and the others only ask anew."""
-        async with self._sending[digest]:
-            if again or digest not in self._sent:
-                with contextlib.suppress(ConnectionClosed), tempfile.TemporaryFile() as archive:
-                    await asyncio.to_thread(pack, image.tree, archive)
-                    archive.seek(0)
-                    while chunk := await asyncio.to_thread(archive.read, CHUNK):
-                        await connection.send(chunk)  # raises when it was refused: the reason can be received
-                    await connection.send(json.dumps({"end": digest}))
-                    self._sent.add(digest)
             else:
+                answer = json.loads(await connection.recv())
+        return str(answer["started"])
+
+    async def _send_tree(self, connection: ClientConnection, image: Image, digest: str, again: bool) -> dict[str, Any]:
+        """Of several starts that need a tree at once one sends it, and the others only ask anew. The answer."""
+        async with self._sending[digest]:
+            with contextlib.suppress(ConnectionClosed):  # when it was refused: the reason can be received
+                if again or digest not in self._sent:
+                    await _send_archive(connection, image.tree)
                 await connection.send(json.dumps({"end": digest}))
+            answer: dict[str, Any] = json.loads(await connection.recv())
+            if "have" in answer:
+                self._sent.add(digest)
+            return answer
 
     async def close(self) -> None:
         """Close the connection that asks for the status."""
@@ -131,6 +131,14 @@ class Service:
         except OSError as error:
             reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
             raise Unreachable(reason) from error
+
+
+async def _send_archive(connection: ClientConnection, tree: Path) -> None:
+    with tempfile.TemporaryFile() as archive:
+        await asyncio.to_thread(pack, tree, archive)
+        archive.seek(0)
+        while chunk := await asyncio.to_thread(archive.read, CHUNK):
+            await connection.send(chunk)
 
 
 def _status_reason(status: int) -> str:

@@ -24,8 +24,6 @@ from sandbox.protocol import Image, SandboxBackend, SandboxError
 from sandbox.service.tree_store import TreeStore
 from sandbox.wire import CHUNK, GUEST_ENDED, StartRequest
 
-_END_S = 5.0
-
 
 class House:
     """What the leases of a service share."""
@@ -92,30 +90,32 @@ class Lease:
                 self._to_guest.write(message)
         except ConnectionClosed:
             pass
-        except OSError:  # the guest died: `_hold` sees the end of its stream and says so
-            await asyncio.wait([holding], timeout=_END_S)
         finally:
             holding.cancel()
             await asyncio.wait([holding])
 
     async def _wait_and_hold(self, request: StartRequest, image: Image) -> None:
         try:
-            try:
-                async with asyncio.timeout(request.patience_s):
-                    await self._house.places.acquire()
-            except TimeoutError:
+            if await self._get_place(request.patience_s):
+                try:
+                    await self._hold(request, image)
+                finally:
+                    self._house.places.release()
+                await self._connection.close(GUEST_ENDED, "the sandbox ended")
+            else:
                 await self._connection.send(json.dumps({"full": True}))
                 await self._connection.close()
-                return
-            try:
-                await self._hold(request, image)
-            finally:
-                self._house.places.release()
-            await self._connection.close(GUEST_ENDED, "the sandbox ended")
         except ConnectionClosed:
             pass  # `_lease` sees it too
         except Exception as error:  # whatever it is: the client must not wait for ever
             await self._refuse(error)
+
+    async def _get_place(self, patience_s: float) -> bool:
+        try:
+            async with asyncio.timeout(patience_s):
+                return await self._house.places.acquire()
+        except TimeoutError:
+            return False
 
     async def _hold(self, request: StartRequest, image: Image) -> None:
         """Return when the sandbox has ended and nothing is left of it."""
