@@ -40,10 +40,14 @@ class Channel:
         self.ended = True
         self._wake()
 
-    async def exchange(self, header: dict[str, Any], body: bytes = b"") -> tuple[dict[str, Any], bytes]:
-        """Send a frame and wait for the frame that answers it. Raises `ConnectionError` when the guest is gone."""
+    def send(self, header: dict[str, Any], body: bytes = b"") -> None:
+        """Write a frame."""
         text = json.dumps(header).encode()
         self.write(FRAME.pack(len(text), len(body)) + text + body)
+
+    async def exchange(self, header: dict[str, Any], body: bytes = b"") -> tuple[dict[str, Any], bytes]:
+        """Send a frame and wait for the frame that answers it. Raises `ConnectionError` when the guest is gone."""
+        self.send(header, body)
         await self.drain()
         while (answer := self._frame()) is None:
             if self.ended:

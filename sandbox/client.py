@@ -41,6 +41,7 @@ class GuestSandbox:
         self._remove = remove
         self._lock = asyncio.Lock()
         self._broken = ""
+        self._asked = ""
         self._stopping: asyncio.Task[None] | None = None
 
     @property
@@ -95,6 +96,13 @@ class GuestSandbox:
             dropped_bytes=sum(dropped for _, _, dropped in header["streams"]),
         )
 
+    async def interrupt(self) -> None:
+        """End the command that runs now (see `Sandbox.interrupt`)."""
+        if self._asked == "run":
+            self._channel.send({"op": "interrupt"})
+            with contextlib.suppress(ConnectionError):  # the command's own answer tells that
+                await self._channel.drain()
+
     async def read(self, path: str) -> bytes:
         """The contents of a regular file. Relative paths start at /testbed. Raises `SandboxFileError`."""
         return (await self._file({"op": "read", "path": path}))[1]
@@ -142,7 +150,7 @@ class GuestSandbox:
         async with self._lock:
             if self._broken:
                 raise SandboxError(f"sandbox {self._name} cannot be used any more: {self._broken}")
-            self._broken = "an earlier call was cancelled"
+            self._broken, self._asked = "an earlier call was cancelled", request.get("op", "")
             try:
                 async with asyncio.timeout(patience):
                     answer = await self._channel.exchange(request, body)
@@ -152,6 +160,8 @@ class GuestSandbox:
             except OSError as error:
                 self._broken = "its process 1 died, most likely for want of memory, or its lease has expired"
                 raise SandboxError(f"sandbox {self._name}: {self._broken}") from error
+            finally:
+                self._asked = ""
             if self._stopping is None:
                 self._broken = ""
             return answer

@@ -118,6 +118,9 @@ class Sandbox(Protocol):
         `cwd` says otherwise.
         """
 
+    async def interrupt(self) -> None:
+        """End the command that runs now, as its time limit would; its exit code is 130. Nothing if none runs."""
+
     async def read(self, path: str) -> bytes:
         """The contents of a regular file. Relative paths start at /testbed. Raises `SandboxFileError`."""
 

@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 
     from sandbox.guest.disk import Disk
     from sandbox.guest.events import Events
+    from sandbox.guest.frames import Channel
 
+INTERRUPT = "interrupt"
+"""The one request that may come while a command runs. It has no answer of its own."""
 TIMED_OUT = 124
+_INTERRUPTED = 130
 _NOT_RUN = 126
 _NOT_FOUND = 127
 
@@ -28,7 +32,9 @@ _NOT_FOUND = 127
 class Commands:
     """Runs strings in the shell that lives as long as the sandbox, lists and strings with an environment apart."""
 
-    def __init__(self, events: Events, env: dict[str, str], disk: Disk) -> None:
+    def __init__(self, channel: Channel, events: Events, env: dict[str, str], disk: Disk) -> None:
+        self._channel = channel
+        self._interrupted = False
         self._events = events
         self._env = env
         self._disk = disk
@@ -42,9 +48,9 @@ class Commands:
         captures = (Capture(request["cap"]), Capture(request["cap"]))
         started = time.monotonic()
         deadline = started + request["timeout"]
+        self._interrupted = False
         try:
             if "script" in request:
-                self._shell.ready()
                 code = self._shell.run(request["script"], captures, deadline, self._now, self._wait)
             else:
                 code = self._run_apart(request, captures, deadline)
@@ -58,9 +64,9 @@ class Commands:
             self._disk.told = ""
         parts = [capture.finish() for capture in captures]
         header = {
-            "code": TIMED_OUT if code is None else code,
+            "code": (_INTERRUPTED if self._interrupted else TIMED_OUT) if code is None else code,
             "seconds": seconds,
-            "timed_out": code is None,
+            "timed_out": code is None and not self._interrupted,
             "streams": [[len(head), len(tail), dropped] for head, tail, dropped in parts],
         }
         return header, b"".join(head + tail for head, tail, _ in parts)
@@ -69,12 +75,15 @@ class Commands:
         return Moment(self._loadavg)
 
     def _wait(self, deadline: float) -> bool:
-        """Let things happen; False when the deadline has passed."""
+        """Let things happen; False when the deadline has passed, or the client wants no more of it."""
         left = deadline - time.monotonic()
         if left <= 0:
             return False
         if self._events.wait(min(left, self._disk.every_s)):
-            os._exit(0)  # nobody speaks during a command: the channel closed
+            if self._channel.receive()[0]["op"] != INTERRUPT:
+                os._exit(0)  # whoever speaks there has lost the order of requests and answers
+            self._interrupted = True
+            return False
         self._disk.check()
         return True
 

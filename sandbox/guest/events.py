@@ -119,6 +119,8 @@ class Events:
             chunk = os.read(fd, CHUNK)
         except BlockingIOError:
             return 0
+        except ConnectionError:  # a shell was killed before it read what it was told
+            chunk = b""
         if chunk:
             self._sinks[fd](chunk)
         else:

@@ -11,7 +11,7 @@ import os
 import signal
 import time
 
-from sandbox.guest.commands import Commands
+from sandbox.guest.commands import INTERRUPT, Commands
 from sandbox.guest.disk import Disk
 from sandbox.guest.events import Events
 from sandbox.guest.files import Refused, list_tree, read_file, read_files, write_files
@@ -46,7 +46,9 @@ def serve(fd_in: int, fd_out: int, env: dict[str, str]) -> None:
     commands = _begin(channel, events, env)
     while True:
         if events.wait(None):
-            channel.send(*_answer(commands, *channel.receive()))
+            request, body = channel.receive()
+            if request["op"] != INTERRUPT:  # else it came too late: the command has ended by itself
+                channel.send(*_answer(commands, request, body))
 
 
 def _begin(channel: Channel, events: Events, env: dict[str, str]) -> Commands:
@@ -55,7 +57,7 @@ def _begin(channel: Channel, events: Events, env: dict[str, str]) -> Commands:
     try:
         if request["seed"]:
             copy_tree(request["seed"], "/testbed")
-        commands = Commands(events, env, Disk(request["disk_mb"]))
+        commands = Commands(channel, events, env, Disk(request["disk_mb"]))
     except OSError as error:
         channel.send({"failed": "begin", "reason": str(error)})
         os._exit(1)
