@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -15,17 +13,14 @@ from service_helpers import running_service
 from sandbox import Image, Limits, Sandbox, SandboxBackend, open_backend
 from sandbox.home import home
 
+pytest.register_assert_rewrite("sandbox.conformance")  # before its first import: failing asserts show their values
+
 
 @pytest.fixture(scope="session")
-def image() -> Iterator[Image]:
-    with tempfile.TemporaryDirectory() as folder:
-        tree = Path(folder) / "tree"
-        (tree / "package").mkdir(parents=True)
-        (tree / "readme.txt").write_text("hello\n")
-        (tree / "package" / "code.py").write_text("x = 1\n")
-        (tree / "link.txt").symlink_to("readme.txt")
-        (tree / "outside").symlink_to("/etc")
-        yield Image("conformance", tree)
+def image() -> Image:
+    from sandbox.conformance import standard_image
+
+    return standard_image()
 
 
 @pytest_asyncio.fixture(
