@@ -113,11 +113,11 @@ async def _refill(world: World) -> float:
 
 @asynccontextmanager
 async def _stepping(boxes: list[Sandbox], pause_s: float) -> AsyncIterator[Callable[[], int]]:
-    counts = [0]
+    counts, ending = [0], asyncio.Event()
     started = time.perf_counter()
 
     async def step(box: Sandbox) -> None:
-        while True:
+        while not ending.is_set():  # a call that was cancelled would leave its sandbox unusable
             await box.run("true")
             counts[0] += 1
             await asyncio.sleep(pause_s)
@@ -126,6 +126,5 @@ async def _stepping(boxes: list[Sandbox], pause_s: float) -> AsyncIterator[Calla
     try:
         yield lambda: round(counts[0] / (time.perf_counter() - started))
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        ending.set()
+        await asyncio.gather(*tasks)
