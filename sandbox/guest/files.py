@@ -17,6 +17,7 @@ TESTBED = "/testbed"
 ROOTS = (TESTBED, "/tmp")
 MAX_READ = 256 << 20
 MAX_ENTRIES = 200_000
+MAX_TREE = 1 << 30
 
 
 class Refused(Exception):
@@ -126,6 +127,8 @@ def list_tree(path: str) -> dict[str, Any]:
     real = whole if (whole := _whole(path)) in ROOTS else resolve(path, False)
     entries: list[list[Any]] = []
     _list(real, "", entries)
+    if sum(size or 0 for _, size, _ in entries) > MAX_TREE:
+        raise Refused(f"{path}: more than {MAX_TREE >> 20} MiB; take parts of it")
     return {"entries": entries}
 
 

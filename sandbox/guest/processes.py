@@ -91,6 +91,8 @@ class Spawner:
 
     def spawn(self, argv: list[str], env: dict[str, str], cwd: str, fds: list[tuple[int, int]]) -> int:
         """Start a program in a session of its own; `fds`: (descriptor here, number there). Raises `OSError`."""
+        if not argv:
+            raise ValueError("the command is empty")
         os.chdir(cwd)
         try:
             program = find_program(argv[0], env.get("PATH", "/usr/bin:/bin"))

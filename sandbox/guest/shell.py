@@ -31,22 +31,27 @@ _WORD_FD, _TEXT_FD = 3, 4
 _LEAVE = signal.SIGRTMIN + 9
 _PATIENCE_S = 1.0
 _WORD_BYTES = 3
+_NOT_RUN = 126
 _STATE_END = b"# whole\n"
-# All on one line, so that messages count the lines of the command. `builtin` keeps functions of the same names out;
-# the outer loop catches a stray `break`, and a stray `continue` tells the end of its command like any other.
+_LOST = b"lost"
+# All on one line, so that messages count the lines of the command. `builtin` keeps functions of the same names out; the
+# outer loop catches a stray `break`, and a stray `continue` tells the end of its command like any other. The line feed
+# ahead of what is told closes off what a command may have written there. A shell that cannot even take a command's
+# text, because one made a variable of ours read-only, says so and goes.
 _PROGRAM = (
     """trap '{{ builtin declare -p; builtin declare -f; builtin declare -F; builtin alias -p; builtin shopt -p; """
     """builtin printf "builtin cd -- %q\\n# whole\\n" "$PWD"; }} >{folder}/state 2>/dev/null' EXIT; """
     """trap 'builtin exit 124' {leave}; """
     """. {folder}/state.last 2>/dev/null; """
-    """while :; do while builtin printf '%s %s\\n' "$?" "$__word" >&{word}; IFS= builtin read -r -u {word} __word; """
-    """IFS= builtin read -r -d '' -u {text} __command; """
-    """do builtin eval "$__command" >{folder}/1 2>{folder}/2 {word}>&- {text}<&-; done; done"""
+    """while :; do while builtin printf '\\n%s %s %s\\n' "$?" "$__word" "$-" >&{word}; builtin set +x; """
+    """{{ IFS= builtin read -r -u {word} __word && IFS= builtin read -r -d '' -u {text} __command; }} || """
+    """{{ builtin printf '\\n{lost}\\n' >&{word}; builtin exit; }}; """
+    """do builtin eval "$__command" </dev/null >{folder}/1 2>{folder}/2 {word}>&- {text}<&-; done; done"""
 )
 
 
 class Shell:
-    """Started when it is first needed. `ready` before each `run`."""
+    """Started when it is first needed, or by `ready`."""
 
     def __init__(self, events: Events, spawner: Spawner, env: dict[str, str], null: int) -> None:
         self._events = events
@@ -59,10 +64,11 @@ class Shell:
         self._words: socket.socket | None = None
         self._said = bytearray()
         self._cwd = "/testbed"
+        self._folder = ""
+        self._traces = False
 
     def ready(self) -> None:
         """Start a shell if none is alive. Raises `OSError`."""
-        self._events.reap()
         if self._pid and self._events.exit_code(self._pid) is None:
             return
         if self._pid:
@@ -73,10 +79,11 @@ class Shell:
         self._words, theirs = socket.socketpair()
         self._words.setblocking(False)
         self._said.clear()
+        self._traces = False
         self._events.watch(os.dup(self._words.fileno()), self._said.extend)  # before the outputs: see Events.wait
-        folder = self._outputs.open()
-        self._keep_saved_state(folder)
-        program = _PROGRAM.format(folder=folder, leave=_LEAVE, text=_TEXT_FD, word=_WORD_FD)
+        self._folder = folder = self._outputs.open()
+        self._keep_saved_state()
+        program = _PROGRAM.format(folder=folder, leave=_LEAVE, text=_TEXT_FD, word=_WORD_FD, lost=_LOST.decode())
         null = os.open("/dev/null", os.O_WRONLY)
         fds = [(self._null, 0), (null, 1), (null, 2), (theirs.fileno(), _WORD_FD), (self._text, _TEXT_FD)]
         cwd = self._cwd if os.path.isdir(self._cwd) else "/testbed"
@@ -99,41 +106,62 @@ class Shell:
         data = script.encode("utf-8", "surrogateescape")
         if b"\0" in data:
             raise ValueError("a command cannot contain a NUL byte")
-        os.pwrite(self._text, data + b"\0", 0)
-        os.lseek(self._text, 0, os.SEEK_SET)  # the shell reads through the same open file
+        self.ready()
         moment = now()
         self._outputs.capture(captures)
-        word = os.urandom(_WORD_BYTES).hex().encode()
-        assert self._words is not None
-        self._words.send(word + b"\n")
+        word = self._tell(data)
         code = self._await_end(word, deadline, moment, wait)
+        if code == _LOST:
+            self._replace()
+            word = self._tell(data)
+            self._outputs.capture(captures)
+            code = self._await_end(word, deadline, moment, wait)
         if now().last_pid != moment.last_pid:
             self._outputs.renew()
         self._outputs.capture(None)
-        return code
+        return None if code is None else int(code) if code != _LOST else _NOT_RUN
 
-    def _await_end(self, word: bytes, deadline: float, moment: Moment, wait: Callable[[float], bool]) -> int | None:
+    def _tell(self, data: bytes) -> bytes:
+        """Give the shell a script; the word that will tell its end."""
+        data = b"set -x;" + data if self._traces else data
+        os.pwrite(self._text, data + b"\0", 0)
+        os.lseek(self._text, 0, os.SEEK_SET)  # the shell reads through the same open file
+        word = os.urandom(_WORD_BYTES).hex().encode()
+        assert self._words is not None
+        self._words.send(word + b"\n")
+        return word
+
+    def _await_end(
+        self, word: bytes, deadline: float, moment: Moment, wait: Callable[[float], bool]
+    ) -> bytes | int | None:
+        """The exit code, `_LOST` when the script was not run, None when it ran out of time."""
         while True:
             while b"\n" in self._said:
                 line, _, rest = bytes(self._said).partition(b"\n")
                 self._said[:] = rest
-                code, _, said = line.partition(b" ")
-                if said == word and code.isdigit():
-                    return int(code)
+                said = line.split(b" ")
+                if line == _LOST:
+                    return _LOST
+                if len(said) == 3 and said[1] == word and said[0].isdigit():
+                    self._heed(said[2])
+                    return said[0]
             if (ended := self._events.exit_code(self._pid)) is not None:
                 return ended
             if not wait(deadline):
                 self._interrupt(moment)
                 return None
 
+    def _heed(self, flags: bytes) -> None:
+        """What the shell's options mean for us: it is quiet between commands, and a restricted one is of no use."""
+        self._traces = b"x" in flags
+        if b"r" in flags:
+            self._replace()
+
     def _interrupt(self, moment: Moment) -> None:
         """End the command and its shell, which saves its state first if it still can."""
         self._outputs.drain()
         self._outputs.capture(None)  # bash would tell which of its children were killed, by number
-        try:
-            self._cwd = os.readlink(f"/proc/{self._pid}/cwd")
-        except OSError:
-            pass
+        self._note_folder()
         until = time.monotonic() + _PATIENCE_S
         send(self._pid, _LEAVE)
         send(self._pid, signal.SIGCONT)
@@ -144,9 +172,27 @@ class Shell:
                 send(self._pid, signal.SIGKILL)
         moment.end_all_since(self._events.reap)
 
-    def _keep_saved_state(self, folder: str) -> None:
+    def _note_folder(self) -> None:
+        try:
+            self._cwd = os.readlink(f"/proc/{self._pid}/cwd")
+        except OSError:
+            pass
+
+    def _replace(self) -> None:
+        """End the shell, which does nothing, and start another that knows of it only where it was."""
+        self._note_folder()
+        send(self._pid, signal.SIGKILL)
+        while self._events.exit_code(self._pid) is None:
+            self._events.wait(0.005)
+        try:
+            os.unlink(f"{self._folder}/state")
+        except OSError:
+            pass
+        self.ready()
+
+    def _keep_saved_state(self) -> None:
         """Leave for the new shell what the last one saved, if that is whole; never what an earlier one saved."""
-        state, kept = f"{folder}/state", f"{folder}/state.last"
+        state, kept = f"{self._folder}/state", f"{self._folder}/state.last"
         try:
             with open(state, "rb") as handle:
                 whole = handle.read().endswith(_STATE_END)
