@@ -6,10 +6,12 @@ Importing this module imports neither torch nor any other room.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -208,6 +210,11 @@ class Recipe(Section):
     """`tiny`, a folder with a causal language model in Hugging Face format, or a name on the model hub."""
     runs: Path = Path("runs")
     """Folder of the run folders."""
+    store: str = ""
+    """Where trajectories and pairs are kept: a file, or the URL of a database, its password in PGPASSWORD.
+
+    Empty: the variable CONTEXTRL_STORE, and where that is not set `trajectories.db` in `runs`.
+    """
     repositories: Annotated[tuple[RepositoryConfig, ...], Field(min_length=1)]
     """Where the task instances come from."""
     sandbox: SandboxConfig = SandboxConfig()
@@ -231,6 +238,13 @@ class Recipe(Section):
             raise ValueError("`rollout.max_new_tokens` must be smaller than `rollout.max_context_tokens`")
         return self
 
+    @field_validator("store")
+    @classmethod
+    def _no_secret(cls, store: str) -> str:
+        if "://" in store and urlsplit(store).password:
+            raise ValueError("a recipe is written into the run's folder: give the password in the variable PGPASSWORD")
+        return store
+
     @property
     def heldout_pair_tokens(self) -> int:
         """Longest prompt of a held-out pair."""
@@ -242,6 +256,7 @@ class Recipe(Section):
         return self.runs / self.name
 
     @property
-    def store_path(self) -> Path:
-        """The store of trajectories and pairs; all runs of a folder share it."""
-        return self.runs / "trajectories.db"
+    def store_place(self) -> str | Path:
+        """The URL or the path of the store. Runs share it."""
+        named = self.store or os.environ.get("CONTEXTRL_STORE", "")
+        return named if "://" in named else Path(named or self.runs / "trajectories.db")

@@ -68,7 +68,7 @@ async def _train(recipe: Recipe, folder: RunFolder, progress: Progress) -> None:
             world = await build_world(recipe, backend, progress)
             for note in check_heldout(recipe, world):
                 progress.log(f"note: {note}")
-        store = opened.enter_context(SQLStore(recipe.store_path))
+        store = opened.enter_context(SQLStore(recipe.store_place))
         folder.begin()
         run = await asyncio.to_thread(Run, recipe, folder, start, world, backend, store, progress, clock)
         opened.push_async_callback(run.player.close)

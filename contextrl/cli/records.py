@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 traj = typer.Typer(no_args_is_help=True, help="Trajectories: every episode, turn by turn.")
 pairs = typer.Typer(no_args_is_help=True, help="Context pairs and the funnel they came through.")
 
-Store = Annotated[str, typer.Option(help="Path or URL of the store.")]
+Store = Annotated[str, typer.Option(help="Path or URL of the store.", envvar="CONTEXTRL_STORE")]
 Run = Annotated[str | None, typer.Option(help="Only this run.")]
 Limit = Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")]
 Lines = Annotated[int, typer.Option(min=2, help="Lines shown of each longer text.")]

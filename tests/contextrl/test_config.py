@@ -132,3 +132,13 @@ def test_too_little_space_is_told(tmp_path: Path) -> None:
     check_space(load_recipe(QUICKSTART, [runs, "train.min_free_gb=0"]))
     with pytest.raises(RecipeError, match="make room"):
         check_space(load_recipe(QUICKSTART, [runs, "train.min_free_gb=1e9"]))
+
+
+def test_the_store_is_a_file_a_url_or_what_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CONTEXTRL_STORE", raising=False)
+    assert load_recipe(QUICKSTART).store_place == Path("runs/trajectories.db")
+    monkeypatch.setenv("CONTEXTRL_STORE", "postgresql://me@db/all")
+    assert load_recipe(QUICKSTART).store_place == "postgresql://me@db/all"
+    assert load_recipe(QUICKSTART, ["store=/x/my.db"]).store_place == Path("/x/my.db")
+    assert "PGPASSWORD" in refused("store=postgresql://me:secret@db/all")
+    assert "secret" not in refused("store=postgresql://me:secret@db/all")
