@@ -17,7 +17,10 @@ def serve(
     port: Annotated[int, typer.Option(help="0 takes a free one.")] = PORT,
     backend: Annotated[str, typer.Option(help=", ".join(BACKENDS))] = "auto",
     token_file: Annotated[Path | None, typer.Option(help=f"Default: the variable {TOKEN_VARIABLE}.")] = None,
-    size: Annotated[int | None, typer.Option(help="Most leases at once. Default: twice the processors.")] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(help="Most leases at once. Default: twice the processors.", envvar="CONTEXTRL_SANDBOX_SIZE"),
+    ] = None,
     docker_base: Annotated[str | None, typer.Option(help="Base image of the Docker backend.")] = None,
 ) -> None:
     """Serve sandboxes of this machine to clients with the token, until Ctrl-C or SIGTERM."""

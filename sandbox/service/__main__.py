@@ -61,7 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=PORT, help="0 takes a free one (default %(default)s)")
     parser.add_argument("--backend", choices=BACKENDS, default="auto")
     parser.add_argument("--token-file", type=Path, help="default: the variable CONTEXTRL_SANDBOX_TOKEN")
-    parser.add_argument("--size", type=int, help="most leases at once (default: twice the processors)")
+    size = os.environ.get("CONTEXTRL_SANDBOX_SIZE") or None
+    parser.add_argument("--size", type=int, default=size, help="most leases at once (default: twice the processors)")
     parser.add_argument(
         "--docker-base", default=os.environ.get("CONTEXTRL_DOCKER_BASE"), help="base image of the Docker backend"
     )
