@@ -51,12 +51,12 @@ class Crowd:
     boxes: int
     start_s: float
     """Until all had started, `STARTS_AT_ONCE` at a time."""
-    shell_rate: float
-    """Steps per second in all, each a `run("true")`."""
-    program_rate: float
-    """Steps per second in all, each a `run(["/bin/true"])`."""
-    available_mb: float
-    """By how much each lessened the machine's available memory while it was idle, MiB."""
+    shell_rate: Series
+    """Steps per second in all, each a `run("true")`, second by second."""
+    program_rate: Series
+    """Steps per second in all, each a `run(["/bin/true"])`, second by second."""
+    available_mb: Series
+    """By how much each, idle, lessened the machine's available memory when it started, and raised it when it ended."""
     resident_mb: float | None
     """What the processes of each take, its share of the container engine's helpers included, MiB; None if unknown."""
 
@@ -126,21 +126,32 @@ async def start_many(backend: SandboxBackend, image: Image, count: int, stack: A
     return list(await asyncio.gather(*map(start, range(count))))
 
 
-async def crowd(backend: SandboxBackend, image: Image, count: int, seconds: float) -> Crowd:
-    """Start many, let them stand, then step all of them at once."""
+async def crowd(backend: SandboxBackend, image: Image, count: int, seconds: int) -> Crowd:
+    """Start many, let them stand, then step all of them at once for so many seconds with each kind of command."""
     async with AsyncExitStack() as stack:
         await (await backend.start(image, Limits())).stop()  # what is made once is not counted
         mine = footprint.descendants([os.getpid()])
-        before, started = footprint.available_mb(), time.perf_counter()
+        before, started = await _available(), time.perf_counter()
         boxes = await start_many(backend, image, count, stack)
         start_s = time.perf_counter() - started
         await asyncio.gather(*(box.run("true") for box in boxes))  # each has its shell now
-        await asyncio.sleep(_SETTLE_S)
-        available = (before - footprint.available_mb()) / count
+        standing = await _available()
         resident = footprint.resident_mb(await _processes(backend, boxes, mine))
-        shell = await rate(boxes, "true", seconds)
-        program = await rate(boxes, TRUE, seconds)
-    return Crowd(count, start_s, shell, program, available, resident and resident / count)
+        shell = [await rate(boxes, "true", 1.0) for _ in range(seconds)]
+        program = [await rate(boxes, TRUE, 1.0) for _ in range(seconds)]
+        last = await _available()
+    taken = [(before - standing) / count, (await _available() - last) / count]
+    series = (_series("1/s", shell), _series("1/s", program), _series("MiB", taken))
+    return Crowd(count, start_s, *series, resident and resident / count)
+
+
+async def _available() -> float:
+    await asyncio.sleep(_SETTLE_S)
+    return footprint.available_mb()
+
+
+def _series(unit: str, values: list[float]) -> Series:
+    return Series("", unit, tuple(values))
 
 
 async def _processes(backend: SandboxBackend, boxes: list[Sandbox], before: set[int]) -> set[int]:
@@ -170,6 +181,6 @@ async def measure(
             for name, value in zip(names, (*steps, *starts), strict=True):
                 found[name].append(value)
     on_progress(rounds, rounds + 1, f"{boxes} at once")
-    together = await crowd(backend, image, boxes, 2.0)
+    together = await crowd(backend, image, boxes, 2)
     on_progress(rounds + 1, rounds + 1, "")
     return [Series(name, "ms", tuple(values)) for name, values in found.items()], together

@@ -40,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--boxes", type=int, default=32, help="how many at once")
-    parser.add_argument("--seconds", type=float, default=3.0, help="how long many step at once")
+    parser.add_argument("--seconds", type=int, default=4, help="how long many step at once")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--peers-python", type=Path, default=peers.default_python())
     parser.add_argument("--install-peers", action="store_true")
@@ -54,7 +54,7 @@ def main() -> None:
         rows, missing = asyncio.run(measure(given, progress))
     print(table(rows))
     for name, reason in missing.items():
-        print(f"missing: {name} ({reason})")
+        print(f"missing: {name} ({' '.join(reason.split())})")
     if given.json:
         found = {"rows": [row.as_json() for row in rows], "missing": missing}
         given.json.write_text(json.dumps(found, indent=1) + "\n")

@@ -55,14 +55,18 @@ class World:
         await box.run("true")
         return box
 
-    async def peer(self, kind: str, stack: AsyncExitStack, *, opened: bool = False) -> Peer | None:
-        """The process of a peer, with a sandbox if `opened`; None where it is missing. It ends with the stack."""
+    async def peer(self, kind: str, stack: AsyncExitStack, *, opened: bool = False, closed: bool = True) -> Peer | None:
+        """The process of a peer, with a sandbox if `opened`; None where it is missing.
+
+        It ends with the stack, and if `closed` so does its sandbox.
+        """
         try:
             peer = await Peer.start(kind, await self._image_for(kind), self.python)
             stack.push_async_callback(peer.end)
             if opened:
                 await peer.timed("open")
-                stack.push_async_callback(peer.timed, "close")
+                if closed:
+                    stack.push_async_callback(peer.timed, "close")
                 await peer.timed("step")  # the first is not like those after it
         except (PeerFailed, SandboxError, KeyError) as error:
             self.missing.setdefault(kind, str(error))
@@ -70,12 +74,19 @@ class World:
         return peer
 
     async def interleaved(self, calls: dict[str, Call], rounds: int) -> dict[str, list[float]]:
-        """Each in turn, so many times round, so that load on the machine falls on all alike."""
+        """Each in turn, so many times round, so that load on the machine falls on all alike.
+
+        A peer that fails is asked no more; what it did before counts.
+        """
         found: dict[str, list[float]] = {name: [] for name in calls}
         for number in range(rounds):
-            for name, call in calls.items():
+            for name, call in list(calls.items()):
                 self.progress.update(number, rounds, name)
-                found[name].append(await call())
+                try:
+                    found[name].append(await call())
+                except PeerFailed as error:
+                    self.missing[name] = f"after {number} rounds: {error}"
+                    del calls[name]
         self.progress.update(rounds, rounds)
         return found
 

@@ -42,9 +42,9 @@ def bench(
     show.facts(
         [
             ("all started in", f"{crowd.start_s:.2f} s"),
-            ('run("true")', f"{crowd.shell_rate:.0f} steps/s in all"),
-            ('run(["/bin/true"])', f"{crowd.program_rate:.0f} steps/s in all"),
-            ("available memory lessened by", f"{crowd.available_mb:.1f} MiB each"),
+            ('run("true")', f"{crowd.shell_rate.median:.0f} steps/s in all"),
+            ('run(["/bin/true"])', f"{crowd.program_rate.median:.0f} steps/s in all"),
+            ("available memory lessened by", f"{crowd.available_mb.median:.1f} MiB each"),
             ("memory of their processes", resident),
         ]
     )

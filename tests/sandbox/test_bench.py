@@ -19,8 +19,8 @@ async def test_every_call_is_measured_and_nothing_stays(backend):
     by_name = {each.name: each for each in series}
     assert by_name["start"].least < by_name["start to first command"].median
     assert by_name["lease"].median < by_name["start"].median, "the pool had nothing ready"
-    assert together.shell_rate > 0
-    assert together.program_rate > 0
+    assert together.shell_rate.least > 0
+    assert together.program_rate.least > 0
     left = [name for name in await backend.alive() if backend.name == "remote" or owners.is_ours(name)]
     assert left == []
 
@@ -29,7 +29,7 @@ async def test_every_call_is_measured_and_nothing_stays(backend):
 async def test_memory_is_that_of_the_sandboxes(backend):
     if os.geteuid() != 0:
         pytest.skip("only root sees the memory of other users' processes")
-    together = await crowd(backend, sample_image(), 3, 0.1)
+    together = await crowd(backend, sample_image(), 3, 1)
     assert together.resident_mb is not None
     assert 1.0 < together.resident_mb < 64.0, "a sandbox has a Python interpreter and a shell, and not much more"
 
