@@ -1,4 +1,4 @@
-"""`contextrl sandbox`: what runs now, clearing up after processes that died."""
+"""`contextrl sandbox`: what runs now, clearing up after processes that died, a look inside."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import time
 
 import typer
 
-from contextrl.cli import bench, serve, show
+from contextrl.cli import bench, serve, shell, show
 from contextrl.progress import duration
 
-sandbox = typer.Typer(no_args_is_help=True, help="Sandboxes: list them, remove those left behind.")
+sandbox = typer.Typer(no_args_is_help=True, help="Sandboxes: list them, remove those left behind, look into one.")
 OWNER = {True: "alive", False: "gone", None: "elsewhere"}
 
 
@@ -55,5 +55,6 @@ async def _remove() -> list[tuple[str, str]]:
     return rows
 
 
+sandbox.command("shell")(shell.shell)
 sandbox.command("serve")(serve.serve)
 sandbox.command("bench")(bench.bench)
