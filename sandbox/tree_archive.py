@@ -87,9 +87,7 @@ def _make(tar: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path, folders: s
     parent = entry.name.rpartition("/")[0]
     if any(part in ("", ".", "..") for part in entry.name.split("/")) or parent not in folders:
         raise TreeRefused(f"the tree holds {entry.name!r}, which does not lie in a folder of it")
-    path = folder / entry.name
-    if path.is_symlink() or path.exists():
-        raise TreeRefused(f"the tree holds {entry.name!r} twice")
+    path = folder / entry.name  # what is there already is never replaced: all calls below refuse to
     if entry.isdir():
         path.mkdir()
         path.chmod(0o755)

@@ -108,6 +108,7 @@ HOSTILE = {
     "folder over a link": [LINK, _entry("link", tarfile.DIRTYPE)],
     "link over a folder": [_entry("a", tarfile.DIRTYPE), _entry("a", tarfile.SYMTYPE, linkname="/")],
     "link over a link": [LINK, LINK],
+    "file over a file": [_entry("a", data=b"x"), _entry("a", data=b"y")],
     "hard link": [_entry("hostile", tarfile.LNKTYPE, linkname="/etc/passwd")],
     "hard link inside": [_entry("a", data=b"x"), _entry("b", tarfile.LNKTYPE, linkname="a")],
     "FIFO": [_entry("hostile", tarfile.FIFOTYPE)],
