@@ -49,6 +49,12 @@ class Bed:
         self._boxes.append(box)
         return box
 
+    async def start_large(self, **limits: float) -> Sandbox:
+        """The same from an image with thousands of files, for backends that treat such an image in another way."""
+        box = await self.backend.start(large_image(), Limits(**limits))  # type: ignore[arg-type]
+        self._boxes.append(box)
+        return box
+
     async def stop(self) -> None:
         """Stop all that were started."""
         await asyncio.gather(*(box.stop() for box in self._boxes))
@@ -126,6 +132,16 @@ def standard_image() -> Image:
     (tree / "link.txt").symlink_to("readme.txt")
     (tree / "outside").symlink_to("/etc")
     return Image("conformance", tree)
+
+
+@functools.cache
+def large_image() -> Image:
+    """2,500 files."""
+    tree = Path(_standard_folder().name) / "large"
+    tree.mkdir()
+    for number in range(2500):
+        (tree / f"{number}.txt").write_text(str(number))
+    return Image("conformance-large", tree)
 
 
 def _count_outside(mark: str) -> int:

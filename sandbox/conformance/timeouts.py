@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from sandbox.conformance.bed import Bed
@@ -111,3 +112,28 @@ async def many_time_outs_in_a_row(bed: Bed) -> None:
         assert (await box.run(_RECALL)).stdout == _REMEMBERED
     assert time.monotonic() - started < 30
     assert int((await box.run("ls -d /proc/[0-9]* | wc -l")).stdout) < 12
+
+
+async def an_interrupted_command_ends_as_if_its_time_were_over(bed: Bed) -> None:
+    """`interrupt` ends the command that runs, with all it started and exit code 130; the session goes on."""
+    box = await bed.start()
+    await box.run(_REMEMBER)
+    for command in ("trap '' INT TERM; sleep {0} & sleep {0}", ["sleep", "{0}"], "while :; do :; done"):
+        mark = bed.mark()
+        filled = [word.format(mark) for word in command] if isinstance(command, list) else command.format(mark)
+        call = asyncio.create_task(box.run(filled))
+        await asyncio.sleep(0.5)
+        await box.interrupt()
+        result = await call
+        assert (result.exit_code, result.timed_out) == (130, False), command
+        assert await bed.comes_to(0, mark, box)
+        assert (await box.run(_RECALL)).stdout == _REMEMBERED, command
+
+
+async def interrupting_nothing_is_no_fault(bed: Bed) -> None:
+    """`interrupt` while no command runs does nothing, to the next command either."""
+    box = await bed.start()
+    await box.interrupt()
+    await box.run("v=1")
+    await box.interrupt()
+    assert (await box.run("sleep 0.2; echo $v")).stdout == "1\n"

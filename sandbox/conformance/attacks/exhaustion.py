@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 from sandbox.conformance.attacks.attempts import PRELUDE, attempt, unharmed
@@ -22,6 +23,22 @@ except OSError as error:
     print(written >> 20)
 else:
     print("no end")
+"""
+
+_LARGE_FILES = """
+def left(): return os.statvfs("/testbed").f_bavail * os.statvfs("/testbed").f_frsize >> 20
+before = left()
+try:
+    for number in range(40):
+        fd = os.open(f"/testbed/large{number}", os.O_CREAT | os.O_WRONLY)
+        if sys.argv[1] == "deleted": os.unlink(f"/testbed/large{number}")
+        for _ in range(60):
+            os.write(fd, bytes(1 << 20))
+            time.sleep(0.001)
+        print(before - left(), flush=True)
+except OSError:
+    pass
+time.sleep(1)
 """
 
 _MANY_NAMES = """
@@ -151,6 +168,38 @@ async def disk_fill(bed: Bed) -> None:
         assert filled.isdigit() and int(filled) <= 64, f"{filled} MiB in {folder}"
         assert (await box.run(f"rm -f {folder}/fill*; echo on")).stdout == "on\n"
         await unharmed(bed, box, neighbour)
+
+
+async def disk_fill_beside_a_large_tree(bed: Bed) -> None:
+    """The limit holds for an image with thousands of files as it does for a small one."""
+    await _fill_large(bed, "kept")
+
+
+async def disk_fill_by_deleted_files(bed: Bed) -> None:
+    """Files that were deleted and are still open, so that no list shows them, are under the limit too."""
+    await _fill_large(bed, "deleted")
+
+
+async def disk_fill_behind_ones_back(bed: Bed) -> None:
+    """A job in the background cannot write beyond the limit while no command runs."""
+    box = await bed.start_large(tmp_mb=64)
+    await box.write({"/tmp/fill.py": (PRELUDE + _LARGE_FILES).encode()})
+    await box.run(["bash", "-c", "setsid python /tmp/fill.py kept >/tmp/filled &"])
+    await asyncio.sleep(6)
+    assert _megabytes((await box.read("/tmp/filled")).decode()) < 1000
+
+
+async def _fill_large(bed: Bed, how: str) -> None:
+    box, neighbour = await bed.start_large(tmp_mb=64), await bed.start()
+    result = await attempt(box, _LARGE_FILES, how, timeout_s=60)
+    assert _megabytes(result.stdout) < 1000
+    await box.run(["bash", "-c", "rm -f large*"])
+    await unharmed(bed, box, neighbour)
+
+
+def _megabytes(printed: str) -> int:
+    """How much the disk had lost at the end, others' use of it included."""
+    return max([0, *map(int, printed.split())])
 
 
 async def inode_fill(bed: Bed) -> None:
