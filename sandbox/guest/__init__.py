@@ -10,5 +10,18 @@ modules below ahead of the first frame; they import nothing but the standard lib
 
 from __future__ import annotations
 
-MODULES = ("frames", "capture", "events", "processes", "disk", "outputs", "shell", "commands", "files", "seed", "main")
+MODULES = (
+    "frames",
+    "capture",
+    "events",
+    "processes",
+    "disk",
+    "outputs",
+    "shell",
+    "commands",
+    "files",
+    "seed",
+    "seccomp",
+    "main",
+)
 """In the order in which they can be loaded."""

@@ -16,6 +16,7 @@ from sandbox.guest.disk import Disk
 from sandbox.guest.events import Events
 from sandbox.guest.files import Refused, list_tree, read_file, read_files, write_files
 from sandbox.guest.frames import Channel
+from sandbox.guest.seccomp import confine
 from sandbox.guest.seed import copy_tree
 
 TYPE_CHECKING = False
@@ -42,6 +43,7 @@ def serve(fd_in: int, fd_out: int, env: dict[str, str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     # Commands have this process's user id: not dumpable, they can neither trace it nor reach its descriptors.
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    confine()
     events = Events(channel.fd_in)
     commands = _begin(channel, events, env)
     while True:

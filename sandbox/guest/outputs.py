@@ -38,6 +38,8 @@ class Outputs:
         for parent in _FOLDERS:
             self._folder = f"{parent}/.contextrl"
             try:
+                os.makedirs(self._folder, 0o700, exist_ok=True)
+                os.chmod(self._folder, 0o700)
                 self._fds = [self._open(number, os.O_RDWR, new=True) for number in _NUMBERS]
             except OSError:
                 continue
@@ -50,6 +52,15 @@ class Outputs:
         """Where what comes goes from now on; None: nowhere."""
         for number, fd in enumerate(self._fds):
             self._events.redirect(fd, discard if captures is None else captures[number].add)
+
+    def are_there(self) -> bool:
+        """Whether a command can still open them: it can remove or close its predecessor's way to them."""
+        for number in _NUMBERS:
+            try:
+                os.close(os.open(f"{self._folder}/{number}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW))
+            except OSError:
+                return False
+        return True
 
     def drain(self) -> None:
         """Take all that has been written so far."""

@@ -109,13 +109,14 @@ class Shell:
         self.ready()
         moment = now()
         self._outputs.capture(captures)
-        word = self._tell(data)
-        code = self._await_end(word, deadline, moment, wait)
+        code = self._await_end(self._tell(data), deadline, moment, wait)
+        if code == b"1" and not any(capture.seen for capture in captures) and not self._outputs.are_there():
+            self._outputs.open()
+            code = _LOST
         if code == _LOST:
             self._replace()
-            word = self._tell(data)
             self._outputs.capture(captures)
-            code = self._await_end(word, deadline, moment, wait)
+            code = self._await_end(self._tell(data), deadline, moment, wait)
         if now().last_pid != moment.last_pid:
             self._outputs.renew()
         self._outputs.capture(None)
