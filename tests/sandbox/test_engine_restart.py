@@ -42,7 +42,15 @@ class OwnEngine:
     def __init__(self, folder: Path) -> None:
         self.socket = f"{folder}/engine.sock"
         paths = {"data-root": "data", "exec-root": "exec", "pidfile": "pid"}
-        self._command = ["dockerd", f"--host=unix://{self.socket}", "--iptables=false", "--ip6tables=false"]
+        # Without a bridge dockerd takes docker0 away, and that is the other engine's: hence a network of its own.
+        self._command = [
+            "unshare",
+            "--net",
+            "dockerd",
+            f"--host=unix://{self.socket}",
+            "--iptables=false",
+            "--ip6tables=false",
+        ]
         self._command += ["--bridge=none", *(f"--{option}={folder}/{name}" for option, name in paths.items())]
         self._log = (folder / "log").open("wb")
         self.start()
