@@ -77,7 +77,10 @@ class Channel:
         start, end = FRAME.size + header_size, FRAME.size + header_size + body_size
         if len(received) < end:
             return None
-        header: dict[str, Any] = json.loads(received[FRAME.size : start])
+        try:
+            header: dict[str, Any] = json.loads(received[FRAME.size : start])
+        except (ValueError, RecursionError) as error:
+            raise ConnectionResetError("the guest sent a header that is no JSON") from error
         body = bytes(received[start:end])
         del received[:end]
         return header, body

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,18 +83,19 @@ class GuestSandbox:
             request["cwd"] = TESTBED if cwd is None else cwd
             request["env"] = dict(env or {})
         header, body = await self._exchange(request, b"", limit + GRACE_S)
-        texts, start = [], 0
-        for head, tail, dropped in header["streams"]:
-            texts.append(_text(body[start : start + head], body[start + head : start + head + tail], dropped))
-            start += head + tail
-        return ExecResult(
-            exit_code=header["code"],
-            stdout=texts[0],
-            stderr=texts[1],
-            seconds=header["seconds"],
-            timed_out=header["timed_out"],
-            dropped_bytes=sum(dropped for _, _, dropped in header["streams"]),
-        )
+        with self._making_sense():
+            texts, start = [], 0
+            for head, tail, dropped in header["streams"]:
+                texts.append(_text(body[start : start + head], body[start + head : start + head + tail], dropped))
+                start += head + tail
+            return ExecResult(
+                exit_code=header["code"],
+                stdout=texts[0],
+                stderr=texts[1],
+                seconds=header["seconds"],
+                timed_out=header["timed_out"],
+                dropped_bytes=sum(dropped for _, _, dropped in header["streams"]),
+            )
 
     async def interrupt(self) -> None:
         """End the command that runs now (see `Sandbox.interrupt`)."""
@@ -121,9 +122,9 @@ class GuestSandbox:
 
     async def download(self, source: str, target: Path) -> None:
         """Copy a file or a folder out of the sandbox (see `Sandbox.download`)."""
-        listed = (await self._file({"op": "list", "path": source}))[0]["entries"]
-        entries = [transfer.Entry(*entry) for entry in listed]
-        with transfer.new_copy(target) as copy:
+        listed = (await self._file({"op": "list", "path": source}))[0]
+        with self._making_sense(), transfer.new_copy(target) as copy:
+            entries = [transfer.Entry(*entry) for entry in listed["entries"]]
             for batch in transfer.batches(entries):
                 paths = [transfer.joined(source, entry.name) for entry in batch if entry.size is not None]
                 header, body = await self._file({"op": "read_many", "paths": paths}) if paths else ({"sizes": []}, b"")
@@ -139,6 +140,16 @@ class GuestSandbox:
     async def _stop(self) -> None:
         self._channel.close()
         await self._remove()
+
+    @contextlib.contextmanager
+    def _making_sense(self) -> Iterator[None]:
+        """What comes from a guest may be anything; what it cannot mean is the sandbox's failure."""
+        try:
+            yield
+        except SandboxError:
+            raise
+        except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+            raise SandboxFileError(f"sandbox {self._name} sent what makes no sense: {error!r}") from error
 
     async def _file(self, request: dict[str, Any], body: bytes = b"") -> tuple[dict[str, Any], bytes]:
         header, answer = await self._exchange(request, body, GRACE_S + len(body) / 1e6)

@@ -37,7 +37,7 @@ class Commands:
         self._interrupted = False
         self._events = events
         self._env = env
-        self._disk = disk
+        self.disk = disk
         self._null = os.open("/dev/null", os.O_RDONLY)
         self._loadavg = os.open("/proc/loadavg", os.O_RDONLY)
         self._spawner = Spawner()
@@ -59,9 +59,9 @@ class Commands:
             what = request["argv"][:1] if "argv" in request else "the shell"
             captures[1].add(f"cannot run {what}: {error}\n".encode("utf-8", "backslashreplace"))
         seconds = time.monotonic() - started
-        if self._disk.told:
-            captures[1].add(f"{self._disk.told}\n".encode())
-            self._disk.told = ""
+        if self.disk.told:
+            captures[1].add(f"{self.disk.told}\n".encode())
+            self.disk.told = ""
         parts = [capture.finish() for capture in captures]
         header = {
             "code": (_INTERRUPTED if self._interrupted else TIMED_OUT) if code is None else code,
@@ -79,12 +79,12 @@ class Commands:
         left = deadline - time.monotonic()
         if left <= 0:
             return False
-        if self._events.wait(min(left, self._disk.every_s)):
+        if self._events.wait(min(left, self.disk.every_s)):
             if self._channel.receive()[0]["op"] != INTERRUPT:
                 os._exit(0)  # whoever speaks there has lost the order of requests and answers
             self._interrupted = True
             return False
-        self._disk.check()
+        self.disk.check()
         return True
 
     def _run_apart(self, request: dict[str, Any], captures: tuple[Capture, Capture], deadline: float) -> int | None:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
+
+from sandbox.guest.processes import living
 
 _MIB = 1 << 20
 _MAX_FILES = 200_000
@@ -17,7 +20,7 @@ class Disk:
     """Call `check` every `every_s` seconds. `told` is what the next answer should say."""
 
     def __init__(self, limit_mb: int | None = None, folder: str = "/testbed") -> None:
-        self.every_s = float("inf") if limit_mb is None else 0.1
+        self.every_s = float("inf") if limit_mb is None else 0.25
         self.told = ""
         self._limit_mb = limit_mb or 0
         self._folder = folder
@@ -44,8 +47,11 @@ class Disk:
         return status.f_bfree * status.f_frsize / _MIB, status.f_ffree
 
     def _used(self) -> tuple[float, int]:
-        """MiB and number of files below the folder."""
+        """MiB and number of files below the folder, and of deleted ones that processes still hold open."""
         size = count = 0
+        for blocks in _deleted(os.stat(self._folder).st_dev).values():
+            size += blocks * 512
+            count += 1
         for parent, folders, files in os.walk(self._folder):
             for name in folders + files:
                 try:
@@ -54,3 +60,18 @@ class Disk:
                     continue
                 count += 1
         return size / _MIB, count
+
+
+def _deleted(device: int) -> dict[int, int]:
+    """Number -> blocks of the files of this device that have no name any more, but are open in a process."""
+    found = {}
+    for pid, _ in living():
+        folder = f"/proc/{pid}/fd"
+        try:
+            for name in os.listdir(folder):
+                status = os.stat(f"{folder}/{name}")
+                if status.st_nlink == 0 and status.st_dev == device and stat.S_ISREG(status.st_mode):
+                    found[status.st_ino] = status.st_blocks
+        except OSError:
+            continue
+    return found

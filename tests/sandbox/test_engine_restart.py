@@ -100,7 +100,7 @@ async def test_nothing_is_left_after_an_engine_was_killed_and_came_back(engine: 
     async with lease(docker, image) as mine:
         command = [sys.executable, "-c", _OWNER, "base:test", str(image.tree)]
         environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as other:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as other:  # noqa: ASYNC220
             assert other.stdout is not None
             name = other.stdout.readline().strip()
             assert {mine.name, name} <= set(await docker.alive())
