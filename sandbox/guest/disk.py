@@ -34,6 +34,8 @@ class Disk:
         if self.every_s == float("inf"):
             return
         free, files = self._left()
+        # Others may free space while this sandbox takes it, so the most that was ever free is what counts.
+        self._free, self._free_files = max(self._free, free), max(self._free_files, files)
         if self._free - free < self._limit_mb / 4 and self._free_files - files < _MAX_FILES / 4:
             return
         self._free, self._free_files = free, files
