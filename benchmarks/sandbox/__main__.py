@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 from pathlib import Path
 
 from benchmarks.sandbox import crowds, peers, starts, steps
@@ -51,12 +52,22 @@ def main() -> None:
             progress.stage("Installing the peers")
             peers.install()
             given.peers_python = peers.default_python()
+        load = [os.getloadavg()[0]]
         rows, missing = asyncio.run(measure(given, progress))
+        load.append(os.getloadavg()[0])
     print(table(rows))
+    print(
+        f"{os.cpu_count()} processors; load {load[0]:.1f} before, {load[1]:.1f} after (this benchmark's own included)"
+    )
     for name, reason in missing.items():
         print(f"missing: {name} ({' '.join(reason.split())})")
     if given.json:
-        found = {"rows": [row.as_json() for row in rows], "missing": missing}
+        found = {
+            "rows": [row.as_json() for row in rows],
+            "missing": missing,
+            "load": load,
+            "processors": os.cpu_count(),
+        }
         given.json.write_text(json.dumps(found, indent=1) + "\n")
 
 
