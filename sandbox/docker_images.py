@@ -22,10 +22,11 @@ from pathlib import Path
 from sandbox.engine_api import Engine, EngineError, Query
 from sandbox.jail import SANDBOX_UID
 from sandbox.protocol import TESTBED, Image, SandboxError
+from sandbox.tree_archive import image_survey
 
 IMAGE_LABEL = "contextrl.image"
 SEED = "/opt/testbed"
-_SEALED_FILES = 2_000
+_SEALED_ENTRIES = 2_000
 _SEALED_MB = 32
 _BUILD_SETTINGS = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
@@ -48,7 +49,7 @@ _ADD_DEPENDENCIES = """\
 COPY --from=dependencies /opt/venv /opt/venv
 ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin
 """
-_ADD_TREE = "COPY {owner} tree/ {place}/\n"
+_ADD_TREE = "COPY --chown={uid}:{uid} tree/ {place}/\n"
 
 
 @dataclass(frozen=True)
@@ -58,14 +59,6 @@ class Built:
     tag: str
     sealed: bool
     size_mb: int
-
-
-@dataclass(frozen=True)
-class _Tree:
-    digest: str
-    files: int
-    size: int
-    """Bytes."""
 
 
 class ImageBuilder:
@@ -83,8 +76,8 @@ class ImageBuilder:
         async with self._building:
             key = (image.name, image.tree)
             if key not in self._built:
-                tree = await asyncio.to_thread(_survey, image)
-                sealed = tree.files <= _SEALED_FILES and tree.size <= _SEALED_MB << 20
+                tree = await asyncio.to_thread(image_survey, image)
+                sealed = tree.entries <= _SEALED_ENTRIES and tree.size <= _SEALED_MB << 20
                 dockerfile = _dockerfile(self._base, image, sealed)
                 whole = "\0".join([dockerfile, *image.requirements, tree.digest])
                 tag = f"contextrl-image:{hashlib.sha256(whole.encode()).hexdigest()[:32]}"
@@ -120,28 +113,11 @@ class ImageBuilder:
 
 def _dockerfile(base: str, image: Image, sealed: bool) -> str:
     parts = [_DEPENDENCIES, _SYSTEM, _ADD_DEPENDENCIES] if image.requirements else [_SYSTEM]
-    owner, place = ("", SEED) if sealed else (f"--chown={SANDBOX_UID}:{SANDBOX_UID}", TESTBED)
-    return "".join([*parts, _ADD_TREE]).format(base=base, uid=SANDBOX_UID, owner=owner, place=place)
-
-
-def _survey(image: Image) -> _Tree:
-    """Names, modes and contents of the tree."""
-    digest, count, size = hashlib.sha256(), 0, 0
-    for parent, folders, files in os.walk(image.tree):
-        folders.sort()
-        for name in sorted(files) + [f for f in folders if os.path.islink(os.path.join(parent, f))]:
-            path = Path(parent, name)
-            data = os.readlink(path).encode() if path.is_symlink() else path.read_bytes()
-            head = f"{path.relative_to(image.tree)}\0{path.lstat().st_mode:o}\0{len(data)}\0"
-            digest.update(head.encode("utf-8", "surrogateescape") + data)
-            count, size = count + 1, size + len(data)
-    return _Tree(digest.hexdigest(), count, size)
+    return "".join([*parts, _ADD_TREE]).format(base=base, uid=SANDBOX_UID, place=SEED if sealed else TESTBED)
 
 
 def _context(image: Image, dockerfile: str, ca_bundle: Path | None) -> bytes:
     """The tar archive that the engine builds from."""
-    if not image.tree.is_dir():
-        raise SandboxError(f"image {image.name}: its tree {image.tree} is not a folder")
     certificates = ca_bundle.read_bytes() if ca_bundle else b""
     files = {
         "Dockerfile": dockerfile.encode(),

@@ -13,6 +13,7 @@ import shutil
 import stat
 import tarfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -26,16 +27,27 @@ class TreeRefused(SandboxError):
     """A tree or an archive holds what must not travel; the message names it."""
 
 
-def image_digest(image: Image) -> str:
-    """Of the image's tree: names, contents, what is executable. Raises `SandboxError` where it cannot be read."""
+@dataclass(frozen=True)
+class Survey:
+    """What a tree is and how large."""
+
+    digest: str
+    """SHA-256, in hexadecimal, of names, contents, link targets and what is executable."""
+    entries: int
+    size: int
+    """Bytes of all its files."""
+
+
+def image_survey(image: Image) -> Survey:
+    """Of the image's tree. Raises `SandboxError` where it cannot be read."""
     if not image.tree.is_dir():
         raise SandboxError(f"image {image.name}: its tree {image.tree} is not a folder")
-    return tree_digest(image.tree)
+    return survey(image.tree)
 
 
-def tree_digest(tree: Path) -> str:
-    """SHA-256, in hexadecimal, of names, contents, link targets and what is executable."""
-    digest = hashlib.sha256()
+def survey(tree: Path) -> Survey:
+    """Read a tree from end to end."""
+    digest, entries, size = hashlib.sha256(), 0, 0
     for name, path, status in _entries(tree):
         content = b""
         if stat.S_ISREG(status.st_mode):
@@ -44,7 +56,13 @@ def tree_digest(tree: Path) -> str:
         elif stat.S_ISLNK(status.st_mode):
             content = os.fsencode(os.readlink(path))
         digest.update(os.fsencode(name) + b"\0%s\0%d\0" % (_kind(status), len(content)) + content)
-    return digest.hexdigest()
+        entries, size = entries + 1, size + (status.st_size if stat.S_ISREG(status.st_mode) else 0)
+    return Survey(digest.hexdigest(), entries, size)
+
+
+def tree_digest(tree: Path) -> str:
+    """What tells a tree from all others (see `Survey.digest`)."""
+    return survey(tree).digest
 
 
 def pack(tree: Path, archive: IO[bytes]) -> None:

@@ -41,7 +41,7 @@ class Commands:
         self._null = os.open("/dev/null", os.O_RDONLY)
         self._loadavg = os.open("/proc/loadavg", os.O_RDONLY)
         self._spawner = Spawner()
-        self._shell = Shell(events, self._spawner, env, self._null)
+        self._shell = Shell(events, self._spawner, env, self._null, self._last_pid)
 
     def run(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         """Run one command; the answer's header and body (standard output, standard error)."""
@@ -51,7 +51,7 @@ class Commands:
         self._interrupted = False
         try:
             if "script" in request:
-                code = self._shell.run(request["script"], captures, deadline, self._now, self._wait)
+                code = self._shell.run(request["script"], captures, deadline, self._wait)
             else:
                 code = self._run_apart(request, captures, deadline)
         except (OSError, ValueError) as error:
@@ -71,15 +71,15 @@ class Commands:
         }
         return header, b"".join(head + tail for head, tail, _ in parts)
 
-    def _now(self) -> Moment:
-        return Moment(self._loadavg)
+    def _last_pid(self) -> int:
+        return int(os.pread(self._loadavg, 128, 0).split()[-1])
 
     def _wait(self, deadline: float) -> bool:
         """Let things happen; False when the deadline has passed, or the client wants no more of it."""
         left = deadline - time.monotonic()
         if left <= 0:
             return False
-        if self._events.wait(min(left, self.disk.every_s)):
+        if self._channel.pending or self._events.wait(min(left, self.disk.every_s)):
             if self._channel.receive()[0]["op"] != INTERRUPT:
                 os._exit(0)  # whoever speaks there has lost the order of requests and answers
             self._interrupted = True
@@ -89,7 +89,7 @@ class Commands:
 
     def _run_apart(self, request: dict[str, Any], captures: tuple[Capture, Capture], deadline: float) -> int | None:
         """Run a program of its own; its exit code, None when it ran out of time."""
-        moment = self._now()
+        moment = Moment(self._last_pid())
         pipes = [os.pipe() for _ in captures]
         try:
             fds = [(self._null, 0), *((write_end, 1 + number) for number, (_, write_end) in enumerate(pipes))]

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 FRAME = struct.Struct(">IQ")
+_CHUNK = 1 << 14
+_MOST = 1 << 20
 
 
 class Channel:
@@ -23,24 +25,38 @@ class Channel:
     def __init__(self, fd_in: int, fd_out: int) -> None:
         self.fd_in = fd_in
         self.fd_out = fd_out
+        self._received = bytearray()
 
-    def _read_exactly(self, size: int) -> bytes:
-        parts = bytearray()
-        while len(parts) < size:
-            try:
-                chunk = os.read(self.fd_in, min(size - len(parts), 1 << 20))
-            except ConnectionError:
-                chunk = b""
-            if not chunk:
-                os._exit(0)  # the owner is gone: so is the sandbox
-            parts += chunk
-        return bytes(parts)
+    @property
+    def pending(self) -> bool:
+        """Whether the beginning of a frame was read already, so that waiting for `fd_in` could be in vain."""
+        return bool(self._received)
 
     def receive(self) -> tuple[dict[str, Any], bytes]:
         """The next frame: header and body."""
-        header_size, body_size = FRAME.unpack(self._read_exactly(FRAME.size))
-        header = json.loads(self._read_exactly(header_size))
-        return header, self._read_exactly(body_size)
+        received = self._received
+        while True:
+            missing = FRAME.size - len(received)
+            if missing <= 0:
+                header_size, body_size = FRAME.unpack_from(received)
+                start, end = FRAME.size + header_size, FRAME.size + header_size + body_size
+                missing = end - len(received)
+                if missing <= 0:
+                    break
+            received += self._read(max(missing, _CHUNK))
+        header = json.loads(received[FRAME.size : start])
+        body = bytes(received[start:end])
+        del received[:end]
+        return header, body
+
+    def _read(self, size: int) -> bytes:
+        try:
+            chunk = os.read(self.fd_in, min(size, _MOST))
+        except ConnectionError:
+            chunk = b""
+        if not chunk:
+            os._exit(0)  # the owner is gone: so is the sandbox
+        return chunk
 
     def send(self, header: dict[str, Any], body: bytes = b"") -> None:
         """Write one frame."""

@@ -47,7 +47,7 @@ def serve(fd_in: int, fd_out: int, env: dict[str, str]) -> None:
     events = Events(channel.fd_in)
     commands = _begin(channel, events, env)
     while True:
-        if events.wait(commands.disk.every_s):
+        if channel.pending or events.wait(commands.disk.every_s):
             request, body = channel.receive()
             if request["op"] != INTERRUPT:  # else it came too late: the command has ended by itself
                 channel.send(*_answer(commands, request, body))

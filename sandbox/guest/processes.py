@@ -22,10 +22,10 @@ RESTORED_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGCHL
 class Moment:
     """Now, as a point between two births: the kernel's clock in its own ticks, and the last process id given out."""
 
-    def __init__(self, loadavg_fd: int) -> None:
-        """`loadavg_fd`: /proc/loadavg, whose last word is that id."""
+    def __init__(self, last_pid: int) -> None:
+        """`last_pid`: the last word of /proc/loadavg, now or a little earlier."""
         self.tick = int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS)
-        self.last_pid = int(os.pread(loadavg_fd, 128, 0).split()[-1])
+        self.last_pid = last_pid
 
     def born_since(self) -> list[int]:
         """Processes that started after this moment. Ids come round again, so they decide within one tick only."""

@@ -102,8 +102,8 @@ def _filter(architecture: int, column: int) -> list[bytes]:
     program += _when(_CLONE[column], [_argument(0), _step(_IF_BITS, _NEW_NAMESPACES, 0, 1), _refuse()])
     families = [_step(_IF_EQUAL, family, len(_FAMILIES) - n, 0) for n, family in enumerate(_FAMILIES)]
     program += _when(_SOCKET[column], [_argument(0), *families, _refuse(errno.EAFNOSUPPORT)])
-    for *numbers, argument in _ABOUT_PROCESS_1.values():
-        program += _when(numbers[column], [_argument(argument), _step(_IF_EQUAL, 1, 0, 1), _refuse()])
+    for *calls, argument in _ABOUT_PROCESS_1.values():
+        program += _when(calls[column], [_argument(argument), _step(_IF_EQUAL, 1, 0, 1), _refuse()])
     program += _when(_SETPRIORITY[column], [_argument(0), _step(_IF_EQUAL, _PRIO_USER, 0, 1), _refuse()])
     return [*program, _step(_RETURN, _ALLOW)]
 

@@ -17,7 +17,7 @@ import socket
 import time
 
 from sandbox.guest.outputs import Outputs
-from sandbox.guest.processes import send
+from sandbox.guest.processes import Moment, send
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from sandbox.guest.capture import Capture
     from sandbox.guest.events import Events
-    from sandbox.guest.processes import Moment, Spawner
+    from sandbox.guest.processes import Spawner
 
 _WORD_FD, _TEXT_FD = 3, 4
 _LEAVE = signal.SIGRTMIN + 9
@@ -44,7 +44,7 @@ _PROGRAM = (
     """trap 'builtin exit 124' {leave}; """
     """. {folder}/state.last 2>/dev/null; """
     """while :; do while builtin printf '\\n%s %s %s\\n' "$?" "$__word" "$-" >&{word}; builtin set +x; """
-    """{{ IFS= builtin read -r -u {word} __word && IFS= builtin read -r -d '' -u {text} __command; }} || """
+    """{{ builtin read -r -N {length} -u {word} __word && IFS= builtin read -r -d '' -u {text} __command; }} || """
     """{{ builtin printf '\\n{lost}\\n' >&{word}; builtin exit; }}; """
     """do builtin eval "$__command" </dev/null >{folder}/1 2>{folder}/2 {word}>&- {text}<&-; done; done"""
 )
@@ -53,12 +53,17 @@ _PROGRAM = (
 class Shell:
     """Started when it is first needed, or by `ready`."""
 
-    def __init__(self, events: Events, spawner: Spawner, env: dict[str, str], null: int) -> None:
+    def __init__(
+        self, events: Events, spawner: Spawner, env: dict[str, str], null: int, last_pid: Callable[[], int]
+    ) -> None:
+        """`last_pid` tells the last process id given out: where it has not changed, nothing was started."""
         self._events = events
         self._spawner = spawner
         self._env = env
         self._null = null
         self._outputs = Outputs(events)
+        self._last_pid = last_pid
+        self._last_seen = 0
         self._pid = 0
         self._text = -1
         self._words: socket.socket | None = None
@@ -83,13 +88,16 @@ class Shell:
         self._events.watch(os.dup(self._words.fileno()), self._said.extend)  # before the outputs: see Events.wait
         self._folder = folder = self._outputs.open()
         self._keep_saved_state()
-        program = _PROGRAM.format(folder=folder, leave=_LEAVE, text=_TEXT_FD, word=_WORD_FD, lost=_LOST.decode())
+        program = _PROGRAM.format(
+            folder=folder, leave=_LEAVE, length=2 * _WORD_BYTES, text=_TEXT_FD, word=_WORD_FD, lost=_LOST.decode()
+        )
         null = os.open("/dev/null", os.O_WRONLY)
         fds = [(self._null, 0), (null, 1), (null, 2), (theirs.fileno(), _WORD_FD), (self._text, _TEXT_FD)]
         cwd = self._cwd if os.path.isdir(self._cwd) else "/testbed"
         try:
             self._pid = self._spawner.spawn(["bash", "--norc", "--noprofile", "-c", program], self._env, cwd, fds)
             self._events.expect(self._pid)
+            self._last_seen = self._last_pid()
         finally:
             os.close(null)
             theirs.close()
@@ -99,7 +107,6 @@ class Shell:
         script: str,
         captures: tuple[Capture, Capture],
         deadline: float,
-        now: Callable[[], Moment],
         wait: Callable[[float], bool],
     ) -> int | None:
         """Run a script; its exit code, None when it ran out of time. Raises `ValueError`, `OSError`."""
@@ -107,7 +114,7 @@ class Shell:
         if b"\0" in data:
             raise ValueError("a command cannot contain a NUL byte")
         self.ready()
-        moment = now()
+        moment = Moment(self._last_seen)
         self._outputs.capture(captures)
         code = self._await_end(self._tell(data), deadline, moment, wait)
         if code == b"1" and not any(capture.seen for capture in captures) and not self._outputs.are_there():
@@ -117,7 +124,8 @@ class Shell:
             self._replace()
             self._outputs.capture(captures)
             code = self._await_end(self._tell(data), deadline, moment, wait)
-        if now().last_pid != moment.last_pid:
+        if (last_pid := self._last_pid()) != self._last_seen:
+            self._last_seen = last_pid
             self._outputs.renew()
         self._outputs.capture(None)
         return None if code is None else int(code) if code != _LOST else _NOT_RUN
@@ -129,7 +137,7 @@ class Shell:
         os.lseek(self._text, 0, os.SEEK_SET)  # the shell reads through the same open file
         word = os.urandom(_WORD_BYTES).hex().encode()
         assert self._words is not None
-        self._words.send(word + b"\n")
+        self._words.send(word)
         return word
 
     def _await_end(

@@ -16,7 +16,7 @@ from typing import Any
 from sandbox.protocol import BackendUnavailable, Image, Limits, Sandbox, SandboxError
 from sandbox.remote.channel import RemoteSandbox
 from sandbox.remote.service import Full, Service, Unreachable
-from sandbox.tree_archive import image_digest
+from sandbox.tree_archive import image_survey
 from sandbox.wire import StartRequest
 
 REST_S = 10.0
@@ -135,5 +135,5 @@ class RemoteBackend:
         async with self._digesting:
             key = (image.name, image.tree)
             if key not in self._digests:
-                self._digests[key] = await asyncio.to_thread(image_digest, image)
+                self._digests[key] = (await asyncio.to_thread(image_survey, image)).digest
             return self._digests[key]

@@ -79,7 +79,7 @@ async def test_an_engine_that_does_not_see_our_files_is_spoken_to_by_attaching(i
     script = 'mount -t tmpfs hidden "$0" && exec env TMPDIR="$0" "$1" -c "$2" "$3"'
     hidden = image.tree.parent / "hidden"
     hidden.mkdir()
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: ASYNC221
         ["unshare", "-m", "sh", "-c", script, str(hidden), sys.executable, _UNSEEN, str(image.tree)],
         env={**os.environ, "PYTHONPATH": str(_ROOT)},
         capture_output=True,
@@ -97,7 +97,7 @@ async def test_a_large_tree_is_not_copied_and_its_disk_is_watched(large: Image) 
         assert (await box.run("ls | wc -l; touch /etc/x /usr/x /x /var/tmp/x /opt/x || echo closed")).stdout == (
             "2001\nclosed\n"
         )
-        fill = await box.run("for i in $(seq 40); do head -c 50000000 /dev/zero >fill-$i; sleep 0.05; done; echo filled")
+        fill = await box.run("for i in $(seq 40); do head -c 50000000 /dev/zero >fill-$i; sleep 0.05; done")
         assert fill.exit_code == 137
         assert "more than 100 MiB written to /testbed" in fill.stderr
         assert (await box.run("rm -f fill-*; echo on")).stdout == "on\n"
@@ -125,11 +125,12 @@ async def test_the_reaper_removes_what_has_expired_wherever_it_came_from(image: 
     docker = DockerBackend()
     async with lease(docker, image) as box:
         tag = (await _inspect(box.name))["Image"]
-    names = {f"contextrl-test-{os.getpid()}-old": time.time() - 5, f"contextrl-test-{os.getpid()}-new": time.time() + 60}
-    for name, expires in names.items():
-        labels = {OWNER_LABEL: "x", MACHINE_LABEL: "elsewhere", LEASE_LABEL: name, EXPIRES_LABEL: str(int(expires))}
-        await engine.json("POST", "/containers/create", {"name": name}, {"Image": tag, "Cmd": ["true"], "Labels": labels})
-    old, new = names
+    old, new = (f"contextrl-test-{os.getpid()}-{age}" for age in ("old", "new"))
+    for name, left_s in ((old, -5), (new, 60)):
+        expires = str(int(time.time() + left_s))
+        labels = {OWNER_LABEL: "x", MACHINE_LABEL: "elsewhere", LEASE_LABEL: name, EXPIRES_LABEL: expires}
+        recipe = {"Image": tag, "Cmd": ["true"], "Labels": labels}
+        await engine.json("POST", "/containers/create", {"name": name}, recipe)
     try:
         again = DockerBackend()
         async with lease(again, image):  # the first start of a backend sweeps

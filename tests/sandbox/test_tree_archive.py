@@ -15,7 +15,7 @@ import pytest
 
 from sandbox import Image, SandboxError
 from sandbox.service.tree_store import TreeStore
-from sandbox.tree_archive import TreeRefused, image_digest, pack, tree_digest, unpack
+from sandbox.tree_archive import TreeRefused, image_survey, pack, tree_digest, unpack
 
 
 def _entry(
@@ -92,7 +92,7 @@ def test_what_cannot_travel_is_refused_where_it_is(tmp_path: Path) -> None:
     with pytest.raises(TreeRefused, match="fifo is no folder"):
         tree_digest(tmp_path)
     with pytest.raises(SandboxError, match="not a folder"):
-        image_digest(Image("gone", tmp_path / "gone"))
+        image_survey(Image("gone", tmp_path / "gone"))
 
 
 LINK = _entry("link", tarfile.SYMTYPE, linkname="/")
