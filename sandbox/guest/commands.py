@@ -43,6 +43,13 @@ class Commands:
         self._spawner = Spawner()
         self._shell = Shell(events, self._spawner, env, self._null, self._last_pid)
 
+    def warm_up(self) -> None:
+        """Start the shell, so that a sandbox that waits in a pool has it. Where it cannot, its first command tells."""
+        try:
+            self._shell.ready()
+        except OSError:
+            pass
+
     def run(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         """Run one command; the answer's header and body (standard output, standard error)."""
         captures = (Capture(request["cap"]), Capture(request["cap"]))

@@ -65,6 +65,7 @@ def _begin(channel: Channel, events: Events, env: dict[str, str]) -> Commands:
         channel.send({"failed": "begin", "reason": str(error)})
         os._exit(1)
     channel.send({"ready": 1})
+    commands.warm_up()
     return commands
 
 

@@ -51,7 +51,7 @@ _PROGRAM = (
 
 
 class Shell:
-    """Started when it is first needed, or by `ready`."""
+    """Started by `ready`, and again whenever a command needs it and it is gone."""
 
     def __init__(
         self, events: Events, spawner: Spawner, env: dict[str, str], null: int, last_pid: Callable[[], int]
