@@ -51,21 +51,20 @@ class Demand:
         self._refill_s = min(seconds, self._refill_s + (seconds - self._refill_s) / 4)
 
     def unused(self) -> None:
-        """Nobody took a spare in its time, or another kind needs its room: one less."""
+        """Nobody took a spare in its time: one less."""
         self._target = max(0, self._target - 1)
 
 
 class FixedDemand(Demand):
-    """Always the same number of spares, until another kind needs their room: then none until the next lease."""
+    """Always the same number of spares, once somebody has asked."""
 
     def __init__(self, number: int) -> None:
         super().__init__(1, 1, float("inf"))
-        self._number = number
+        self._target = number
 
     def ask(self, now: float, found: bool) -> None:
         """A lease was asked for."""
-        self._target, self.last = self._number, now
+        self.last = now
 
     def unused(self) -> None:
-        """Another kind needs its room."""
-        self._target = 0
+        """The number stays."""

@@ -42,7 +42,7 @@ class Stock:
         if self.closed:
             raise SandboxError(CLOSED)
         now, kind = _now(), self._kind(key)
-        spare = self._usable(kind, now)
+        spare = self._usable(kind)
         kind.demand.ask(now, found=spare is not None)
         self.hits, self.misses = self.hits + (spare is not None), self.misses + (spare is None)
         future = None if spare else kind.wait(now)
@@ -78,10 +78,10 @@ class Stock:
         self.kinds.move_to_end(key)
         return self.kinds[key]
 
-    def _usable(self, kind: Kind, now: float) -> Spare | None:
+    def _usable(self, kind: Kind) -> Spare | None:
         while kind.ready:
             spare = kind.take()
-            if not spare.has_ended() and now < spare.since + kind.old_s:
+            if not spare.has_ended():
                 return spare
             self.remove(spare.box)
         return None
@@ -138,7 +138,6 @@ class Stock:
         giver = next((kind for kind in may_give_way if kind.ready), None)
         if giver is not None and not self._giving_way:  # one at a time: when it is gone, this is asked again
             self._giving_way = True
-            giver.demand.unused()
             self.remove(giver.take(oldest=True).box, self._gave_way)
         return False
 
@@ -190,7 +189,7 @@ class Stock:
     def _expire(self, kind: Kind, spare: Spare, idle: bool) -> None:
         """A spare stood unused for long, or is too old. In its place comes another if the kind was asked for since."""
         kind.ready.remove(spare)
-        if self._warm is None and (idle or kind.demand.last < spare.since):
+        if idle or kind.demand.last < spare.since:
             kind.demand.unused()
         self.remove(spare.box)
         self._dispatch()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -24,6 +25,7 @@ def play(scenario: Scenario, **options: object) -> None:
     """On two processors. At the end everything that was started must be gone."""
 
     async def whole() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
         backend = FakeBackend()
         pool = Pool(backend, **{"size": 8, "starts": 4, **options})  # type: ignore[arg-type]
         await scenario(pool, backend)
@@ -32,7 +34,10 @@ def play(scenario: Scenario, **options: object) -> None:
         assert backend.started == backend.stopped
         assert len(asyncio.all_tasks()) == 2, "a task was left behind"  # this one, and that which waits for it
 
+    problems: list[object] = []
     in_virtual_time(whole())
+    gc.collect()  # errors that nobody fetched are told when their tasks go
+    assert problems == []
 
 
 def now() -> float:
@@ -203,12 +208,29 @@ def test_places_are_given_in_the_order_in_which_they_were_asked_for_whatever_the
     play(scenario, size=1)
 
 
+def test_starts_are_made_in_the_order_in_which_leases_asked_whatever_the_kind():
+    async def scenario(pool: Pool, backend: FakeBackend) -> None:
+        order = []
+
+        async def queue(image: Image) -> None:
+            async with pool.lease(image):
+                order.append(image.name)
+
+        for image in (A, A, B, A, C, B):
+            asyncio.create_task(queue(image))  # noqa: RUF006 (`play` sees that none is left)
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(10)
+        assert order == ["a", "a", "b", "a", "c", "b"]
+
+    play(scenario, starts=1, warm=0)
+
+
 def test_the_least_recently_used_kind_gives_way():
     async def scenario(pool: Pool, backend: FakeBackend) -> None:
-        for image in (A, B, C, B):
+        for image in (A, B, A, C):
             await one(pool, image)
             await asyncio.sleep(1)
-        assert sorted(box.kind[0].name for box in backend.living) == ["b", "c"]
+        assert sorted(box.kind[0].name for box in backend.living) == ["a", "c"]
         assert backend.most <= 4
 
     play(scenario, size=2)
@@ -216,8 +238,11 @@ def test_the_least_recently_used_kind_gives_way():
 
 def test_many_kinds_are_not_remembered_for_ever():
     async def scenario(pool: Pool, backend: FakeBackend) -> None:
-        for number in range(100):
-            await one(pool, Image(f"{number}", Path()))
+        kinds = [Image(f"{number}", Path()) for number in range(50)]
+        for kind in kinds:
+            await one(pool, kind)
+        assert len(pool._stock.kinds) <= 4
+        await together(*(one(pool, kind) for kind in kinds))
         assert len(pool._stock.kinds) <= 4
         assert backend.most <= 4
 
@@ -255,13 +280,26 @@ def test_a_failed_start_is_raised_to_the_lease_that_waits_for_it_and_to_no_other
     async def scenario(pool: Pool, backend: FakeBackend) -> None:
         backend.errors.extend([None, SandboxError("no space"), None, None, OSError("broken pipe")])
         found = await asyncio.gather(*(one(pool) for _ in range(6)), return_exceptions=True)
-        told = [str(outcome) for outcome in found if isinstance(outcome, BaseException)]
-        assert told == ["no space", "a sandbox of image a could not be started: broken pipe"]
-        assert [isinstance(outcome, SandboxError) for outcome in found].count(True) == 2
+        told = {place: str(error) for place, error in enumerate(found) if isinstance(error, SandboxError)}
+        # Those that were first are served by the starts that are under way.
+        assert told == {4: "no space", 5: "a sandbox of image a could not be started: broken pipe"}
         assert pool.stats.failed == 2
         assert pool.stats.last_failure == ""
 
     play(scenario, warm=0)
+
+
+def test_an_error_is_not_told_to_a_lease_that_another_start_is_for(caplog: pytest.LogCaptureFixture):
+    async def scenario(pool: Pool, backend: FakeBackend) -> None:
+        backend.errors.append(SandboxError("no space"))
+        gives_up, patient = [asyncio.create_task(one(pool)) for _ in range(2)]
+        await asyncio.sleep(0.1)
+        gives_up.cancel()
+        assert await patient == pytest.approx(0.2)
+        assert (pool.stats.failed, pool.stats.last_failure) == (1, "no space")
+
+    play(scenario)
+    assert caplog.messages == ["a spare sandbox of image a could not be started: no space"]
 
 
 def test_a_spare_that_could_not_be_started_is_tried_again_later_and_later(caplog: pytest.LogCaptureFixture):
@@ -355,13 +393,15 @@ def test_close_ends_what_is_leased_and_refuses_what_waits():
 def test_close_in_the_moment_of_a_hand_over():
     async def scenario(pool: Pool, backend: FakeBackend) -> None:
         waiting = asyncio.create_task(pool.start(A, Limits()))
-        while not backend.living:  # noqa: ASYNC110 (the very moment)
-            await asyncio.sleep(0.01)
+        while not backend.starting:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.2)  # wakes up right after the start did
+        assert (len(backend.living), waiting.done()) == (1, False)
         await pool.close()
         assert backend.living == set()
         await asyncio.gather(waiting, return_exceptions=True)
 
-    play(scenario)
+    play(scenario, warm=0)
 
 
 @settings(max_examples=150, deadline=None)
