@@ -32,7 +32,8 @@ from contextrl.report import write_report
 from contextrl.schedule import TaskSchedule
 from contextrl.start import Start, load_start
 from contextrl.world import World, build_world
-from sandbox import BackendOptions, SandboxBackend, open_backend
+from envs.grader import GRADINGS
+from sandbox import BackendOptions, Pool, SandboxBackend, open_backend
 from trajectories.records import Trajectory
 from trajectories.store import SQLStore
 
@@ -70,7 +71,8 @@ async def _train(recipe: Recipe, folder: RunFolder, progress: Progress) -> None:
                 progress.log(f"note: {note}")
         store = opened.enter_context(SQLStore(recipe.store_place))
         folder.begin()
-        run = await asyncio.to_thread(Run, recipe, folder, start, world, backend, store, progress, clock)
+        ready = await opened.enter_async_context(_kept_ready(recipe, backend))
+        run = await asyncio.to_thread(Run, recipe, folder, start, world, ready, store, progress, clock)
         opened.push_async_callback(run.player.close)
         try:
             await run.all()
@@ -86,6 +88,19 @@ async def _backend(recipe: Recipe) -> AsyncIterator[SandboxBackend]:
         yield backend
     finally:
         await backend.close()
+
+
+@asynccontextmanager
+async def _kept_ready(recipe: Recipe, backend: SandboxBackend) -> AsyncIterator[SandboxBackend]:
+    """Containers take long to start, so the next ones start while the policy computes; the others come at once."""
+    if backend.name != "docker":
+        yield backend
+        return
+    pool = Pool(backend, size=recipe.rollout.concurrency + GRADINGS)
+    try:
+        yield pool
+    finally:
+        await pool.close()
 
 
 class Run:

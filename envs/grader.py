@@ -22,6 +22,8 @@ from sandbox.protocol import Limits, SandboxBackend
 
 logger = logging.getLogger(__name__)
 
+GRADINGS = 2
+"""How many patches a grader runs at a time, unless told otherwise."""
 MAX_PATCH_CHARS = 1 << 20
 LOG_KB = 8192
 """Captured test output, KiB: a log with a hole would make tests look missing."""
@@ -60,7 +62,7 @@ class Grader(Protocol):
 class SandboxGrader:
     """Grades patches, `concurrency` at a time, each different one once. Belongs to one event loop."""
 
-    def __init__(self, backend: SandboxBackend, limits: Limits | None = None, *, concurrency: int = 2) -> None:
+    def __init__(self, backend: SandboxBackend, limits: Limits | None = None, *, concurrency: int = GRADINGS) -> None:
         limits = limits or Limits()
         self._backend = backend
         self._limits = replace(limits, output_kb=max(limits.output_kb, LOG_KB))
