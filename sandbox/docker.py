@@ -20,7 +20,7 @@ from sandbox.base_image import find_base
 from sandbox.channel import Channel
 from sandbox.client import GuestSandbox, whole_start
 from sandbox.docker_images import SEED, Built, ImageBuilder
-from sandbox.docker_recipe import EXPIRES_LABEL, MACHINE_LABEL, OWNER_LABEL, recipe
+from sandbox.docker_recipe import EXPIRES_LABEL, MACHINE_LABEL, NETWORK, OWNER_LABEL, recipe
 from sandbox.engine_api import Engine, EngineError, engine_socket
 from sandbox.protocol import BackendOptions, Image, Limits, Sandbox, SandboxError
 from sandbox.rendezvous import Rendezvous
@@ -61,6 +61,8 @@ class DockerBackend:
     async def _start(self, image: Image, limits: Limits, network: bool) -> GuestSandbox:
         builder = await self._open()
         built = await builder.ensure(image)
+        if network:
+            await self._ensure_network()
         name = owners.new_name()
         try:
             channel = await self._launch(name, built, limits, network)
@@ -99,6 +101,13 @@ class DockerBackend:
             raise SandboxError(f"the guest of container {name} did not start within {_MEET_S:.0f} s") from error
         finally:
             meeting.close()
+
+    async def _ensure_network(self) -> None:
+        try:
+            await self._engine.json("POST", "/networks/create", body=NETWORK)
+        except EngineError as error:
+            if error.status != 409:  # it is there
+                raise
 
     async def _create(self, name: str, body: dict[str, Any]) -> None:
         await self._engine.json("POST", "/containers/create", {"name": name}, body)

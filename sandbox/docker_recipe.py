@@ -22,6 +22,14 @@ MACHINE_LABEL = "contextrl.machine"
 LEASE_LABEL = "contextrl.lease"
 STARTED_LABEL = "contextrl.started"
 EXPIRES_LABEL = "contextrl.expires"
+NETWORK: dict[str, Any] = {
+    "Name": "contextrl",
+    "Driver": "bridge",
+    "CheckDuplicate": True,
+    "Labels": {"contextrl.network": "open"},
+    "Options": {"com.docker.network.bridge.enable_icc": "false"},
+}
+"""What containers whose task opens the network are on: the way out, but none to each other."""
 _INODES = 200_000
 _SHM_MB = 64
 
@@ -54,7 +62,7 @@ def recipe(
         "StdinOnce": attached,
         "NetworkDisabled": not network,
         "HostConfig": {
-            "NetworkMode": "default" if network else "none",
+            "NetworkMode": NETWORK["Name"] if network else "none",
             "Mounts": [] if mount is None else [mount],
             **_walls(built, limits),
         },

@@ -69,11 +69,7 @@ class Events:
         return self._sinks.pop(fd)
 
     def wait(self, seconds: float | None) -> bool:
-        """Serve pipes and dead children until something happened; True when the channel wants attention.
-
-        Descriptors are looked at in the order in which they were first watched. So whoever learns from one of them that
-        another has been written to has that too, up to `CHUNK` bytes of it, when this returns.
-        """
+        """Serve pipes and dead children until something happened; True when the channel wants attention."""
         incoming = False
         left = self.expires - time.monotonic()
         if left <= 0:

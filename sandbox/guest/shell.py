@@ -85,7 +85,7 @@ class Shell:
         self._words.setblocking(False)
         self._said.clear()
         self._traces = False
-        self._events.watch(os.dup(self._words.fileno()), self._said.extend)  # before the outputs: see Events.wait
+        self._events.watch(os.dup(self._words.fileno()), self._said.extend)
         self._folder = folder = self._outputs.open()
         self._keep_saved_state()
         program = _PROGRAM.format(
@@ -127,6 +127,8 @@ class Shell:
         if (last_pid := self._last_pid()) != self._last_seen:
             self._last_seen = last_pid
             self._outputs.renew()
+        else:
+            self._outputs.drain()
         self._outputs.capture(None)
         return None if code is None else int(code) if code != _LOST else _NOT_RUN
 

@@ -145,3 +145,16 @@ async def test_the_reaper_removes_what_has_expired_wherever_it_came_from(image: 
     finally:
         await engine.json("DELETE", f"/containers/{new}", {"force": 1})
         await docker.close()
+
+
+async def test_sandboxes_with_an_open_network_do_not_reach_each_other(image: Image) -> None:
+    docker = DockerBackend()
+    async with lease(docker, image, network=True) as one, lease(docker, image, network=True) as two:
+        networks = (await _inspect(one.name))["NetworkSettings"]["Networks"]
+        address = next(iter(networks.values()))["IPAddress"]
+        serve = "import socket, time; s = socket.create_server(('0.0.0.0', 8999)); time.sleep(60)"
+        await one.run(f'python -c "{serve}" & sleep 0.5')
+        call = f"import socket; socket.create_connection(('{address}', 8999), 2)"
+        assert (await one.run(["python", "-c", call])).exit_code == 0
+        assert (await two.run(["python", "-c", call])).exit_code == 1
+    await docker.close()
