@@ -25,7 +25,7 @@ def trajectory_renderable(trajectory: Trajectory, *, max_lines: int = 40) -> Ren
         "trajectory": trajectory.id,
         "run": f"{trajectory.run or '-'}, iteration {trajectory.iteration}, policy {trajectory.policy_version}",
         "task": f"{trajectory.instance_id} in {trajectory.repo} at {trajectory.base_commit[:12]}",
-        "agent": f"{trajectory.agent or '-'} in {trajectory.backend or '-'}, {trajectory.seconds:.1f} s",
+        "agent": f"{trajectory.agent or '-'} in {_place(trajectory)}, {trajectory.seconds:.1f} s",
         "touched": ", ".join(trajectory.functions or trajectory.files) or "nothing",
         "outcome": _outcome(trajectory),
     }
@@ -67,6 +67,10 @@ def _facts(facts: Mapping[str, str | Text]) -> Table:
     for name, value in facts.items():
         table.add_row(Text(name, style="dim"), value if isinstance(value, Text) else _plain(value))
     return table
+
+
+def _place(trajectory: Trajectory) -> str:
+    return f"{trajectory.backend or '-'}{' with the network open' if trajectory.network else ''}"
 
 
 def _outcome(trajectory: Trajectory) -> Text:

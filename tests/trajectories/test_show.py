@@ -32,6 +32,11 @@ def test_failures_say_why():
     assert "not graded, infra_error, no reward" in shown(trajectory_renderable(dead))
 
 
+def test_an_open_network_is_told():
+    assert "network" not in shown(trajectory_renderable(trajectory()))
+    assert "docker with the network open" in shown(trajectory_renderable(trajectory(backend="docker", network=True)))
+
+
 def test_long_observations_lose_their_middle():
     t = trajectory(turns=[turn("test", "\n".join(f"line {i}." for i in range(100)))])
     text = shown(trajectory_renderable(t, max_lines=10))
