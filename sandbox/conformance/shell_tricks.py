@@ -103,7 +103,7 @@ async def options_that_end_it_all(bed: Bed) -> None:
     """`set -n`, `set -t`, `set -r` and `set -e` do not end the session."""
     box = await bed.start()
     for option in ("-n", "-t", "-e", "-r", "-en"):
-        await box.run(f"set {option}", timeout_s=10)
+        await box.run(f"set {option}", timeout_s=2)
         result = await box.run("echo on", timeout_s=10)
         assert (result.stdout, result.exit_code, result.timed_out) == ("on\n", 0, False), option
 
@@ -150,7 +150,7 @@ async def variables_made_read_only(bed: Bed) -> None:
     await box.run("for name in $(compgen -v); do readonly $name; done 2>/dev/null")
     await _still_right(box, "readonly")
     box = await bed.start()
-    await box.run("unset $(compgen -v) 2>/dev/null; unset HOME PWD OLDPWD IFS PATH LANG")
+    await box.run("unset $(compgen -v) 2>/dev/null; unset HOME PWD OLDPWD IFS PATH LANG", timeout_s=3)
     await _still_right(box, "unset")
 
 

@@ -66,18 +66,20 @@ while True:
 
 _HOLD = """
 import mmap
-children = []
+full, fill = os.pipe()
 for _ in range(20):
-    child = os.fork()
-    if child == 0:
+    if os.fork() == 0:
         piece = mmap.mmap(-1, 24 << 20)
         piece[:] = bytes(24 << 20)
-        time.sleep(20)
+        os.write(fill, struct.pack("=i", os.getpid()))
+        time.sleep(60)
         os._exit(0)
-    children.append(child)
-time.sleep(3)
-print(sum(os.waitpid(child, os.WNOHANG)[0] == 0 for child in children), flush=True)
-for child in children: os.kill(child, 9)
+time.sleep(4)
+os.set_blocking(full, False)
+try: filled = struct.iter_unpack("=i", os.read(full, 4096))
+except BlockingIOError: filled = ()
+print(sum(os.waitpid(child, os.WNOHANG)[0] == 0 for child, in filled), flush=True)
+os.kill(-1, 9)
 """
 
 _SHM = """
@@ -160,8 +162,8 @@ async def memory(bed: Bed) -> None:
 async def memory_by_many_processes(bed: Bed) -> None:
     """The limit is one for all processes together: many small ones cannot hold more than one large one."""
     box, neighbour = await bed.start(memory_mb=128, pids=64), await bed.start()
-    result = await attempt(box, _HOLD, timeout_s=30)
-    assert int(result.stdout or 0) * 24 <= 128, f"{result.stdout} processes held 24 MB each"
+    holding = int((await attempt(box, _HOLD, timeout_s=30)).stdout or 0)
+    assert holding * 24 <= 128, f"{holding} processes held 24 MB each"
     await unharmed(bed, box, neighbour)
 
 
