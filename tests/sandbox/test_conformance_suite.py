@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from sandbox import ExecResult, Image, Limits, LocalBackend, Sandbox, SandboxFileError
-from sandbox.conformance import ATTACKS, CASES, WEAK, Bed, check
+from sandbox.conformance import ATTACKS, CASES, WEAK, Bed, Case, check
 from sandbox.conformance.__main__ import held, main, promise
+from sandbox.conformance.attacks import network, siblings
+from sandbox.conformance.bed import _looked_at
 from sandbox.conformance.commands import exit_codes, streams_are_kept_apart
 from sandbox.conformance.table import BACKENDS, attack_table
 
@@ -122,6 +124,43 @@ async def test_a_broken_promise_is_told_with_its_line_and_values() -> None:
     assert "assert (result.stdout, result.stderr) ==" in why
     assert await backend.alive() == []
     await backend.close()
+
+
+class _OpenNetwork(LocalBackend):
+    async def start(self, image: Image, limits: Limits, *, network: bool = False) -> Sandbox:
+        return await super().start(image, limits, network=True)
+
+
+class _OneForAll(LocalBackend):
+    """Hands the same sandbox to everybody."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._one: Sandbox | None = None
+
+    async def start(self, image: Image, limits: Limits, *, network: bool = False) -> Sandbox:
+        self._one = self._one or await super().start(image, limits)
+        return self._one
+
+
+@pytest.mark.parametrize(
+    ("backend", "attack"),
+    [
+        (_OpenNetwork, network.network_gateway),
+        (_OneForAll, siblings.sibling_processes),
+        (_OneForAll, siblings.sibling_files),
+        (_OneForAll, siblings.sibling_loopback_ports),
+        (_OneForAll, siblings.sibling_abstract_sockets),
+        (_OneForAll, siblings.sibling_shared_memory),
+    ],
+    ids=lambda value: value.__name__,
+)
+async def test_attacks_that_succeed_are_noticed(backend: type[LocalBackend], attack: Case) -> None:
+    weak = backend()
+    _looked_at.add(weak)  # else the first look would stop the one sandbox
+    with pytest.raises(AssertionError):
+        await check(weak, attack)
+    await weak.close()
 
 
 async def test_a_case_that_does_not_end_is_a_failure_and_leaves_nothing() -> None:
