@@ -41,7 +41,7 @@ class Commands:
         self._null = os.open("/dev/null", os.O_RDONLY)
         self._loadavg = os.open("/proc/loadavg", os.O_RDONLY)
         self._spawner = Spawner()
-        self._shell = Shell(events, self._spawner, env, self._null, self._last_pid)
+        self._shell = Shell(events, self._spawner, env, self._last_pid)
 
     def warm_up(self) -> None:
         """Start the shell, so that a sandbox that waits in a pool has it. Where it cannot, its first command tells."""

@@ -27,40 +27,37 @@ if TYPE_CHECKING:
     from sandbox.guest.events import Events
     from sandbox.guest.processes import Spawner
 
-_WORD_FD, _TEXT_FD = 3, 4
 _LEAVE = signal.SIGRTMIN + 9
 _PATIENCE_S = 1.0
 _WORD_BYTES = 3
 _NOT_RUN = 126
 _STATE_END = b"# whole\n"
 _LOST = b"lost"
-# All on one line, so that messages count the lines of the command. `builtin` keeps functions of the same names out; the
-# outer loop catches a stray `break`, and a stray `continue` tells the end of its command like any other. The line feed
-# ahead of what is told closes off what a command may have written there. A shell that cannot even take a command's
-# text, because one made a variable of ours read-only, says so and goes.
+# All on one line, so that messages count the lines of the command. `builtin` keeps functions of the same names out;
+# the outer loop catches a stray `break`, and a stray `continue` tells the end of its command like any other. The
+# shell's own standard input is the text and its standard output the socket: a command has neither, and nothing needs
+# closing. The slash parts what is told from what a trap may have printed there. A shell that cannot even take a
+# command's text, because one made a variable of ours read-only, says so and goes.
 _PROGRAM = (
     """trap '{{ builtin declare -p; builtin declare -f; builtin declare -F; builtin alias -p; builtin shopt -p; """
     """builtin printf "builtin cd -- %q\\n# whole\\n" "$PWD"; }} >{folder}/state 2>/dev/null' EXIT; """
     """trap 'builtin exit 124' {leave}; """
-    """. {folder}/state.last 2>/dev/null; """
-    """while :; do while builtin printf '\\n%s %s %s\\n' "$?" "$__word" "$-" >&{word}; builtin set +x; """
-    """{{ builtin read -r -N {length} -u {word} __word && IFS= builtin read -r -d '' -u {text} __command; }} || """
-    """{{ builtin printf '\\n{lost}\\n' >&{word}; builtin exit; }}; """
-    """do builtin eval "$__command" </dev/null >{folder}/1 2>{folder}/2 {word}>&- {text}<&-; done; done"""
+    """[ -e {folder}/state.last ] && . {folder}/state.last >/dev/null; """
+    """while :; do while builtin printf '/%s %s %s\\n' "$?" "$__word" "$-"; builtin set +x; """
+    """{{ builtin read -r -N {length} -u 1 __word && IFS= builtin read -r -d '' __command; }} || """
+    """{{ builtin printf '/{lost}\\n'; builtin exit; }}; """
+    """do builtin eval "$__command" </dev/null >{folder}/1 2>{folder}/2; done; done"""
 )
 
 
 class Shell:
     """Started by `ready`, and again whenever a command needs it and it is gone."""
 
-    def __init__(
-        self, events: Events, spawner: Spawner, env: dict[str, str], null: int, last_pid: Callable[[], int]
-    ) -> None:
+    def __init__(self, events: Events, spawner: Spawner, env: dict[str, str], last_pid: Callable[[], int]) -> None:
         """`last_pid` tells the last process id given out: where it has not changed, nothing was started."""
         self._events = events
         self._spawner = spawner
         self._env = env
-        self._null = null
         self._outputs = Outputs(events)
         self._last_pid = last_pid
         self._last_seen = 0
@@ -88,11 +85,9 @@ class Shell:
         self._events.watch(os.dup(self._words.fileno()), self._said.extend)
         self._folder = folder = self._outputs.open()
         self._keep_saved_state()
-        program = _PROGRAM.format(
-            folder=folder, leave=_LEAVE, length=2 * _WORD_BYTES, text=_TEXT_FD, word=_WORD_FD, lost=_LOST.decode()
-        )
+        program = _PROGRAM.format(folder=folder, leave=_LEAVE, length=2 * _WORD_BYTES, lost=_LOST.decode())
         null = os.open("/dev/null", os.O_WRONLY)
-        fds = [(self._null, 0), (null, 1), (null, 2), (theirs.fileno(), _WORD_FD), (self._text, _TEXT_FD)]
+        fds = [(self._text, 0), (theirs.fileno(), 1), (null, 2)]
         cwd = self._cwd if os.path.isdir(self._cwd) else "/testbed"
         try:
             self._pid = self._spawner.spawn(["bash", "--norc", "--noprofile", "-c", program], self._env, cwd, fds)
@@ -150,8 +145,8 @@ class Shell:
             while b"\n" in self._said:
                 line, _, rest = bytes(self._said).partition(b"\n")
                 self._said[:] = rest
-                said = line.split(b" ")
-                if line == _LOST:
+                said = line.rpartition(b"/")[2].split(b" ")
+                if said == [_LOST]:
                     return _LOST
                 if len(said) == 3 and said[1] == word and said[0].isdigit():
                     self._heed(said[2])
