@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
 import time
-from pathlib import Path
 from typing import Any
 
 from sandbox import boot, owners
 from sandbox.base_image import find_base
 from sandbox.channel import Channel
 from sandbox.client import GuestSandbox, whole_start
-from sandbox.docker_images import SEED, Built, ImageBuilder
+from sandbox.docker_images import SEED, Built, ImageBuilder, ca_bundle
 from sandbox.docker_recipe import EXPIRES_LABEL, MACHINE_LABEL, NETWORK, OWNER_LABEL, recipe
 from sandbox.engine_api import Engine, EngineError, engine_socket
 from sandbox.protocol import BackendOptions, Image, Limits, Sandbox, SandboxError
@@ -60,9 +58,17 @@ class DockerBackend:
 
     async def _start(self, image: Image, limits: Limits, network: bool) -> GuestSandbox:
         builder = await self._open()
-        built = await builder.ensure(image)
         if network:
             await self._ensure_network()
+        try:
+            return await self._start_from(await builder.ensure(image), limits, network)
+        except EngineError as error:
+            if error.status != 404:
+                raise
+        builder.forget(image)  # somebody has removed it since
+        return await self._start_from(await builder.ensure(image), limits, network)
+
+    async def _start_from(self, built: Built, limits: Limits, network: bool) -> GuestSandbox:
         name = owners.new_name()
         try:
             channel = await self._launch(name, built, limits, network)
@@ -144,7 +150,7 @@ class DockerBackend:
         async with self._opening:
             if self._builder is None:
                 base = await find_base(self._engine, self._options.docker_base)
-                self._builder = ImageBuilder(self._engine, base, _ca_bundle(self._options.ca_bundle))
+                self._builder = ImageBuilder(self._engine, base, ca_bundle(self._options.ca_bundle))
             if self._reaper is None:
                 self._reaper = asyncio.create_task(self._reap())
             return self._builder
@@ -165,9 +171,3 @@ class DockerBackend:
                     await self._engine.json("POST", f"/containers/{name}/wait", {"condition": "removed"})
             elif error.status != 404:
                 raise
-
-
-def _ca_bundle(given: Path | None) -> Path | None:
-    """The certificates that image builds trust: those given, else those that programs of this machine trust."""
-    path = given or ssl.get_default_verify_paths().cafile
-    return Path(path) if path and Path(path).is_file() else None

@@ -15,6 +15,7 @@ import hashlib
 import io
 import json
 import os
+import ssl
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +87,10 @@ class ImageBuilder:
                 self._built[key] = Built(tag, sealed, -(-tree.size >> 20))
             return self._built[key]
 
+    def forget(self, image: Image) -> None:
+        """Ask the engine again, the next time, whether it has the image."""
+        self._built.pop((image.name, image.tree), None)
+
     async def _exists(self, tag: str) -> bool:
         try:
             await self._engine.json("GET", f"/images/{tag}/json")
@@ -132,3 +137,9 @@ def _context(image: Image, dockerfile: str, ca_bundle: Path | None) -> bytes:
             archive.addfile(entry, io.BytesIO(data))
         archive.add(image.tree.resolve(), "tree")
     return buffer.getvalue()
+
+
+def ca_bundle(given: Path | None) -> Path | None:
+    """The certificates that image builds trust: those given, else those that programs of this machine trust."""
+    path = given or ssl.get_default_verify_paths().cafile
+    return Path(path) if path and Path(path).is_file() else None

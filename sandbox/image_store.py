@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbox.base_image import find_base
-from sandbox.docker import _ca_bundle
-from sandbox.docker_images import IMAGE_LABEL, ImageBuilder
+from sandbox.docker_images import IMAGE_LABEL, ImageBuilder, ca_bundle
 from sandbox.engine_api import Engine, EngineError, Query, engine_socket
 from sandbox.home import home
 from sandbox.protocol import BackendOptions, Image
@@ -60,7 +59,7 @@ async def build_image(image: Image, options: BackendOptions, on_line: Callable[[
     """The image's tag; it is built if the engine does not have it, and what the engine says goes to `on_line`."""
     engine = _Talking(engine_socket(), on_line)
     base = await find_base(engine, options.docker_base)
-    return (await ImageBuilder(engine, base, _ca_bundle(options.ca_bundle)).ensure(image)).tag
+    return (await ImageBuilder(engine, base, ca_bundle(options.ca_bundle)).ensure(image)).tag
 
 
 async def prune_images(engine: Engine, needed: Collection[str], *, stages: bool, young: bool) -> list[StoredImage]:

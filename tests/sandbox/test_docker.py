@@ -158,3 +158,14 @@ async def test_sandboxes_with_an_open_network_do_not_reach_each_other(image: Ima
         assert (await one.run(["python", "-c", call])).exit_code == 0
         assert (await two.run(["python", "-c", call])).exit_code == 1
     await docker.close()
+
+
+async def test_an_image_that_was_removed_meanwhile_is_built_again(tmp_path: Path) -> None:
+    (tmp_path / "only-here.txt").write_text(str(os.getpid()))
+    docker, mine = DockerBackend(), Image("removed", tmp_path)
+    async with lease(docker, mine) as box:
+        tag = (await _inspect(box.name))["Config"]["Image"]
+    await Engine(engine_socket()).json("DELETE", f"/images/{tag}")
+    async with lease(docker, mine) as box:
+        assert (await box.read("only-here.txt")).decode() == str(os.getpid())
+    await docker.close()
