@@ -10,7 +10,6 @@ import pytest
 from sandbox import Limits, SandboxError
 from sandbox.client import GuestSandbox
 
-
 _TOLD = (SandboxError, OSError, ValueError, TypeError)
 
 
