@@ -37,14 +37,15 @@ _LOST = b"lost"
 # the outer loop catches a stray `break`, and a stray `continue` tells the end of its command like any other. The
 # shell's own standard input is the text and its standard output the socket: a command has neither, and nothing needs
 # closing. The slash parts what is told from what a trap may have printed there. A shell that cannot even take a
-# command's text, because one made a variable of ours read-only, says so and goes.
+# command's text, because one made a variable of ours read-only or a number, says so and goes.
 _PROGRAM = (
     """trap '{{ builtin declare -p; builtin declare -f; builtin declare -F; builtin alias -p; builtin shopt -p; """
     """builtin printf "builtin cd -- %q\\n# whole\\n" "$PWD"; }} >{folder}/state 2>/dev/null' EXIT; """
     """trap 'builtin exit 124' {leave}; """
     """[ -e {folder}/state.last ] && . {folder}/state.last >/dev/null; """
-    """while :; do while builtin printf '/%s %s %s\\n' "$?" "$__word" "$-"; builtin set +x; """
-    """{{ builtin read -r -N {length} -u 1 __word && IFS= builtin read -r -d '' __command; }} || """
+    """__word=-; while :; do while builtin printf '/%s %s %s\\n' "$?" "$__word" "$-"; builtin set +x; """
+    """{{ builtin read -r -N {length} -u 1 __word && IFS= builtin read -r -d '' __command && """
+    """[[ ${{__word@a}}${{__command@a}} != *[aAilnru]* ]]; }} || """
     """{{ builtin printf '/{lost}\\n'; builtin exit; }}; """
     """do builtin eval "$__command" </dev/null >{folder}/1 2>{folder}/2; done; done"""
 )
@@ -148,7 +149,7 @@ class Shell:
                 said = line.rpartition(b"/")[2].split(b" ")
                 if said == [_LOST]:
                     return _LOST
-                if len(said) == 3 and said[1] == word and said[0].isdigit():
+                if len(said) == 3 and said[1] in (word, b"") and said[0].isdigit():  # empty: a command unset it
                     self._heed(said[2])
                     return said[0]
             if (ended := self._events.exit_code(self._pid)) is not None:
