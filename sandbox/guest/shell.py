@@ -39,7 +39,8 @@ _LOST = b"lost"
 # closing. The slash parts what is told from what a trap may have printed there. A shell that cannot even take a
 # command's text, because one made a variable of ours read-only or a number, says so and goes.
 _PROGRAM = (
-    """trap '{{ builtin declare -p; builtin declare -f; builtin declare -F; builtin alias -p; builtin shopt -p; """
+    """trap 'builtin unset -v __command __word; """
+    """{{ builtin declare -p; builtin declare -f; builtin declare -F; builtin alias -p; builtin shopt -p; """
     """builtin printf "builtin cd -- %q\\n# whole\\n" "$PWD"; }} >{folder}/state 2>/dev/null' EXIT; """
     """trap 'builtin exit 124' {leave}; """
     """[ -e {folder}/state.last ] && . {folder}/state.last >/dev/null; """
