@@ -21,7 +21,7 @@ from sandbox.docker_images import SEED, Built, ImageBuilder, ca_bundle
 from sandbox.docker_recipe import EXPIRES_LABEL, MACHINE_LABEL, NETWORK, OWNER_LABEL, recipe
 from sandbox.engine_api import Engine, EngineError, engine_socket
 from sandbox.protocol import BackendOptions, Image, Limits, Sandbox, SandboxError
-from sandbox.rendezvous import Rendezvous
+from sandbox.rendezvous import Rendezvous, sweep
 
 _REAP_EVERY_S = 60.0
 _MEET_S = 30.0
@@ -124,6 +124,7 @@ class DockerBackend:
 
     async def gc(self) -> list[str]:
         """Remove the containers whose lease has expired or whose owner, a process of this machine, is gone."""
+        sweep()
         removed = []
         for name, labels in await self._containers():
             orphan = labels.get(MACHINE_LABEL) == owners.machine() and not owners.is_alive(name)

@@ -15,6 +15,8 @@ import os
 import shutil
 import socket
 import tempfile
+import time
+from pathlib import Path
 
 from sandbox.channel import Channel, open_channel
 
@@ -22,6 +24,8 @@ FOLDER = "/run/contextrl"
 """Where the container finds the folder with the socket."""
 SOCKET = f"{FOLDER}/socket"
 _VARIABLE = "CONTEXTRL_SOCKETS"
+_PREFIX = "contextrl-socket-"
+_OLD_S = 600.0
 
 
 class Rendezvous:
@@ -29,7 +33,7 @@ class Rendezvous:
 
     def __init__(self) -> None:
         """In `$CONTEXTRL_SOCKETS`, a folder that lies at the same path for the engine, else in the temporary folder."""
-        self.folder = tempfile.mkdtemp(prefix="contextrl-", dir=os.environ.get(_VARIABLE))
+        self.folder = tempfile.mkdtemp(prefix=_PREFIX, dir=os.environ.get(_VARIABLE))
         os.chmod(self.folder, 0o711)
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.bind(f"{self.folder}/socket")
@@ -52,3 +56,13 @@ class Rendezvous:
         """Take no call any more; nothing is left of it."""
         self._socket.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def sweep() -> None:
+    """Remove what owners left that were killed while they waited for a call; nobody waits that long."""
+    for folder in Path(os.environ.get(_VARIABLE) or tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        try:
+            if time.time() - folder.stat().st_mtime > _OLD_S and folder.stat().st_uid == os.geteuid():
+                shutil.rmtree(folder, ignore_errors=True)
+        except OSError:  # its owner was faster
+            continue

@@ -16,6 +16,7 @@ from sandbox import DockerBackend, Image, Limits, lease, owners
 from sandbox.docker_images import SEED
 from sandbox.docker_recipe import EXPIRES_LABEL, LEASE_LABEL, MACHINE_LABEL, OWNER_LABEL
 from sandbox.engine_api import Engine, engine_socket
+from sandbox.rendezvous import Rendezvous
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio]
 _ROOT = Path(__file__).parents[2]
@@ -118,6 +119,16 @@ async def test_a_lease_ends_itself_when_it_expires(image: Image) -> None:
     with pytest.raises(Exception, match="expired"):
         await busy
     await docker.close()
+
+
+async def test_sockets_that_nobody_waits_at_are_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTEXTRL_SOCKETS", str(tmp_path))
+    left, waiting = Rendezvous(), Rendezvous()
+    os.utime(left.folder, (0, 0))
+    await DockerBackend().gc()
+    assert [str(path) for path in tmp_path.iterdir()] == [waiting.folder]
+    waiting.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_the_reaper_removes_what_has_expired_wherever_it_came_from(image: Image) -> None:
