@@ -126,9 +126,9 @@ async def test_sockets_that_nobody_waits_at_are_swept(tmp_path: Path, monkeypatc
     left, waiting = Rendezvous(), Rendezvous()
     os.utime(left.folder, (0, 0))
     await DockerBackend().gc()
-    assert [str(path) for path in tmp_path.iterdir()] == [waiting.folder]
+    assert os.listdir(tmp_path) == [Path(waiting.folder).name]
     waiting.close()
-    assert list(tmp_path.iterdir()) == []
+    assert os.listdir(tmp_path) == []
 
 
 async def test_the_reaper_removes_what_has_expired_wherever_it_came_from(image: Image) -> None:
