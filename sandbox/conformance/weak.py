@@ -12,8 +12,8 @@ _ONE_USER = (
 )
 
 _WATCHED = (
-    "trees above 2,000 files or 32 MiB have their /testbed on the engine's disk, under a watch that counts files with a "
-    "name or open in processes that it may look into; those of undumpable processes, or only mapped, escape it"
+    "trees above 2,000 files or 32 MiB have their /testbed on the engine's disk, under a watch that counts files with "
+    "a name or open in processes that it may look into; those of undumpable processes, or only mapped, escape it"
 )
 
 WEAK: dict[tuple[str, str], str] = {
