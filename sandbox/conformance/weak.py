@@ -11,13 +11,7 @@ _ONE_USER = (
     "the others (fs.inotify.max_user_instances says how many there are)"
 )
 
-_WATCHED = (
-    "trees above 2,000 files or 32 MiB have their /testbed on the engine's disk, under a watch that counts files with "
-    "a name or open in processes that it may look into; those of undumpable processes, or only mapped, escape it"
-)
-
 WEAK: dict[tuple[str, str], str] = {
-    ("docker", "disk_fill_by_a_hidden_process"): _WATCHED,
     ("docker", "watches_counted_per_user"): _ONE_USER,
     ("local", "watches_counted_per_user"): _ONE_USER,
     ("remote", "watches_counted_per_user"): _ONE_USER,

@@ -10,7 +10,7 @@ import os
 import signal
 import stat
 
-from sandbox.guest.processes import living
+from sandbox.guest.processes import living, send
 
 _MIB = 1 << 20
 _MAX_FILES = 200_000
@@ -41,7 +41,7 @@ class Disk:
         self._free, self._free_files = free, files
         used, count = self._used()
         if used - self._before > self._limit_mb or count - self._files_before > _MAX_FILES:
-            os.kill(-1, signal.SIGKILL)
+            send(-1, signal.SIGKILL)
             self.told = f"more than {self._limit_mb} MiB written to {self._folder}: every process was ended"
 
     def _left(self) -> tuple[float, int]:
@@ -65,15 +65,25 @@ class Disk:
 
 
 def _deleted(device: int) -> dict[int, int]:
-    """Number -> blocks of the files of this device that have no name any more, but are open in a process."""
+    """Number -> blocks of the files of this device that have no name any more, but are open in a process.
+
+    A process that does not let itself be looked into, which takes intent, is ended.
+    """
     found = {}
     for pid, _ in living():
         folder = f"/proc/{pid}/fd"
         try:
-            for name in os.listdir(folder):
-                status = os.stat(f"{folder}/{name}")
-                if status.st_nlink == 0 and status.st_dev == device and stat.S_ISREG(status.st_mode):
-                    found[status.st_ino] = status.st_blocks
+            names = os.listdir(folder)
+        except PermissionError:
+            send(pid, signal.SIGKILL)
+            continue
         except OSError:
             continue
+        for name in names:
+            try:
+                status = os.stat(f"{folder}/{name}")
+            except OSError:
+                continue
+            if status.st_nlink == 0 and status.st_dev == device and stat.S_ISREG(status.st_mode):
+                found[status.st_ino] = status.st_blocks
     return found

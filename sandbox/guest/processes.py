@@ -38,7 +38,7 @@ class Moment:
             if not young:
                 return
             if round_ == _ROUNDS // 2:
-                os.kill(-1, signal.SIGKILL)  # in one stroke: no fork can slip through
+                send(-1, signal.SIGKILL)  # in one stroke: no fork can slip through
             for pid in young:
                 send(pid, signal.SIGKILL)
             reap()

@@ -154,14 +154,14 @@ def test_an_interrupted_iteration_is_gone_on_with(after: int, tmp_path: Path, mo
     with pytest.raises(Killed):
         train(config, progress=Silent())
     interrupted = json.loads((config.run_dir / "clock.json").read_text())
-    with SQLStore(config.store_path) as store:
+    with SQLStore(config.store_place) as store:
         first = {t.id for t in store.query(run="small", agent="tools")}
     assert len(first) >= after, "others may have ended in the same moment"
     learned.clear()
     run_dir = train(config, progress=Silent())
 
     assert [list(groups.values()) for groups in learned] == [[4] * 4] * 2, "whole groups"
-    with SQLStore(config.store_path) as store:
+    with SQLStore(config.store_place) as store:
         rolled = store.query(run="small", agent="tools")
         assert {run.run for run in store.runs()} == {"small", "small.before", "small.after"}
         assert store.count(run="small.before") == 6
