@@ -17,6 +17,7 @@ MODULES = (
     "processes",
     "disk",
     "outputs",
+    "program",
     "shell",
     "commands",
     "files",

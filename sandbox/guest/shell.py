@@ -18,6 +18,7 @@ import time
 
 from sandbox.guest.outputs import Outputs
 from sandbox.guest.processes import Moment, send
+from sandbox.guest.program import LEAVE, LOST, WORD_BYTES, drop_saved_state, keep_saved_state, program, told
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,29 +28,10 @@ if TYPE_CHECKING:
     from sandbox.guest.events import Events
     from sandbox.guest.processes import Spawner
 
-_LEAVE = signal.SIGRTMIN + 9
+_BASH = ["bash", "--norc", "--noprofile", "-c"]
 _PATIENCE_S = 1.0
-_WORD_BYTES = 3
 _NOT_RUN = 126
-_STATE_END = b"# whole\n"
-_LOST = b"lost"
-# All on one line, so that messages count the lines of the command. `builtin` keeps functions of the same names out;
-# the outer loop catches a stray `break`, and a stray `continue` tells the end of its command like any other. The
-# shell's own standard input is the text and its standard output the socket: a command has neither, and nothing needs
-# closing. The slash parts what is told from what a trap may have printed there. A shell that cannot even take a
-# command's text, because one made a variable of ours read-only or a number, says so and goes.
-_PROGRAM = (
-    """trap 'builtin unset -v __command __word; """
-    """{{ builtin declare -p; builtin declare -f; builtin declare -F; builtin alias -p; builtin shopt -p; """
-    """builtin printf "builtin cd -- %q\\n# whole\\n" "$PWD"; }} >{folder}/state 2>/dev/null' EXIT; """
-    """trap 'builtin exit 124' {leave}; """
-    """[ -e {folder}/state.last ] && . {folder}/state.last >/dev/null; """
-    """__word=-; while :; do while builtin printf '/%s %s %s\\n' "$?" "$__word" "$-"; builtin set +x; """
-    """{{ builtin read -r -N {length} -u 1 __word && IFS= builtin read -r -d '' __command && """
-    """[[ ${{__word@a}}${{__command@a}} != *[aAilnru]* ]]; }} || """
-    """{{ builtin printf '/{lost}\\n'; builtin exit; }}; """
-    """do builtin eval "$__command" </dev/null >{folder}/1 2>{folder}/2; done; done"""
-)
+_MOST_SAID = 1 << 12
 
 
 class Shell:
@@ -86,13 +68,12 @@ class Shell:
         self._traces = False
         self._events.watch(os.dup(self._words.fileno()), self._said.extend)
         self._folder = folder = self._outputs.open()
-        self._keep_saved_state()
-        program = _PROGRAM.format(folder=folder, leave=_LEAVE, length=2 * _WORD_BYTES, lost=_LOST.decode())
+        keep_saved_state(folder)
         null = os.open("/dev/null", os.O_WRONLY)
         fds = [(self._text, 0), (theirs.fileno(), 1), (null, 2)]
         cwd = self._cwd if os.path.isdir(self._cwd) else "/testbed"
         try:
-            self._pid = self._spawner.spawn(["bash", "--norc", "--noprofile", "-c", program], self._env, cwd, fds)
+            self._pid = self._spawner.spawn([*_BASH, program(folder)], self._env, cwd, fds)
             self._events.expect(self._pid)
             self._last_seen = self._last_pid()
         finally:
@@ -116,8 +97,8 @@ class Shell:
         code = self._await_end(self._tell(data), deadline, moment, wait)
         if code == b"1" and not any(capture.seen for capture in captures) and not self._outputs.are_there():
             self._outputs.open()
-            code = _LOST
-        if code == _LOST:
+            code = LOST
+        if code == LOST:
             self._replace()
             self._outputs.capture(captures)
             code = self._await_end(self._tell(data), deadline, moment, wait)
@@ -127,14 +108,14 @@ class Shell:
         else:
             self._outputs.drain()
         self._outputs.capture(None)
-        return None if code is None else int(code) if code != _LOST else _NOT_RUN
+        return None if code is None else int(code) if code != LOST else _NOT_RUN
 
     def _tell(self, data: bytes) -> bytes:
         """Give the shell a script; the word that will tell its end."""
         data = b"set -x;" + data if self._traces else data
         os.pwrite(self._text, data + b"\0", 0)
         os.lseek(self._text, 0, os.SEEK_SET)  # the shell reads through the same open file
-        word = os.urandom(_WORD_BYTES).hex().encode()
+        word = os.urandom(WORD_BYTES).hex().encode()
         assert self._words is not None
         self._words.send(word)
         return word
@@ -142,17 +123,14 @@ class Shell:
     def _await_end(
         self, word: bytes, deadline: float, moment: Moment, wait: Callable[[float], bool]
     ) -> bytes | int | None:
-        """The exit code, `_LOST` when the script was not run, None when it ran out of time."""
+        """The exit code, `LOST` when the script was not run, None when it ran out of time."""
         while True:
-            while b"\n" in self._said:
-                line, _, rest = bytes(self._said).partition(b"\n")
-                self._said[:] = rest
-                said = line.rpartition(b"/")[2].split(b" ")
-                if said == [_LOST]:
-                    return _LOST
-                if len(said) == 3 and said[1] in (word, b"") and said[0].isdigit():  # empty: a command unset it
-                    self._heed(said[2])
-                    return said[0]
+            *lines, rest = bytes(self._said).split(b"\n")
+            self._said[:] = rest[-_MOST_SAID:]
+            for line in lines:
+                if (end := told(line, word)) is not None:
+                    self._heed(end[1])
+                    return end[0]
             if (ended := self._events.exit_code(self._pid)) is not None:
                 return ended
             if not wait(deadline):
@@ -171,7 +149,7 @@ class Shell:
         self._outputs.capture(None)  # bash would tell which of its children were killed, by number
         self._note_folder()
         until = time.monotonic() + _PATIENCE_S
-        send(self._pid, _LEAVE)
+        send(self._pid, LEAVE)
         send(self._pid, signal.SIGCONT)
         while self._events.exit_code(self._pid) is None:
             moment.end_all_since(self._events.reap, spare=self._pid)
@@ -188,27 +166,10 @@ class Shell:
 
     def _replace(self) -> None:
         """End the shell, which does nothing, and start another that knows of it only where it was."""
+        self._outputs.drain()
         self._note_folder()
         send(self._pid, signal.SIGKILL)
         while self._events.exit_code(self._pid) is None:
             self._events.wait(0.005)
-        try:
-            os.unlink(f"{self._folder}/state")
-        except OSError:
-            pass
+        drop_saved_state(self._folder)
         self.ready()
-
-    def _keep_saved_state(self) -> None:
-        """Leave for the new shell what the last one saved, if that is whole; never what an earlier one saved."""
-        state, kept = f"{self._folder}/state", f"{self._folder}/state.last"
-        try:
-            with open(state, "rb") as handle:
-                whole = handle.read().endswith(_STATE_END)
-            os.rename(state, kept)
-        except OSError:
-            whole = False
-        if not whole:
-            try:
-                os.unlink(kept)
-            except OSError:
-                pass
