@@ -17,14 +17,21 @@ from sandbox.guest.frames import FRAME
 _BUFFER = 1 << 16
 _MAX_HEADER = 64 << 20
 _MAX_BODY = 512 << 20
+_MOST_RELAYED = 4 << 20
 
 
 class Channel:
     """One end. Whoever carries the bytes gives `write` and `close`, and calls `feed` and `end`."""
 
-    def __init__(self, write: Callable[[bytes], None], close: Callable[[], None]) -> None:
+    def __init__(
+        self, write: Callable[[bytes], None], close: Callable[[], None], hold: Callable[[bool], None] = lambda _: None
+    ) -> None:
+        """`hold` stops the carrier from feeding, or lets it go on: a relay does not pile up what its reader leaves."""
         self.write = write
         self.close = close
+        self._hold = hold
+        self._held = False
+        self._relayed = False
         self.ended = False
         """Whether nothing more can come."""
         self._received = bytearray()
@@ -33,6 +40,9 @@ class Channel:
     def feed(self, data: bytes | memoryview) -> None:
         """Bytes have come."""
         self._received += data
+        if self._relayed and not self._held and len(self._received) > _MOST_RELAYED:
+            self._held = True
+            self._hold(True)
         self._wake()
 
     def end(self) -> None:
@@ -60,10 +70,14 @@ class Channel:
 
     async def receive(self) -> bytes:
         """The bytes that have come, for a relay; empty at the end."""
+        self._relayed = True
         while not self._received and not self.ended:
             await self._more()
         data = bytes(self._received)
         self._received.clear()
+        if self._held:
+            self._held = False
+            self._hold(False)
         return data
 
     def _frame(self) -> tuple[dict[str, Any], bytes] | None:
@@ -102,11 +116,21 @@ class _Socket(asyncio.BufferedProtocol):
 
     def __init__(self) -> None:
         self.channel: Channel
+        self._transport: asyncio.Transport
         self._buffer = memoryview(bytearray(_BUFFER))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        self.channel = Channel(transport.write, transport.close)
+        self._transport = transport
+        self.channel = Channel(transport.write, transport.close, self._hold)
+
+    def _hold(self, held: bool) -> None:
+        if self._transport.is_closing():
+            return
+        if held:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._buffer
