@@ -61,7 +61,7 @@ class Commands:
                 code = self._shell.run(request["script"], captures, deadline, self._wait)
             else:
                 code = self._run_apart(request, captures, deadline)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:
             code = _NOT_FOUND if isinstance(error, FileNotFoundError) else _NOT_RUN
             what = request["argv"][:1] if "argv" in request else "the shell"
             captures[1].add(f"cannot run {what}: {error}\n".encode("utf-8", "backslashreplace"))
@@ -97,8 +97,10 @@ class Commands:
     def _run_apart(self, request: dict[str, Any], captures: tuple[Capture, Capture], deadline: float) -> int | None:
         """Run a program of its own; its exit code, None when it ran out of time."""
         moment = Moment(self._last_pid())
-        pipes = [os.pipe() for _ in captures]
+        pipes: list[tuple[int, int]] = []
         try:
+            pipes += [os.pipe()]
+            pipes += [os.pipe()]
             fds = [(self._null, 0), *((write_end, 1 + number) for number, (_, write_end) in enumerate(pipes))]
             pid = self._spawner.spawn(request["argv"], dict(self._env, **request["env"]), request["cwd"], fds)
         except BaseException:

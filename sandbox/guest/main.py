@@ -57,6 +57,8 @@ def serve(fd_in: int, fd_out: int, env: dict[str, str]) -> None:
 def _begin(channel: Channel, events: Events, env: dict[str, str]) -> Commands:
     request, _ = channel.receive()
     events.expires = time.monotonic() + request["lease_s"]
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(0))  # also when the owner neither reads nor writes
+    signal.setitimer(signal.ITIMER_REAL, max(request["lease_s"], 1e-3))
     try:
         if request["seed"]:
             copy_tree(request["seed"], "/testbed")
@@ -80,6 +82,6 @@ def _answer(commands: Commands, request: dict[str, Any], body: bytes) -> tuple[d
         return list_tree(request["path"]) if request["op"] == "list" else write_files(request, body), b""
     except Refused as error:
         return {"refused": str(error)}, b""
-    except (OSError, ValueError, RecursionError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
+    except Exception as error:
+        reason = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
         return {"refused": f"{request.get('path', '?')}: {reason}"}, b""

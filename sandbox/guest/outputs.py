@@ -40,8 +40,11 @@ class Outputs:
             try:
                 os.makedirs(self._folder, 0o700, exist_ok=True)
                 os.chmod(self._folder, 0o700)
-                self._fds = [self._open(number, os.O_RDWR, new=True) for number in _NUMBERS]
+                for number in _NUMBERS:
+                    self._fds.append(self._fresh(number))
             except OSError:
+                while self._fds:
+                    os.close(self._fds.pop())
                 continue
             for fd in self._fds:
                 self._events.watch(fd, discard)
@@ -70,42 +73,67 @@ class Outputs:
     def renew(self) -> None:
         """After a command that started processes: take what they wrote, then let go of a pipe that one still holds."""
         for index, number in enumerate(_NUMBERS):
-            ours = self._fds[index]
-            self._events.drain(ours)
-            try:
-                self._fds[index] = self._renewed(number, ours)
-            except OSError:
-                continue  # no room for another: the old one serves on, with what the job writes
+            self._events.drain(self._fds[index])
+            self._fds[index] = self._renewed(number, self._fds[index])
             self._events.watch(self._fds[index], discard)
 
     def _renewed(self, number: int, ours: int) -> int:
-        reader = self._open(number, os.O_RDONLY)
+        """What to read from now on: the same pipe if nobody holds it, else another, if there is room for one."""
         sink = self._events.release(ours)
+        reader = self._reopened(ours, os.O_RDONLY)
         os.close(ours)
         try:
             while chunk := os.read(reader, 1 << 16):
                 sink(chunk)
-        except BlockingIOError:
+        except BlockingIOError:  # there is a writer
+            replaced = self._replaced(number)
+        else:
+            replaced = not self._has_name(number, reader) and self._replaced(number)
+        again = self._opened(number) if replaced else self._reopened(reader, os.O_RDWR)
+        if replaced:
             self._events.watch(reader, discard)
-            return self._open(number, os.O_RDWR, new=True)
-        os.close(reader)
-        return self._open(number, os.O_RDWR)
+        else:
+            os.close(reader)
+        return again
 
-    def _open(self, number: int, flags: int, new: bool = False) -> int:
-        """A named pipe, non-blocking; opened for reading and writing it has no end, however many writers go."""
-        path = f"{self._folder}/{number}"
-        flags |= os.O_NONBLOCK | os.O_NOFOLLOW
-        if not new:
-            try:
-                fd = os.open(path, flags)
-            except OSError:
-                fd = -1
-            if fd >= 0 and stat.S_ISFIFO(os.fstat(fd).st_mode):
-                return fd
-        os.makedirs(self._folder, 0o700, exist_ok=True)
+    def _has_name(self, number: int, fd: int) -> bool:
+        """Whether the name still is that of this pipe: a command can remove it."""
         try:
-            os.unlink(path)
-        except FileNotFoundError:
-            pass
-        os.mkfifo(path, 0o600)
-        return os.open(path, flags)
+            return os.path.samestat(os.stat(f"{self._folder}/{number}", follow_symlinks=False), os.fstat(fd))
+        except OSError:
+            return False
+
+    def _replaced(self, number: int) -> bool:
+        """Give the name to a new pipe. False where there is no room for one."""
+        path = f"{self._folder}/{number}"
+        try:
+            os.makedirs(self._folder, 0o700, exist_ok=True)
+            os.mkfifo(f"{path}.new", 0o600)
+            os.rename(f"{path}.new", path)
+        except OSError:
+            return False
+        return True
+
+    def _reopened(self, fd: int, flags: int) -> int:
+        """The same pipe once more, whatever became of its name."""
+        return os.open(f"/proc/self/fd/{fd}", flags | os.O_NONBLOCK)
+
+    def _opened(self, number: int) -> int:
+        """A pipe by its name, non-blocking; opened for reading and writing it has no end, however many writers go."""
+        fd = os.open(f"{self._folder}/{number}", os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW)
+        if not stat.S_ISFIFO(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise OSError("something else has the name of a pipe")
+        return fd
+
+    def _fresh(self, number: int) -> int:
+        """A pipe for a new shell; where there is no room, the one that the last shell had."""
+        if not self._replaced(number):
+            try:
+                return self._opened(number)
+            except OSError:  # nothing to lose
+                path = f"{self._folder}/{number}"
+                if os.path.lexists(path):
+                    os.unlink(path)
+                os.mkfifo(path, 0o600)
+        return self._opened(number)

@@ -44,7 +44,7 @@ def told(line: bytes, word: bytes) -> tuple[bytes, bytes] | None:
     said = line.rpartition(b"/")[2].split(b" ")
     if said == [LOST]:
         return LOST, b""
-    if len(said) == 3 and said[1] in (word, b"") and said[0].isdigit():  # empty: the command unset it
+    if len(said) == 3 and said[1] == word and said[0].isdigit():
         return said[0], said[2]
     return None
 

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 _BASH = ["bash", "--norc", "--noprofile", "-c"]
 _PATIENCE_S = 1.0
 _NOT_RUN = 126
-_MOST_SAID = 1 << 12
+_MOST_SAID, _MOST_HEARD = 1 << 12, 1 << 17
+"""Bytes kept of an unfinished line, and of all that was told: what floods it is not the end of a command."""
 
 
 class Shell:
@@ -52,6 +53,7 @@ class Shell:
         self._cwd = "/testbed"
         self._folder = ""
         self._traces = False
+        self._lost = False
 
     def ready(self) -> None:
         """Start a shell if none is alive. Raises `OSError`."""
@@ -66,7 +68,8 @@ class Shell:
         self._words.setblocking(False)
         self._said.clear()
         self._traces = False
-        self._events.watch(os.dup(self._words.fileno()), self._said.extend)
+        self._lost = False
+        self._events.watch(os.dup(self._words.fileno()), self._hear)
         self._folder = folder = self._outputs.open()
         keep_saved_state(folder)
         null = os.open("/dev/null", os.O_WRONLY)
@@ -116,6 +119,8 @@ class Shell:
         os.pwrite(self._text, data + b"\0", 0)
         os.lseek(self._text, 0, os.SEEK_SET)  # the shell reads through the same open file
         word = os.urandom(WORD_BYTES).hex().encode()
+        self._said.clear()
+        self._lost = False
         assert self._words is not None
         self._words.send(word)
         return word
@@ -128,14 +133,21 @@ class Shell:
             *lines, rest = bytes(self._said).split(b"\n")
             self._said[:] = rest[-_MOST_SAID:]
             for line in lines:
-                if (end := told(line, word)) is not None:
+                end = told(line, word)
+                if end is not None and end[0] == LOST:
+                    self._lost = True  # it goes now; a word from elsewhere does not make a command run twice
+                elif end is not None:
                     self._heed(end[1])
                     return end[0]
             if (ended := self._events.exit_code(self._pid)) is not None:
-                return ended
+                return LOST if self._lost else ended
             if not wait(deadline):
                 self._interrupt(moment)
                 return None
+
+    def _hear(self, chunk: bytes) -> None:
+        self._said += chunk
+        del self._said[:-_MOST_HEARD]
 
     def _heed(self, flags: bytes) -> None:
         """What the shell's options mean for us: it is quiet between commands, and a restricted one is of no use."""
