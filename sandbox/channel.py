@@ -20,6 +20,12 @@ _MAX_BODY = 512 << 20
 _MOST_RELAYED = 4 << 20
 
 
+def packed(header: dict[str, Any], body: bytes = b"") -> bytes:
+    """A frame. Raises `TypeError` for what JSON has no word for."""
+    text = json.dumps(header).encode()
+    return FRAME.pack(len(text), len(body)) + text + body
+
+
 class Channel:
     """One end. Whoever carries the bytes gives `write` and `close`, and calls `feed` and `end`."""
 
@@ -36,6 +42,9 @@ class Channel:
         """Whether nothing more can come."""
         self._received = bytearray()
         self._waiter: asyncio.Future[None] | None = None
+        self.taken = asyncio.Event()
+        """Cleared by a carrier that has more to carry than it should."""
+        self.taken.set()
 
     def feed(self, data: bytes | memoryview) -> None:
         """Bytes have come."""
@@ -48,25 +57,30 @@ class Channel:
     def end(self) -> None:
         """Nothing more will come."""
         self.ended = True
+        self.taken.set()
         self._wake()
 
-    def send(self, header: dict[str, Any], body: bytes = b"") -> None:
-        """Write a frame."""
-        text = json.dumps(header).encode()
-        self.write(FRAME.pack(len(text), len(body)) + text + body)
-
-    async def exchange(self, header: dict[str, Any], body: bytes = b"") -> tuple[dict[str, Any], bytes]:
-        """Send a frame and wait for the frame that answers it. Raises `ConnectionError` when the guest is gone."""
-        self.send(header, body)
+    async def send(self, frame: bytes) -> None:
+        """Send a frame. Raises `ConnectionError`."""
+        self.write(frame)
         await self.drain()
-        while (answer := self._frame()) is None:
+
+    async def answer(self) -> tuple[dict[str, Any], bytes]:
+        """The next frame: header and body. Raises `ConnectionError` when the guest is gone."""
+        while (frame := self._frame()) is None:
             if self.ended:
                 raise ConnectionResetError("the guest is gone")
             await self._more()
-        return answer
+        return frame
+
+    async def exchange(self, header: dict[str, Any], body: bytes = b"") -> tuple[dict[str, Any], bytes]:
+        """Send a frame and wait for the frame that answers it. Raises `ConnectionError` when the guest is gone."""
+        await self.send(packed(header, body))
+        return await self.answer()
 
     async def drain(self) -> None:
-        """For a carrier that cannot send at once: send what was written. Raises `ConnectionError`."""
+        """Return when the carrier has taken most of what was written. Raises `ConnectionError`."""
+        await self.taken.wait()
 
     async def receive(self) -> bytes:
         """The bytes that have come, for a relay; empty at the end."""
@@ -137,6 +151,12 @@ class _Socket(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self.channel.feed(self._buffer[:nbytes])
+
+    def pause_writing(self) -> None:
+        self.channel.taken.clear()
+
+    def resume_writing(self) -> None:
+        self.channel.taken.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.channel.end()

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from sandbox import transfer
-from sandbox.channel import Channel
+from sandbox.channel import Channel, packed
 from sandbox.protocol import TESTBED, ExecResult, Limits, SandboxError, SandboxFileError
 
 # Bytecode is matched to its source by size and whole seconds: a fast edit would go unnoticed, so none is kept.
 COMMAND_ENV = {"HOME": "/tmp", "LANG": "C.UTF-8", "USER": "sandbox", "PYTHONDONTWRITEBYTECODE": "1"}
 """What every command finds in its environment, besides PATH."""
 
+_BLOCKED_S = 0.5
 GRACE_S = 30.0
 """How much longer than its time limit a command may take to be killed and reported before the guest counts as dead."""
 
@@ -75,13 +77,17 @@ class GuestSandbox:
     ) -> ExecResult:
         """Run a command (see `Sandbox.run`): a string in the sandbox's shell, a list as it is."""
         limit = self._limits.timeout_s if timeout_s is None else timeout_s
+        if not 0 <= limit < 1e9:
+            raise ValueError(f"a command cannot have {limit} s: give timeout_s as a number of seconds")
         request: dict[str, Any] = {"op": "run", "timeout": limit, "cap": self._limits.output_kb << 10}
         if isinstance(command, str) and cwd is None and env is None:
             request["script"] = command
         else:
-            request["argv"] = ["bash", "-c", command] if isinstance(command, str) else command
-            request["cwd"] = TESTBED if cwd is None else cwd
+            request["argv"] = ["bash", "-c", command] if isinstance(command, str) else list(command)
+            request["cwd"] = TESTBED if cwd is None else os.fspath(cwd)
             request["env"] = dict(env or {})
+            if not all(isinstance(word, str) for word in (*request["argv"], *request["env"], *request["env"].values())):
+                raise TypeError("a command is a string or a list of strings, and its environment is of strings")
         header, body = await self._exchange(request, b"", limit + GRACE_S)
         with self._making_sense():
             texts, start = [], 0
@@ -100,9 +106,8 @@ class GuestSandbox:
     async def interrupt(self) -> None:
         """End the command that runs now (see `Sandbox.interrupt`)."""
         if self._asked == "run":
-            self._channel.send({"op": "interrupt"})
             with contextlib.suppress(ConnectionError):  # the command's own answer tells that
-                await self._channel.drain()
+                await self._channel.send(packed({"op": "interrupt"}))
 
     async def read(self, path: str) -> bytes:
         """The contents of a regular file. Relative paths start at /testbed. Raises `SandboxFileError`."""
@@ -135,7 +140,11 @@ class GuestSandbox:
         if self._stopping is None:
             self._broken = self._broken or "it was stopped"
             self._stopping = asyncio.create_task(self._stop())
-        await asyncio.shield(self._stopping)
+        try:
+            await asyncio.shield(self._stopping)
+        except SandboxError:
+            self._stopping = None  # the next call tries again
+            raise
 
     async def _stop(self) -> None:
         self._channel.close()
@@ -158,13 +167,13 @@ class GuestSandbox:
         return header, answer
 
     async def _exchange(self, request: dict[str, Any], body: bytes, patience: float) -> tuple[dict[str, Any], bytes]:
+        frame = packed(request, body)  # what cannot be sent leaves the sandbox as it is
         async with self._lock:
             if self._broken:
                 raise SandboxError(f"sandbox {self._name} cannot be used any more: {self._broken}")
             self._broken, self._asked = "an earlier call was cancelled", request.get("op", "")
             try:
-                async with asyncio.timeout(patience):
-                    answer = await self._channel.exchange(request, body)
+                answer = await self._patiently(frame, patience)
             except TimeoutError as error:
                 self._broken = f"its guest did not answer within {patience:.0f} s"
                 raise SandboxError(f"sandbox {self._name}: {self._broken}") from error
@@ -177,6 +186,20 @@ class GuestSandbox:
                 self._broken = ""
             return answer
 
+    async def _patiently(self, frame: bytes, patience: float) -> tuple[dict[str, Any], bytes]:
+        """The answer, waited for as long as `patience`, in which the event loop must have run."""
+        clock = asyncio.get_running_loop().time
+        async with asyncio.timeout(patience):
+            await self._channel.send(frame)
+        while True:
+            started = clock()
+            try:
+                async with asyncio.timeout(patience):
+                    return await self._channel.answer()
+            except TimeoutError:
+                if clock() - started < patience + _BLOCKED_S:
+                    raise  # else something kept the loop busy: the answer may lie there unread
+
 
 async def whole_start(start: Coroutine[Any, Any, GuestSandbox]) -> GuestSandbox:
     """Await the start of a sandbox; when cancelled, let it finish and stop what came of it: nothing is half-made."""
@@ -184,9 +207,17 @@ async def whole_start(start: Coroutine[Any, Any, GuestSandbox]) -> GuestSandbox:
     try:
         return await asyncio.shield(starting)
     except asyncio.CancelledError:
-        with contextlib.suppress(SandboxError):
-            await (await starting).stop()
+        await _finished(starting)
+        if not starting.cancelled() and starting.exception() is None:
+            await _finished(asyncio.create_task(starting.result().stop()))
         raise
+
+
+async def _finished(task: asyncio.Task[Any]) -> None:
+    """Wait for a task, however often the waiting is cancelled. What it raises is not raised here."""
+    while not task.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([task])
 
 
 class LaunchFailed(SandboxError):

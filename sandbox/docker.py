@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from typing import Any
 
@@ -22,6 +23,8 @@ from sandbox.docker_recipe import EXPIRES_LABEL, MACHINE_LABEL, NETWORK, OWNER_L
 from sandbox.engine_api import Engine, EngineError, engine_socket
 from sandbox.protocol import BackendOptions, Image, Limits, Sandbox, SandboxError
 from sandbox.rendezvous import Rendezvous, sweep
+
+_log = logging.getLogger(__name__)
 
 _REAP_EVERY_S = 60.0
 _MEET_S = 30.0
@@ -93,7 +96,10 @@ class DockerBackend:
         return channel
 
     async def _called_back(self, name: str, built: Built, limits: Limits, network: bool) -> Channel:
-        meeting = Rendezvous()
+        try:
+            meeting = Rendezvous()
+        except OSError as error:  # no room, or a path too long
+            raise _NotSeen from error
         try:
             try:
                 await self._create(name, recipe(name, built, limits, network, self._options.labels, meeting.mount))
@@ -125,12 +131,17 @@ class DockerBackend:
     async def gc(self) -> list[str]:
         """Remove the containers whose lease has expired or whose owner, a process of this machine, is gone."""
         sweep()
-        removed = []
+        removed, failures = [], []
         for name, labels in await self._containers():
             orphan = labels.get(MACHINE_LABEL) == owners.machine() and not owners.is_alive(name)
             if orphan or float(labels.get(EXPIRES_LABEL, "inf")) < time.time():
-                await self._remove(name)
-                removed.append(name)
+                try:
+                    await self._remove(name)
+                    removed.append(name)
+                except SandboxError as error:  # one that does not go must not keep the others
+                    failures.append(error)
+        if failures and not removed:
+            raise failures[0]
         return sorted(removed)
 
     async def close(self) -> None:
@@ -143,8 +154,10 @@ class DockerBackend:
 
     async def _reap(self) -> None:
         while True:
-            with contextlib.suppress(SandboxError):  # an engine that is down now may be up in a minute
+            try:
                 await self.gc()
+            except Exception as error:  # an engine that is down now may be up in a minute
+                _log.info("the reaper could not do its work: %s", error)
             await asyncio.sleep(_REAP_EVERY_S)
 
     async def _open(self) -> ImageBuilder:
@@ -159,7 +172,8 @@ class DockerBackend:
     async def _containers(self) -> list[tuple[str, dict[str, str]]]:
         query: dict[str, str | int | bool] = {"all": 1, "filters": f'{{"label":["{OWNER_LABEL}"]}}'}
         found = await self._engine.json("GET", "/containers/json", query)
-        return [(entry["Names"][0].lstrip("/"), entry["Labels"]) for entry in found if entry["State"] != "removing"]
+        there = [entry for entry in found if entry["Names"] and entry["State"] != "removing"]
+        return [(entry["Names"][0].lstrip("/"), entry["Labels"]) for entry in there]
 
     async def _remove(self, name: str) -> None:
         """Return when the container is gone, whether this call or the container itself did it."""

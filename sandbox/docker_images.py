@@ -17,6 +17,7 @@ import json
 import os
 import ssl
 import tarfile
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,12 +71,14 @@ class ImageBuilder:
         self._base = base
         self._ca_bundle = ca_bundle
         self._built: dict[tuple[str, Path], Built] = {}
-        self._building = asyncio.Lock()
+        self._building: defaultdict[tuple[str, Path], asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def ensure(self, image: Image) -> Built:
         """The image as the engine holds it. Raises `SandboxError` with the end of the build's log."""
-        async with self._building:
-            key = (image.name, image.tree)
+        key = (image.name, image.tree)
+        if key in self._built:
+            return self._built[key]
+        async with self._building[key]:
             if key not in self._built:
                 tree = await asyncio.to_thread(image_survey, image)
                 sealed = tree.entries <= _SEALED_ENTRIES and tree.size <= _SEALED_MB << 20

@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -21,6 +21,8 @@ from sandbox.protocol import BackendUnavailable, SandboxError
 _VERSION = "v1.41"  # engine 20.10 and newer
 _STREAM = struct.Struct(">BxxxI")
 _LIMIT = 1 << 20
+_PATIENCE_S = 120.0
+"""Of requests that no build or download stands behind."""
 Query = dict[str, str | int | bool]
 
 
@@ -42,17 +44,20 @@ class Engine:
     async def json(self, method: str, path: str, query: Query | None = None, body: Any = None) -> Any:
         """Send a request with a JSON body, return the decoded answer (None when empty). Raises `EngineError`."""
         payload = b"" if body is None else json.dumps(body).encode()
-        reader, writer = await self._request(method, path, query, "application/json", payload)
-        with contextlib.closing(writer):
-            text = b"".join([chunk async for chunk in _body(*await _head(reader), reader)])
-        return json.loads(text) if text.strip() else None
+        with _understood(f"{method} {path}"):
+            async with asyncio.timeout(_PATIENCE_S):
+                reader, writer = await self._request(method, path, query, "application/json", payload)
+                with contextlib.closing(writer):
+                    text = b"".join([chunk async for chunk in _body(*await _head(reader), reader)])
+            return json.loads(text) if text.strip() else None
 
     async def progress(
         self, path: str, query: Query, body: bytes | AsyncIterator[bytes] = b""
     ) -> AsyncIterator[dict[str, Any]]:
         """POST a tar archive (or nothing) and yield the engine's progress messages. Raises `EngineError`."""
-        reader, writer = await self._request("POST", path, query, "application/x-tar", body)
-        with contextlib.closing(writer):
+        with _understood(f"POST {path}"):
+            reader, writer = await self._request("POST", path, query, "application/x-tar", body)
+        with _understood(f"POST {path}"), contextlib.closing(writer):
             pending = b""
             async for chunk in _body(*await _head(reader), reader):
                 *lines, pending = (pending + chunk).split(b"\n")
@@ -65,8 +70,9 @@ class Engine:
     async def attach(self, container: str) -> Channel:
         """A container's standard input and output as a channel (its standard error is dropped)."""
         query: Query = {"stream": 1, "stdin": 1, "stdout": 1, "stderr": 1}
-        reader, writer = await self._request("POST", f"/containers/{container}/attach", query, "", b"", "tcp")
-        await _head(reader)
+        with _understood(f"attach {container}"):
+            reader, writer = await self._request("POST", f"/containers/{container}/attach", query, "", b"", "tcp")
+            await _head(reader)
         channel = Channel(writer.write, writer.close)
         pump = asyncio.create_task(_demultiplex(reader, channel))
         self._pumps.add(pump)  # the loop itself holds tasks weakly
@@ -102,6 +108,19 @@ class Engine:
             writer.write(b"0\r\n\r\n")
         await writer.drain()
         return reader, writer
+
+
+@contextlib.contextmanager
+def _understood(request: str) -> Iterator[None]:
+    """Whatever an engine that is ending, restarting or hanging does is a `SandboxError`."""
+    try:
+        yield
+    except SandboxError:
+        raise
+    except TimeoutError as error:
+        raise SandboxError(f"the Docker engine did not answer {request} within {_PATIENCE_S:.0f} s") from error
+    except (OSError, EOFError, ValueError, LookupError) as error:
+        raise SandboxError(f"the Docker engine broke off {request}: {error or type(error).__name__}") from error
 
 
 def engine_socket() -> str:

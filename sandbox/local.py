@@ -14,7 +14,6 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from sandbox import cgroups, owners
@@ -58,14 +57,15 @@ class LocalBackend:
 
     async def check(self) -> None:
         """Start and stop an empty sandbox. Raises `BackendUnavailable` in one sentence that says what to enable."""
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                box = await self.start(Image("check", Path(folder)), Limits())
-                await box.stop()
-            except LaunchFailed as error:
-                await self.close()
-                remedy = _REMEDIES.get(error.step, "use the Docker backend")
-                raise BackendUnavailable(f"the local backend cannot work here ({error.reason}): {remedy}") from error
+        empty = home() / "empty"
+        empty.mkdir(mode=0o755, exist_ok=True)
+        try:
+            box = await self.start(Image("check", empty), Limits())
+            await box.stop()
+        except LaunchFailed as error:
+            await self.close()
+            remedy = _REMEDIES.get(error.step, "use the Docker backend")
+            raise BackendUnavailable(f"the local backend cannot work here ({error.reason}): {remedy}") from error
 
     async def start(self, image: Image, limits: Limits, *, network: bool = False) -> Sandbox:
         """A fresh sandbox of the image. With `network` it shares the network of this machine."""
@@ -103,13 +103,12 @@ class LocalBackend:
     async def close(self) -> None:
         """Stop all sandboxes that this object started, and the launcher."""
         await asyncio.gather(*(box.stop() for box in list(self._running.values())))
-        if self._control is None or self._listener is None or self._launcher is None:
+        if self._listener is None or self._launcher is None:
             return
-        self._listener.cancel()
+        self._listener.cancel()  # it closes the control socket, at which the launcher ends
         await asyncio.gather(self._listener, return_exceptions=True)
-        self._control.close()
         await asyncio.to_thread(self._launcher.communicate)
-        self._control = self._launcher = self._listener = None
+        self._launcher = self._listener = None
 
     async def _open(self) -> socket.socket:
         """The control socket of the launcher, which is started if it does not run."""
@@ -133,14 +132,17 @@ class LocalBackend:
     async def _listen(self, control: socket.socket) -> None:
         """Note which sandboxes are gone. When the launcher itself is, so are all of them."""
         loop = asyncio.get_running_loop()
-        with contextlib.suppress(OSError):
+        try:
             while message := await loop.sock_recv(control, _PACKET):
                 self._forget(json.loads(message)["gone"])
-        control.close()
-        self._control = None
-        for name in list(self._gone):
-            await asyncio.to_thread(_remove_remains, name)
-            self._forget(name)
+        except OSError:
+            pass
+        finally:  # also when the loop ends: who waits for the end of a sandbox must not wait for ever
+            control.close()
+            self._control = None
+            for name in list(self._gone):
+                _remove_remains(name)
+                self._forget(name)
 
     def _forget(self, name: str) -> None:
         self._running.pop(name, None)

@@ -75,6 +75,8 @@ class Pool:
         one that nobody took for `idle_s` seconds goes. All kinds together have at most `size`, the least recently used
         kind gives way. `starts`: most starts at a time; by default twice the number of processors, more take longer.
         """
+        if size is not None and size < 1:
+            raise ValueError(f"a pool has room for at least one sandbox, not {size}")
         cores = os.cpu_count() or 1
         self.backend = backend
         self.size = size or 2 * cores

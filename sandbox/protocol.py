@@ -7,7 +7,7 @@ sandbox, and is gone (processes, mounts, containers) once `stop` has returned or
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Protocol
 
@@ -27,6 +27,10 @@ class SandboxFileError(SandboxError, OSError):
     """A file operation was refused or failed: no such file, a path outside the sandbox, a device."""
 
 
+_LEAST = {"memory_mb": 32, "pids": 8, "cpus": 0.01, "file_mb": 1, "tmp_mb": 1, "output_kb": 1}
+"""With less no sandbox starts."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """What one sandbox may use. Applied by the kernel, not by convention."""
@@ -44,6 +48,15 @@ class Limits:
     """Captured bytes of each of stdout and stderr, KiB; the head and the tail are kept."""
     lease_s: float = 4 * 3600.0
     """How long the sandbox may exist, seconds. Then it ends itself, whatever runs in it and whoever waits for it."""
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError`: to an engine or a kernel zero and less mean no limit at all."""
+        for field_ in fields(self):
+            value, least = getattr(self, field_.name), _LEAST.get(field_.name, 0)
+            whole = isinstance(field_.default, int)
+            if type(value) not in ((int,) if whole else (int, float)) or not least <= value < 1e12 or value == 0:
+                above = f"of at least {least}" if least else "above 0"
+                raise ValueError(f"the limit {field_.name} is {value!r}: give a {'whole ' * whole}number {above}")
 
 
 @dataclass(frozen=True)

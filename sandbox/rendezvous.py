@@ -34,12 +34,16 @@ class Rendezvous:
     def __init__(self) -> None:
         """In `$CONTEXTRL_SOCKETS`, a folder that lies at the same path for the engine, else in the temporary folder."""
         self.folder = tempfile.mkdtemp(prefix=_PREFIX, dir=os.environ.get(_VARIABLE))
-        os.chmod(self.folder, 0o711)
         self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.bind(f"{self.folder}/socket")
-        os.chmod(f"{self.folder}/socket", 0o777)  # the guest is another user
-        self._socket.listen(1)
-        self._socket.setblocking(False)
+        try:
+            os.chmod(self.folder, 0o711)
+            self._socket.bind(f"{self.folder}/socket")
+            os.chmod(f"{self.folder}/socket", 0o777)  # the guest is another user
+            self._socket.listen(1)
+            self._socket.setblocking(False)
+        except OSError:
+            self.close()
+            raise
 
     @property
     def mount(self) -> dict[str, object]:

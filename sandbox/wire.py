@@ -84,7 +84,7 @@ class StartRequest:
             said = json.loads(text)
             version = said.pop("guest")
             limits = said.pop("limits")
-            request = cls(**said, limits=Limits(**limits)) if version == guest_version() else None
+            request = cls(**said, limits=_limits(limits)) if version == guest_version() else None
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise SandboxError("the service was not asked for a lease in words it knows") from error
         if request is None:
@@ -100,8 +100,10 @@ class StartRequest:
             raise SandboxError("the service was asked for an image that is none")
         if not patient:
             raise SandboxError(f"no patience lasts {self.patience_s} s")
-        for field in dataclasses.fields(Limits):
-            value = getattr(self.limits, field.name)
-            whole = isinstance(field.default, int)
-            if type(value) not in ((int,) if whole else (int, float)) or not 0 < value < 1e12:
-                raise SandboxError(f"the limit {field.name} is {value}: give a {'whole ' * whole}number above 0")
+
+
+def _limits(given: dict[str, Any]) -> Limits:
+    try:
+        return Limits(**given)
+    except ValueError as error:
+        raise SandboxError(str(error)) from error

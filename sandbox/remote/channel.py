@@ -33,6 +33,7 @@ class WebSocketChannel(Channel):
         self._connection = connection
         self._address = address
         self._unsent: list[bytes] = []
+        self._sending = asyncio.Lock()
         self._pump = asyncio.create_task(self._receive())
         self._ending: asyncio.Task[None] | None = None
 
@@ -52,12 +53,13 @@ class WebSocketChannel(Channel):
         self._unsent.append(data)
 
     async def drain(self) -> None:
-        """Send what was written."""
-        data = b"".join(self._unsent)
-        self._unsent.clear()
+        """Send what was written, whole frames one after the other."""
         try:
-            for start in range(0, len(data), CHUNK):
-                await self._connection.send(data[start : start + CHUNK])
+            async with self._sending:
+                data = b"".join(self._unsent)
+                self._unsent.clear()
+                for start in range(0, len(data), CHUNK):
+                    await self._connection.send(data[start : start + CHUNK])
         except ConnectionClosed as error:
             raise ConnectionResetError("the connection has ended") from error
 

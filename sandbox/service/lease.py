@@ -87,7 +87,7 @@ class Lease:
         holding = asyncio.create_task(self._wait_and_hold(request, image))
         try:
             while isinstance(message := await self._connection.recv(), bytes) and self._to_guest:
-                self._to_guest.write(message)
+                await self._to_guest.send(message)
         except ConnectionClosed:
             pass
         finally:
@@ -127,8 +127,12 @@ class Lease:
             try:
                 await self._relay(box)
             finally:
-                await box.stop()
-                self._house.sandboxes.discard(box.name)
+                stopping = asyncio.ensure_future(box.stop())
+                try:
+                    await asyncio.shield(stopping)
+                finally:  # a client that hangs up meanwhile does not make it stay
+                    await asyncio.wait([stopping])
+                    self._house.sandboxes.discard(box.name)
 
     async def _relay(self, box: GuestSandbox) -> None:
         """Pass on what the guest says until it says no more."""

@@ -19,7 +19,10 @@ class _EvilChannel:
     def __init__(self, *answers: tuple[dict[str, Any], bytes]) -> None:
         self._answers = list(answers)
 
-    async def exchange(self, request: dict[str, Any], body: bytes = b"") -> tuple[dict[str, Any], bytes]:
+    async def send(self, frame: bytes) -> None:
+        pass
+
+    async def answer(self) -> tuple[dict[str, Any], bytes]:
         return self._answers.pop(0)
 
     def close(self) -> None:
