@@ -241,6 +241,8 @@ class Recipe(Section):
     @field_validator("store")
     @classmethod
     def _no_secret(cls, store: str) -> str:
+        if "://" in store and urlsplit(store).scheme.partition("+")[0] not in ("sqlite", "postgresql", "postgres"):
+            raise ValueError("a store is a file, or a sqlite:// or postgresql:// URL")
         if "://" in store and urlsplit(store).password:
             raise ValueError("a recipe is written into the run's folder: give the password in the variable PGPASSWORD")
         return store

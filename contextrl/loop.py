@@ -61,6 +61,8 @@ async def _train(recipe: Recipe, folder: RunFolder, progress: Progress) -> None:
     clock = Clock(folder.read("clock"))
     async with AsyncExitStack() as opened:
         with clock.timed("prepare"):
+            if isinstance(recipe.store_place, str):  # better told now than when the tasks are made
+                SQLStore(recipe.store_place).close()
             progress.stage("Opening sandboxes")
             backend = await opened.enter_async_context(_backend(recipe))
             progress.log(f"sandboxes: {backend.name}")

@@ -6,6 +6,7 @@ or may be meant is a note.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,11 @@ TASKS = "tasks:"
 
 def check(recipe: Recipe) -> list[str]:
     """Notes on what only the run itself will tell. Raises `RecipeError`, `RepoError`."""
+    if recipe.backend == "remote" and not (recipe.sandbox.services or os.environ.get("CONTEXTRL_SANDBOX_SERVICES")):
+        raise RecipeError(
+            "backend is remote and no service is named: give sandbox.services=[http://HOST:8700], "
+            "or set CONTEXTRL_SANDBOX_SERVICES"
+        )
     notes = _policy(recipe.policy)
     for repository in recipe.repositories:
         if not repository.source.startswith(TASKS):

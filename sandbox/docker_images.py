@@ -138,8 +138,14 @@ def _context(image: Image, dockerfile: str, ca_bundle: Path | None) -> bytes:
             entry = tarfile.TarInfo(name)
             entry.size = len(data)
             archive.addfile(entry, io.BytesIO(data))
-        archive.add(image.tree.resolve(), "tree")
+        archive.add(image.tree.resolve(), "tree", filter=_readable)
     return buffer.getvalue()
+
+
+def _readable(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    """What not even its owner may read could not be copied into a sandbox."""
+    entry.mode |= 0o700 if entry.isdir() else 0o400
+    return entry
 
 
 def ca_bundle(given: Path | None) -> Path | None:

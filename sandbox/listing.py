@@ -13,13 +13,14 @@ from sandbox.local import leases
 from sandbox.protocol import BackendUnavailable, SandboxInfo
 
 
-async def list_sandboxes() -> list[SandboxInfo]:
-    """Those of the engine, if one answers, and the local ones of this user; the oldest first."""
+async def list_sandboxes() -> tuple[list[SandboxInfo], str]:
+    """Those of the engine and of this user, the oldest first; and why the engine was not asked, if it was not."""
+    unasked = ""
     try:
         found = await docker_sandboxes(Engine(engine_socket()))
-    except BackendUnavailable:
-        found = []
-    return sorted([*found, *local_sandboxes()], key=lambda info: info.started or 0.0)
+    except BackendUnavailable as error:
+        found, unasked = [], str(error)
+    return sorted([*found, *local_sandboxes()], key=lambda info: info.started or 0.0), unasked
 
 
 async def docker_sandboxes(engine: Engine) -> list[SandboxInfo]:

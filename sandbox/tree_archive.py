@@ -142,5 +142,5 @@ def _entries(tree: Path) -> Iterator[tuple[str, Path, os.stat_result]]:
             path = Path(parent, name)
             status = path.lstat()
             if stat.S_IFMT(status.st_mode) not in (stat.S_IFDIR, stat.S_IFREG, stat.S_IFLNK):
-                raise TreeRefused(f"{path} is no folder, regular file or symbolic link: it cannot be sent to a service")
+                raise TreeRefused(f"{path} is no folder, regular file or symbolic link: it cannot be part of an image")
             yield path.relative_to(tree).as_posix(), path, status

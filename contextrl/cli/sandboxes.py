@@ -20,6 +20,7 @@ def ps() -> None:
     from sandbox.listing import list_sandboxes
 
     now = time.time()
+    found, unasked = asyncio.run(list_sandboxes())
     rows = [
         (
             info.backend,
@@ -29,30 +30,39 @@ def ps() -> None:
             "-" if info.started is None else duration(max(0.0, now - info.started)),
             "-" if info.expires is None else duration(info.expires - now) if info.expires > now else "expired",
         )
-        for info in asyncio.run(list_sandboxes())
+        for info in found
     ]
     columns = ("backend", "sandbox", "image", "owner", "age", "expires in")
     show.table(columns, rows, "No sandbox runs.")
+    _tell(unasked)
 
 
 @sandbox.command("gc")
 def gc() -> None:
     """Remove sandboxes whose owner is gone or whose lease has expired. Those in use stay."""
-    show.table(("backend", "removed"), asyncio.run(_remove()), "Nothing was left behind.")
+    rows, unasked = asyncio.run(_remove())
+    show.table(("backend", "removed"), rows, "Nothing was left behind.")
+    _tell(unasked)
 
 
-async def _remove() -> list[tuple[str, str]]:
+def _tell(unasked: str) -> None:
+    if unasked:
+        typer.echo(f"Containers were left out: {unasked}", err=True)
+
+
+async def _remove() -> tuple[list[tuple[str, str]], str]:
     from sandbox import BackendUnavailable, DockerBackend, LocalBackend, SandboxBackend
 
     rows: list[tuple[str, str]] = []
+    unasked = ""
     kinds: list[type[DockerBackend] | type[LocalBackend]] = [DockerBackend, LocalBackend]
     for kind in kinds:
         try:
             backend: SandboxBackend = kind()
             rows += [(backend.name, name) for name in await backend.gc()]
-        except BackendUnavailable:  # no engine, so no containers
-            continue
-    return rows
+        except BackendUnavailable as error:  # no engine, so no containers
+            unasked = str(error)
+    return rows, unasked
 
 
 sandbox.command("shell")(shell.shell)
