@@ -80,7 +80,8 @@ class Channel:
 
     async def drain(self) -> None:
         """Return when the carrier has taken most of what was written. Raises `ConnectionError`."""
-        await self.taken.wait()
+        if not self.taken.is_set():
+            await self.taken.wait()
 
     async def receive(self) -> bytes:
         """The bytes that have come, for a relay; empty at the end."""

@@ -189,12 +189,12 @@ class GuestSandbox:
     async def _patiently(self, frame: bytes, patience: float) -> tuple[dict[str, Any], bytes]:
         """The answer, waited for as long as `patience`, in which the event loop must have run."""
         clock = asyncio.get_running_loop().time
-        async with asyncio.timeout(patience):
-            await self._channel.send(frame)
+        self._channel.write(frame)
         while True:
             started = clock()
             try:
                 async with asyncio.timeout(patience):
+                    await self._channel.drain()
                     return await self._channel.answer()
             except TimeoutError:
                 if clock() - started < patience + _BLOCKED_S:

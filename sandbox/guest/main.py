@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _PR_SET_DUMPABLE = 4
 _FIRST_FREE_FD = 9
+_AFTER_S = 0.1
 
 
 def serve(fd_in: int, fd_out: int, env: dict[str, str]) -> None:
@@ -57,8 +58,9 @@ def serve(fd_in: int, fd_out: int, env: dict[str, str]) -> None:
 def _begin(channel: Channel, events: Events, env: dict[str, str]) -> Commands:
     request, _ = channel.receive()
     events.expires = time.monotonic() + request["lease_s"]
-    signal.signal(signal.SIGALRM, lambda *_: os._exit(0))  # also when the owner neither reads nor writes
-    signal.setitimer(signal.ITIMER_REAL, max(request["lease_s"], 1e-3))
+    # The alarm ends it while it waits for an owner who neither reads nor writes. A command can send that signal too.
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(0) if time.monotonic() >= events.expires else None)
+    signal.setitimer(signal.ITIMER_REAL, request["lease_s"] + _AFTER_S, _AFTER_S)
     try:
         if request["seed"]:
             copy_tree(request["seed"], "/testbed")

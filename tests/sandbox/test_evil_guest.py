@@ -19,7 +19,10 @@ class _EvilChannel:
     def __init__(self, *answers: tuple[dict[str, Any], bytes]) -> None:
         self._answers = list(answers)
 
-    async def send(self, frame: bytes) -> None:
+    def write(self, frame: bytes) -> None:
+        pass
+
+    async def drain(self) -> None:
         pass
 
     async def answer(self) -> tuple[dict[str, Any], bytes]:
