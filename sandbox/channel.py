@@ -73,11 +73,6 @@ class Channel:
             await self._more()
         return frame
 
-    async def exchange(self, header: dict[str, Any], body: bytes = b"") -> tuple[dict[str, Any], bytes]:
-        """Send a frame and wait for the frame that answers it. Raises `ConnectionError` when the guest is gone."""
-        await self.send(packed(header, body))
-        return await self.answer()
-
     async def drain(self) -> None:
         """Return when the carrier has taken most of what was written. Raises `ConnectionError`."""
         if not self.taken.is_set():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -199,25 +199,6 @@ class GuestSandbox:
             except TimeoutError:
                 if clock() - started < patience + _BLOCKED_S:
                     raise  # else something kept the loop busy: the answer may lie there unread
-
-
-async def whole_start(start: Coroutine[Any, Any, GuestSandbox]) -> GuestSandbox:
-    """Await the start of a sandbox; when cancelled, let it finish and stop what came of it: nothing is half-made."""
-    starting = asyncio.create_task(start)
-    try:
-        return await asyncio.shield(starting)
-    except asyncio.CancelledError:
-        await _finished(starting)
-        if not starting.cancelled() and starting.exception() is None:
-            await _finished(asyncio.create_task(starting.result().stop()))
-        raise
-
-
-async def _finished(task: asyncio.Task[Any]) -> None:
-    """Wait for a task, however often the waiting is cancelled. What it raises is not raised here."""
-    while not task.done():
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait([task])
 
 
 class LaunchFailed(SandboxError):

@@ -17,12 +17,13 @@ from typing import Any
 from sandbox import boot, owners
 from sandbox.base_image import find_base
 from sandbox.channel import Channel
-from sandbox.client import GuestSandbox, whole_start
+from sandbox.client import GuestSandbox
 from sandbox.docker_images import SEED, Built, ImageBuilder, ca_bundle
 from sandbox.docker_recipe import EXPIRES_LABEL, MACHINE_LABEL, NETWORK, OWNER_LABEL, recipe
 from sandbox.engine_api import Engine, EngineError, engine_socket
 from sandbox.protocol import BackendOptions, Image, Limits, Sandbox, SandboxError
 from sandbox.rendezvous import Rendezvous, sweep
+from sandbox.whole_start import whole_start
 
 _log = logging.getLogger(__name__)
 

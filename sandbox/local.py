@@ -18,11 +18,12 @@ from pathlib import Path
 
 from sandbox import cgroups, owners
 from sandbox.channel import open_channel
-from sandbox.client import COMMAND_ENV, GuestSandbox, LaunchFailed, whole_start
+from sandbox.client import COMMAND_ENV, GuestSandbox, LaunchFailed
 from sandbox.home import home
 from sandbox.jail import SANDBOX_UID, Cell
 from sandbox.protocol import BackendUnavailable, Image, Limits, Sandbox, SandboxError
 from sandbox.trees import owned_tree, prune_copies, python_folders
+from sandbox.whole_start import whole_start
 
 _PACKET = 1 << 17
 _START_LAUNCHER = "import sys; sys.path.insert(0, {!r}); from sandbox.zygote import main; main()"

@@ -28,8 +28,8 @@ async def test_a_frame_may_come_in_any_pieces() -> None:
             await asyncio.sleep(0)
 
     answering = asyncio.create_task(answer())
-    assert await channel.exchange({}) == ({"a": 1}, b"body")
-    assert await channel.exchange({}) == ({"b": 2}, b"")
+    assert await channel.answer() == ({"a": 1}, b"body")
+    assert await channel.answer() == ({"b": 2}, b"")
     await answering
     channel.close()
     theirs.close()
@@ -44,7 +44,7 @@ async def test_what_is_no_frame_is_the_end_of_the_guest(sent: bytes) -> None:
     theirs.send(sent)
     theirs.shutdown(socket.SHUT_WR)
     with pytest.raises(ConnectionError):
-        await asyncio.wait_for(channel.exchange({}), 5)
+        await asyncio.wait_for(channel.answer(), 5)
     channel.close()
     theirs.close()
 
