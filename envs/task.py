@@ -43,6 +43,34 @@ class RepoProfile(BaseModel):
     test_seconds: float = 0.0
 
 
+class HiddenCall(BaseModel):
+    """A call that only the grader makes, and what the repaired function answers: a hidden differential test.
+
+    `arguments` and `expected` are texts of `envs.testing.values`. They are compared as text, outside the process that
+    runs the code under test, so that no object of that code has a say.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    function: str
+    """`path::qualname`."""
+    arguments: str
+    expected: str
+
+
+class Difficulty(BaseModel):
+    """How hard a task is, as far as numbers tell."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    lines: int
+    """Lines that the gold patch adds and removes."""
+    tests_broken: int
+    """FAIL_TO_PASS tests."""
+    distance: int | None = None
+    """Calls between a failing test and the function with the fault, the shortest way; None where it is not known."""
+
+
 class TaskInstance(BaseModel):
     """One task. The sandbox shows `setup` applied to the repository at `base_commit`."""
 
@@ -73,6 +101,21 @@ class TaskInstance(BaseModel):
     files: tuple[str, ...] = ()
     functions: tuple[str, ...] = ()
     """`path::name` of the functions that the gold patch touches."""
+    hidden: tuple[HiddenCall, ...] = ()
+    """Differential tests against the repaired function; the agent never sees them."""
+    image: str = ""
+    """Published image in which this task lies ready at /testbed (SWE-bench, SWE-Gym). Empty: made of the profile."""
+    eval_script: str = ""
+    """Shell script of the SWE-bench format that runs the tests. Empty: the profile's test command does."""
+    log_parser: str = ""
+    """Name of the official parser of what `eval_script` prints."""
+    eval_type: str = ""
+    """`pass_and_fail` or `fail_only` (SWE-bench 5). Empty: the former."""
+    difficulty: Difficulty | None = None
+    flaky: tuple[str, ...] = ()
+    """Tests that were left out of FAIL_TO_PASS and PASS_TO_PASS because their runs did not agree."""
+    repairs: tuple[str, ...] = ()
+    """What an import mended in the row it came from, one sentence each."""
     kind: str = ""
     """How the bug was made: `constant`, `operator`, `variable`, ..."""
     network: bool = False

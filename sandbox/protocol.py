@@ -65,13 +65,16 @@ class Image:
 
     `tree` becomes /testbed. `python` is the interpreter commands find as `python` in the local backend (a
     virtual environment's; its prefix is mounted read-only). `requirements` are pip requirement lines (with hashes
-    where known) that the Docker backend installs when it builds the image on its base image.
+    where known) that the Docker backend installs when it builds the image on its base image. `reference` is a published
+    Docker image in which the repository lies ready at /testbed; tree, python and requirements are then left alone, and
+    only the Docker backend can start it.
     """
 
     name: str
     tree: Path
     python: Path | None = None
     requirements: tuple[str, ...] = ()
+    reference: str = ""
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,10 @@ from envs.repos.detect import detect
 from envs.repos.environment import make_environment
 from envs.repos.fetch import Fetched, fetch, tree_hash
 from envs.repos.measure import measure
-from envs.repos.runner import DRIVER, Progress, silent
 from envs.repos.source import RepoError, Source, check_name, parse_source
 from envs.repos.store import exclusive, find_locked, read_profile, repos_folder
 from envs.task import RepoProfile
+from envs.testing.runner import Progress, driver_files, silent
 from sandbox.protocol import SandboxBackend
 
 FORMAT = 1
@@ -45,7 +45,7 @@ class _Wanted:
     @property
     def options(self) -> dict[str, Any]:
         """What beside the sources decides the profile."""
-        driver = hashlib.sha256(DRIVER.read_bytes()).hexdigest()[:12]
+        driver = hashlib.sha256(b"\0".join(driver_files().values())).hexdigest()[:12]
         python = platform.python_version()
         words = {"name": self.name, "install": self.install, "test": self.test}
         return {**words, "format": FORMAT, "driver": driver, "python": python}

@@ -10,9 +10,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from envs.repos.runner import Job, Outcome, Progress, run_jobs, silent, together
 from envs.repos.source import RepoError
 from envs.task import RepoProfile
+from envs.testing.runner import Job, Outcome, Progress, run_jobs, silent, together
 from sandbox.protocol import SandboxBackend
 
 

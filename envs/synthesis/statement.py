@@ -10,8 +10,8 @@ import ast
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from envs.repos.runner import Failure
 from envs.synthesis.text import parse_text
+from envs.testing.runner import Failure
 
 MAX_CHARS = 600
 _PART = 190

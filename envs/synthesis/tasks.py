@@ -13,13 +13,13 @@ from itertools import islice
 from typing import Protocol
 
 from envs.patch import make_patch
-from envs.repos.runner import Progress, silent
 from envs.synthesis.candidate import Candidate
 from envs.synthesis.mutants import MutantSupply
 from envs.synthesis.splits import assign_splits
 from envs.synthesis.statement import problem_statement
 from envs.synthesis.validate import Validation, validate
 from envs.task import RepoProfile, TaskInstance
+from envs.testing.runner import Progress, silent
 from sandbox.protocol import SandboxBackend
 
 

@@ -12,9 +12,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from envs.repos.runner import Failure, Job, Outcome, Progress, run_jobs, silent
 from envs.synthesis.candidate import Candidate
 from envs.task import RepoProfile
+from envs.testing.runner import Failure, Job, Outcome, Progress, run_jobs, silent
 from sandbox.protocol import SandboxBackend
 
 _BROKEN_CPU = 4.0

@@ -14,7 +14,7 @@ from small_package import FILES, FLAKY, PREFIX, write
 
 from envs.repos import RepoError, add, add_repository, fetch, list_profiles, load_profile, parse_source
 from envs.repos.detect import detect, requirements_of
-from envs.repos.runner import Job, run_jobs
+from envs.testing.runner import Job, run_jobs
 from sandbox.home import home
 
 BACKEND = """

@@ -14,7 +14,6 @@ from small_package import FLAKY, NUMBERS, PREFIX, write
 from envs.generated import candidates
 from envs.patch import apply_patch
 from envs.repos import add_repository
-from envs.repos.runner import Failure
 from envs.runtime import image_of, run_tests
 from envs.synthesis import TaskOptions, make_tasks, mutate_function, validate
 from envs.synthesis.candidate import Mutant
@@ -22,6 +21,7 @@ from envs.synthesis.mutations import MutationError
 from envs.synthesis.splits import assign_splits
 from envs.synthesis.statement import MAX_CHARS, problem_statement
 from envs.task import TaskInstance
+from envs.testing.runner import Failure
 from sandbox.local import LocalBackend
 from sandbox.protocol import Limits
 

@@ -1,7 +1,7 @@
 """Runs many small test jobs of one repository in a few sandboxes.
 
 Invariant: an outcome depends on its job and the tree alone, never on the jobs beside it, the number of workers or the
-load of the machine (limits count CPU seconds; the wall clock only ends what sleeps). `envs.repos.driver` is the side
+load of the machine (limits count CPU seconds; the wall clock only ends what sleeps). `envs.testing.driver` is the side
 inside the sandbox.
 """
 
@@ -24,9 +24,23 @@ Progress = Callable[[int, int, str], None]
 
 T = TypeVar("T")
 
-DRIVER = Path(__file__).with_name("driver.py")
+DRIVER = Path(__file__).with_name("driver")
+"""The package that runs inside the sandbox."""
 _FOLDER = "/tmp/testrun"
+_PACKAGE = "contextrl_driver"
+_START = f"""\
+import sys
+sys.path[:0] = [{_FOLDER!r}]
+from {_PACKAGE}.main import main
+del sys.path[:2]  # the folder of the driver, and the current one: the forks put it back
+main(*sys.argv[1:])
+"""
 _SLACK_S = 30.0
+
+
+def driver_files() -> dict[str, bytes]:
+    """The driver's files by name."""
+    return {path.name: path.read_bytes() for path in sorted(DRIVER.glob("*.py"))}
 
 
 def silent(done: int, total: int, text: str) -> None:
@@ -162,12 +176,12 @@ class _Worker:
             memory = 512 + max(job.memory_mb for job in jobs)
             limits = Limits(memory_mb=memory, output_kb=16, tmp_mb=512, file_mb=256)
             self._sandbox = await self._backend.start(image_of(self._profile), limits)
-            await self._sandbox.write({f"{_FOLDER}/driver.py": DRIVER.read_bytes()})
+            await self._sandbox.write({f"{_FOLDER}/{_PACKAGE}/{name}": data for name, data in driver_files().items()})
         results = f"{_FOLDER}/results.jsonl"
         request = _request(self._profile, jobs)
         await self._sandbox.write({f"{_FOLDER}/jobs.json": request.encode(), results: None})
         ran = await self._sandbox.run(
-            ["python", "-B", "-s", f"{_FOLDER}/driver.py", f"{_FOLDER}/jobs.json", results],
+            ["python", "-B", "-s", "-c", _START, f"{_FOLDER}/jobs.json", results],
             timeout_s=sum(job.wall_s for job in jobs) + _SLACK_S,
             env=self._env,
         )

@@ -1,7 +1,7 @@
-"""Task sets on disk: made once, read back at once.
+"""Task sets on disk.
 
 Invariant: `load_taskset(folder)` gives the tasks that `save_taskset` was given, to the last byte. A folder is complete
-or not there. The cache's key covers everything that decides the tasks: repository, options, our code, the interpreter.
+or not there.
 
 `taskset.json` says how many tasks there are and how they were made; `tasks.jsonl` has one task a line. A file of a
 repository appears in many tasks with one line changed: the first such text lies in `texts/`, and the tasks hold what
@@ -12,75 +12,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from envs.repos.runner import Progress, silent
-from envs.repos.store import exclusive
-from envs.synthesis.tasks import TaskOptions, make_tasks
-from envs.task import RepoProfile, TaskInstance
-from sandbox.home import home
-from sandbox.protocol import SandboxBackend
+from envs.task import TaskInstance
 
 FORMAT = 1
 _SHARED_CHARS = 4096
 """Texts shorter than this are written out in every task."""
-_CODE = ("synthesis", "repos", "generated", "patch.py", "definitions.py", "task.py")
 
 
 class TaskSetError(ValueError):
     """A task set cannot be read; the message says which and why."""
-
-
-async def taskset(
-    profile: RepoProfile,
-    options: TaskOptions,
-    *,
-    backend: SandboxBackend,
-    workers: int = 2,
-    on_progress: Progress = silent,
-) -> list[TaskInstance]:
-    """The tasks of a repository for these options, from the cache where it has them.
-
-    Raises `ValueError` for options out of range, `SandboxError` when sandboxes fail.
-    """
-    folder = home() / "tasksets" / f"{profile.name}-{_key(profile, options)}"
-    folder.parent.mkdir(exist_ok=True)
-    async with exclusive(folder.with_name(f".{folder.name}.lock")):
-        if (folder / "taskset.json").is_file():
-            tasks = load_taskset(folder)
-            on_progress(len(tasks), len(tasks), f"{len(tasks)} tasks of {profile.name} are ready")
-            return tasks
-        funnel: Counter[str] = Counter()
-        tasks = await make_tasks(
-            profile, options, backend=backend, workers=workers, on_progress=on_progress, funnel=funnel
-        )
-        made = {"profile": profile.name, "base_commit": profile.base_commit, "options": asdict(options)}
-        save_taskset(tasks, folder, {**made, "funnel": dict(funnel.most_common())})
-        return tasks
-
-
-def _key(profile: RepoProfile, options: TaskOptions) -> str:
-    """16 hexadecimal digits over all that decides the tasks."""
-    digest = hashlib.sha256(f"{FORMAT} {platform.python_implementation()} {platform.python_version()}".encode())
-    digest.update(json.dumps(asdict(options), sort_keys=True).encode())
-    digest.update(profile.model_dump_json(exclude={"tree", "python", "test_seconds"}).encode())
-    for path in _code_files():
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def _code_files() -> list[Path]:
-    here = Path(__file__).parent
-    found = [path for name in _CODE for path in [here / name, *(here / name).glob("**/*.py")]]
-    return sorted(path for path in found if path.is_file())
 
 
 def save_taskset(tasks: Iterable[TaskInstance], folder: Path, meta: dict[str, Any] | None = None) -> None:
@@ -178,11 +126,3 @@ def _shared(one: str, other: str) -> int:
         else:
             high = middle - 1
     return low
-
-
-def by_split(tasks: Sequence[TaskInstance]) -> dict[str, list[TaskInstance]]:
-    """Tasks by split, in their order."""
-    found: dict[str, list[TaskInstance]] = {}
-    for task in tasks:
-        found.setdefault(task.split, []).append(task)
-    return found

@@ -1,0 +1,1 @@
+"""Running chosen tests of a repository in sandboxes, many times and fast."""

@@ -1,0 +1,55 @@
+"""pytest, told test by test."""
+
+# ruff: noqa: D102  (the methods are pytest's)
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from .records import MESSAGE_CHARS, Calls, Emit, describe
+
+
+class PytestRecorder:
+    """The same records from pytest's hooks."""
+
+    def __init__(self, emit: Emit, calls: Calls | None, tests: frozenset[str], reverse: bool) -> None:
+        self._emit, self._calls, self._tests, self._reverse = emit, calls, tests, reverse
+        self._record: dict[str, Any] = {}
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        if self._reverse:
+            items.reverse()
+
+    def pytest_collectreport(self, report: Any) -> None:
+        if report.failed:
+            failure = {"type": "CollectError", "message": str(report.longrepr)[-MESSAGE_CHARS:], "path": "", "line": 0}
+            self._emit({"id": report.nodeid, "status": "failed", "seconds": 0.0, "calls": [], "failure": failure})
+
+    def pytest_runtest_logstart(self, nodeid: str, location: Any) -> None:
+        self._record = {"id": nodeid, "status": "passed", "seconds": 0.0, "calls": [], "failure": None}
+        if self._calls:
+            self._calls.start()
+
+    def pytest_exception_interact(self, node: Any, call: Any, report: Any) -> None:
+        if self._record and call.excinfo is not None and not self._record["failure"]:
+            self._record["failure"] = describe(call.excinfo.value, call.excinfo.tb, self._tests)
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        self._record["seconds"] += report.duration
+        if report.failed:
+            self._record["status"] = "failed"
+        elif report.skipped and self._record["status"] == "passed":
+            self._record["status"] = "xfail" if hasattr(report, "wasxfail") else "skipped"
+
+    def pytest_runtest_logfinish(self, nodeid: str, location: Any) -> None:
+        if self._calls:
+            self._record["calls"] = self._calls.stop()
+        self._emit(self._record)
+
+
+def run_pytest(job: dict[str, Any], emit: Emit, calls: Calls | None, tests: frozenset[str]) -> None:
+    """Run a job's targets."""
+    pytest = importlib.import_module("pytest")
+    recorder = PytestRecorder(emit, calls, tests, bool(job.get("reverse")))
+    pytest.main(["-q", "-o", "addopts=", "-p", "no:cacheprovider", *job["targets"]], plugins=[recorder])
