@@ -158,6 +158,7 @@ async def _measure(
     update = {"flaky": found.flaky, "covers": found.covers, "test_seconds": round(found.seconds, 3)}
     profile = profile.model_copy(update=update)
     (folder / "times.json").write_text(json.dumps(found.times))
+    (folder / "distances.json").write_text(json.dumps(found.distances))
     lock = {"source": wanted.source.text, **fetched.lock, "tree": contents, "options": wanted.options}
     (folder / "source.json").write_text(json.dumps(lock, indent=2) + "\n")
     (folder / "profile.json.new").write_text(profile.model_dump_json(indent=1) + "\n")

@@ -24,6 +24,8 @@ class Measured:
     flaky: tuple[str, ...]
     covers: dict[str, tuple[str, ...]]
     """`path::function` -> the passing tests that call it, those that call the fewest functions first."""
+    distances: dict[str, tuple[int, ...]]
+    """Calls from each of those tests to the function, the shortest way."""
     times: dict[str, float]
     """Seconds that each passing test takes."""
     seconds: float
@@ -63,7 +65,8 @@ async def measure(
     times = {test: s for outcome in backwards for test, s in outcome.times.items() if test in passing}
     if not passing:
         raise RepoError(_why_nothing_passes([*watched, *backwards], known, flaky))
-    return Measured(passing, flaky, _covers(watched, frozenset(passing)), times, seconds)
+    covers = _covers(watched, frozenset(passing))
+    return Measured(passing, flaky, covers, _distances(watched, covers), times, seconds)
 
 
 def target(profile: RepoProfile, path: str) -> str:
@@ -81,9 +84,19 @@ def _covers(outcomes: Sequence[Outcome], passing: frozenset[str]) -> dict[str, t
     calls = {test: called for o in outcomes for test, called in o.calls.items() if test in passing}
     found: defaultdict[str, list[str]] = defaultdict(list)
     for test, called in calls.items():
-        for path, name in called:
+        for path, name, _ in called:
             found[f"{path}::{name}"].append(test)
     return {key: tuple(sorted(tests, key=lambda t: (len(calls[t]), t))) for key, tests in sorted(found.items())}
+
+
+def _distances(outcomes: Sequence[Outcome], covers: dict[str, tuple[str, ...]]) -> dict[str, tuple[int, ...]]:
+    away = {
+        (f"{path}::{name}", test): steps
+        for outcome in outcomes
+        for test, called in outcome.calls.items()
+        for path, name, steps in called
+    }
+    return {key: tuple(away[key, test] for test in tests) for key, tests in covers.items()}
 
 
 def _why_nothing_passes(outcomes: Sequence[Outcome], known: dict[str, None], flaky: tuple[str, ...]) -> str:

@@ -54,6 +54,13 @@ def test_times(profile: RepoProfile) -> dict[str, float]:
     return {test: float(s) for test, s in json.loads(path.read_text()).items()} if path.is_file() else {}
 
 
+def call_distances(profile: RepoProfile, function: str) -> dict[str, int]:
+    """Test id -> calls from it to a function, the shortest way; empty where that is not known."""
+    path = profile.tree.parent / "distances.json"
+    steps = json.loads(path.read_text()).get(function, ()) if path.is_file() else ()
+    return dict(zip(profile.covers.get(function, ()), steps, strict=False))
+
+
 def list_profiles() -> list[RepoProfile]:
     """All of them, the latest first."""
     found = sorted(repos_folder().glob("*/profile.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True)

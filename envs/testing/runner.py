@@ -83,8 +83,8 @@ class Outcome:
     """Test id -> passed, failed, skipped or xfail, in the order they ran."""
     failures: Mapping[str, Failure] = field(default_factory=dict)
     times: Mapping[str, float] = field(default_factory=dict)
-    calls: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
-    """Test id -> (path, qualified name) of the functions that it called."""
+    calls: Mapping[str, tuple[tuple[str, str, int], ...]] = field(default_factory=dict)
+    """Test id -> (path, qualified name, calls from the test to it the shortest way) of the functions that it called."""
 
     @property
     def passed(self) -> frozenset[str]:
@@ -224,5 +224,9 @@ def _outcome(line: str) -> Outcome:
         statuses={test["id"]: test["status"] for test in tests},
         failures={test["id"]: Failure(**test["failure"]) for test in tests if test["failure"]},
         times={test["id"]: test["seconds"] for test in tests},
-        calls={test["id"]: tuple((path, name) for path, name in test["calls"]) for test in tests if test["calls"]},
+        calls={
+            test["id"]: tuple((path, name, away) for path, name, away in test["calls"])
+            for test in tests
+            if test["calls"]
+        },
     )

@@ -38,7 +38,7 @@ def child(job: dict[str, Any], config: dict[str, Any], pipe: int) -> None:
         sys.modules["random"].seed(os.environ.get("PYTHONHASHSEED"))  # the same run again draws the same numbers
     sys.path.insert(0, os.getcwd())
     tests = frozenset(config["test_files"])
-    calls = Calls(frozenset(config["source_files"])) if job.get("profile") else None
+    calls = Calls(frozenset(config["source_files"]), tests) if job.get("profile") else None
     try:
         (run_pytest if config["runner"] == "pytest" else run_unittest)(job, emit, calls, tests)
         emit({"end": "ok"})
