@@ -16,13 +16,14 @@ import gymnasium
 from envs.definitions import changed_definitions, touched_functions
 from envs.grader import Grader, GradeReport, SandboxGrader
 from envs.patch import make_patch
-from envs.runtime import image_of, visible_targets
+from envs.runtime import visible_targets
 from envs.spaces import AnyText
 from envs.task import RepoProfile, TaskInstance
 from envs.toolbox import Toolbox
 from envs.tools import Action, ActionError
+from envs.workspace import Workspace, open_workspace
 from sandbox.loop import run_sync
-from sandbox.protocol import Limits, Sandbox, SandboxBackend
+from sandbox.protocol import Limits, SandboxBackend
 
 ENV_ID = "ContextRL/SWE-v0"
 
@@ -84,7 +85,7 @@ class SWEEnv(gymnasium.Env[str, str]):
         self.render_mode = render_mode
         self.observation_space = AnyText()
         self.action_space = AnyText()
-        self._sandbox: Sandbox | None = None
+        self._workspace: Workspace | None = None
         self._toolbox: Toolbox | None = None
         self._clear(None)
 
@@ -107,14 +108,9 @@ class SWEEnv(gymnasium.Env[str, str]):
         await self.aclose()
         self._clear(task)
         profile = self.profiles[task.profile]
-        self._sandbox = await self.backend.start(image_of(profile), self.limits, network=task.network)
-        self._toolbox = Toolbox(self._sandbox, profile, visible_targets(task, profile), self.max_observation_chars)
-        if task.setup:
-            try:
-                await self._sandbox.write({path: text.encode() for path, text in task.setup.items()})
-            except BaseException:
-                await self.aclose()
-                raise
+        self._workspace = await open_workspace(self.backend, task, profile, self.limits)
+        box = self._workspace.sandbox
+        self._toolbox = Toolbox(box, profile, visible_targets(task, profile), self.max_observation_chars)
         return task.problem_statement
 
     async def astep(self, action: Action | str) -> StepResult:
@@ -158,17 +154,15 @@ class SWEEnv(gymnasium.Env[str, str]):
         """What the agent changed, relative to what it was given, read from the sandbox; the last such once it is
         over. `answer`, `files` and `functions` are those of the last call.
         """
-        if self._toolbox is not None:
-            toolbox = self._toolbox
-            self._before = dict(toolbox.originals)
-            self._after = {path: await toolbox.read_lossy(path) for path in self._before}
+        if self._workspace is not None:
+            self._before, self._after = await self._workspace.changes()
         return make_patch(self._before, self._after)
 
     async def aclose(self) -> None:
         """Stop the sandbox. Safe to call twice."""
-        sandbox, self._sandbox, self._toolbox = self._sandbox, None, None
-        if sandbox is not None:
-            await sandbox.stop()
+        workspace, self._workspace, self._toolbox = self._workspace, None, None
+        if workspace is not None:
+            await workspace.close()
 
     # -- what the episode came to -------------------------------------------------------------------------------
 

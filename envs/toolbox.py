@@ -10,7 +10,7 @@ import posixpath
 import re
 import shlex
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from envs.definitions import DefinitionError, replace_definition
 from envs.patch import PatchError, check_path, split_lines
@@ -35,7 +35,7 @@ class Observation:
 
 @dataclass
 class Toolbox:
-    """Carries out actions in one sandbox, and remembers which files were edited."""
+    """Carries out actions in one sandbox."""
 
     sandbox: Sandbox
     profile: RepoProfile
@@ -43,8 +43,6 @@ class Toolbox:
     """What `run_tests` runs when it is not told."""
     max_chars: int = 4000
     """Longest observation; what is left out is said in a last line."""
-    originals: dict[str, str | None] = field(default_factory=dict)
-    """Path -> contents before the first edit (None: there was no such file)."""
 
     async def call(self, action: Action) -> Observation:
         """Do what the action says, `submit` excepted. Raises `SandboxError` when the sandbox failed."""
@@ -107,7 +105,6 @@ class Toolbox:
             await self.sandbox.write({path: after.encode()})
         except SandboxFileError:
             raise ActionError(f"cannot write {path}") from None
-        self.originals.setdefault(path, before)
         return f"edited {path}"
 
     async def run_tests(self, tests: str = "") -> Observation:
@@ -127,13 +124,6 @@ class Toolbox:
             return None
         except UnicodeDecodeError:
             raise ActionError(f"{path} is not a text file") from None
-
-    async def read_lossy(self, path: str) -> str | None:
-        """As `read`; what is not text has replacement characters."""
-        try:
-            return (await self.sandbox.read(path)).decode(errors="replace")
-        except SandboxFileError:
-            return None
 
     async def _entries(self, path: str) -> str:
         result = await self.sandbox.run(["env", "LC_ALL=C", "ls", "-1Ap", "--", path])

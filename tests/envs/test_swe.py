@@ -106,7 +106,7 @@ async def test_steps_out_of_order(env, task):
 
 async def test_a_sandbox_that_dies_ends_the_episode_without_a_reward(env, task):
     await env.areset(task)
-    await env._sandbox.stop()
+    await env._workspace.sandbox.stop()
     with pytest.raises(SandboxError):
         await env.astep(Action("view", {"path": "README.md"}))
     with pytest.raises(EpisodeError):

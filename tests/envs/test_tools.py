@@ -3,17 +3,22 @@
 import pytest
 from shop_repository import BROKEN, MONEY, PREFIX
 
-from envs.runtime import image_of, visible_targets
+from envs.runtime import visible_targets
 from envs.toolbox import Toolbox
 from envs.tools import TOOLS, Action, ActionError, check_action
+from envs.workspace import open_workspace
 
 
 @pytest.fixture
-async def box(backend, profile, task, limits):
-    sandbox = await backend.start(image_of(profile), limits)
-    await sandbox.write({path: text.encode() for path, text in task.setup.items()})
-    yield Toolbox(sandbox, profile, visible_targets(task, profile))
-    await sandbox.stop()
+async def place(backend, profile, task, limits):
+    workspace = await open_workspace(backend, task, profile, limits)
+    yield workspace
+    await workspace.close()
+
+
+@pytest.fixture
+def box(place, profile, task):
+    return Toolbox(place.sandbox, profile, visible_targets(task, profile))
 
 
 async def say(box, name, **arguments):
@@ -73,7 +78,6 @@ async def test_edits(box):
     assert "    def add(self, price):\n        pass\n\n    def total(self)" in await box.read("shop/money.py")
     assert await say(box, "edit", path="docs/new.md", new="hello") == "edited docs/new.md"
     assert await box.read("docs/new.md") == "hello"
-    assert box.originals == {"shop/money.py": BROKEN, "docs/new.md": None}
 
 
 async def test_run_tests_counts_and_names(box):
@@ -118,9 +122,9 @@ async def test_run_tests_counts_and_names(box):
         ("run_tests", {"tests": "a;id"}, '"a;id" is not a test file or test id'),
     ],
 )
-async def test_mistakes_are_one_line_and_change_nothing(box, name, arguments, message):
+async def test_mistakes_are_one_line_and_change_nothing(box, place, name, arguments, message):
     assert await say(box, name, **arguments) == f"error: {message}"
-    assert box.originals == {}
+    assert await place.changes() == ({}, {})
 
 
 async def test_a_file_that_is_no_text(box):
