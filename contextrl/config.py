@@ -36,6 +36,9 @@ class RepositoryConfig(Section):
     """Bugs to try; those that break no passing test are thrown away."""
     per_function: Positive = 4
     """Most bugs kept in one function. Context pairs need at least two."""
+    suite: Literal["full", "near"] = "near"
+    """Tests that validate and grade a bug. near: a few test classes near its function, which is quick. full: all tests
+    of the repository. Generated repositories bring tests of their own."""
     heldout_functions: Share = 0.15
     """Share of functions whose tasks are never trained on."""
     heldout_mutations: Share = 0.15

@@ -114,6 +114,7 @@ async def _tasks(
         bugs=config.bugs,
         per_function=config.per_function,
         seed=recipe.seed,
+        suite=config.suite,
         heldout_mutation=config.heldout_mutations,
         heldout_function=config.heldout_functions,
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import functools
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -56,9 +57,15 @@ def test_times(profile: RepoProfile) -> dict[str, float]:
 
 def call_distances(profile: RepoProfile, function: str) -> dict[str, int]:
     """Test id -> calls from it to a function, the shortest way; empty where that is not known."""
-    path = profile.tree.parent / "distances.json"
-    steps = json.loads(path.read_text()).get(function, ()) if path.is_file() else ()
+    steps = _distances(profile.tree.parent / "distances.json").get(function, ())
     return dict(zip(profile.covers.get(function, ()), steps, strict=False))
+
+
+@functools.lru_cache(maxsize=4)
+def _distances(path: Path) -> dict[str, list[int]]:
+    """The folder of a repository is written once."""
+    found: dict[str, list[int]] = json.loads(path.read_text()) if path.is_file() else {}
+    return found
 
 
 def list_profiles() -> list[RepoProfile]:

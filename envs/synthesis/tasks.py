@@ -1,26 +1,32 @@
 """`make_tasks`: validated bugs of one repository.
 
-Invariant: every task's FAIL_TO_PASS and PASS_TO_PASS come from runs of its own tests; the gold patch turns what the
-agent is given into the repaired files exactly. The same profile and options give the same tasks.
+Invariant: every task's FAIL_TO_PASS and PASS_TO_PASS come from runs of its tests; the gold patch turns what the agent
+is given into the repaired files exactly. The same profile and options give the same tasks, also when the making was
+interrupted and went on from its journal.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol
+from typing import Literal, Protocol
 
-from envs.patch import make_patch
+from envs.synthesis.assemble import task_from
 from envs.synthesis.candidate import Candidate
+from envs.synthesis.journal import Journal
 from envs.synthesis.mutants import MutantSupply
 from envs.synthesis.splits import assign_splits
-from envs.synthesis.statement import problem_statement
+from envs.synthesis.staged import measure_baseline, validate_staged
+from envs.synthesis.units import Units
 from envs.synthesis.validate import Validation, validate
 from envs.task import RepoProfile, TaskInstance
 from envs.testing.runner import Progress, silent
 from sandbox.protocol import SandboxBackend
+
+_CHUNK = 256
+"""Candidates validated at once by the tests near them: what an interruption may lose."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +38,19 @@ class TaskOptions:
     per_function: int = 6
     """Different bugs of one function: what confounder pairs are made of."""
     seed: int = 0
+    suite: Literal["full", "near"] = "full"
+    """full: every bug is run against all tests once, and graded by all. near: against a few test classes near the
+    function, which also are what it is graded by; much faster. Generated repositories bring tests of their own."""
     heldout_mutation: float = 0.1
     heldout_function: float = 0.1
     repeats: int = 2
-    """Runs of the tests that every FAIL_TO_PASS and PASS_TO_PASS must agree in; generated functions, which are pure,
-    are run once."""
+    """Runs of the near tests that FAIL_TO_PASS and PASS_TO_PASS must agree in (suite near); generated functions, which
+    are pure, are run once."""
     max_test_s: float = 1.0
-    """CPU seconds that a task's tests may take."""
+    """Seconds that the tests which run first (full), or all tests of a task (near), may take."""
     test_units: int = 3
-    """Test classes (or pytest functions) that call the function; one more that does not is run beside them."""
+    """Suite near: test classes (or pytest functions) that call the function; one more that does not is run beside
+    them."""
 
 
 class _Supply(Protocol):
@@ -57,35 +67,28 @@ async def make_tasks(
     workers: int = 2,
     on_progress: Progress = silent,
     funnel: Counter[str] | None = None,
+    journal: Journal | None = None,
 ) -> list[TaskInstance]:
-    """Make bugs until `options.bugs` of them are validated. `funnel` gets how many candidates ended how.
+    """Make bugs until `options.bugs` of them are validated.
 
-    Raises `ValueError` for options out of range, `SandboxError` when sandboxes fail.
+    `funnel` gets how many candidates ended how. What `journal` knows is not run again. Raises `ValueError` for options
+    out of range and for a suite that cannot be run as a whole, `SandboxError` when sandboxes fail.
     """
     if options.bugs < 1 or options.per_function < 1 or options.repeats < 1 or options.test_units < 1:
         raise ValueError("bugs, per_function, repeats and test_units of a task set must be at least 1")
     supply = _supply(profile, options)
     counts: Counter[str] = Counter() if funnel is None else funnel
+    judge = _Judge(profile, options, backend, workers, on_progress, journal or Journal())
     tasks: list[TaskInstance] = []
+    broken: set[int] = set()
     while len(tasks) < options.bugs and (wave := supply.next(options.bugs - len(tasks))):
-        found = len(tasks)
-
-        def progress(done: int, total: int, text: str, found: int = found, size: int = len(wave)) -> None:
-            on_progress(found, options.bugs, f"{text} of {size} candidates: {done} of {total}")
-
-        verdicts = await validate(
-            profile,
-            wave,
-            backend=backend,
-            workers=workers,
-            repeats=1 if _is_generated(profile) else options.repeats,
-            max_test_s=options.max_test_s,
-            on_progress=progress,
-        )
-        for candidate, verdict in zip(wave, verdicts, strict=True):
+        fresh = [candidate for candidate in wave if not _known(candidate, broken)]
+        counts["duplicate"] += len(wave) - len(fresh)
+        for candidate, verdict in zip(fresh, await judge.verdicts(fresh, len(tasks)), strict=True):
             counts[verdict.reason or "valid"] += 1
             if verdict.valid and supply.note(candidate):
-                tasks.append(task_from(profile, candidate, verdict))
+                tasks.append(task_from(profile, candidate, verdict, judge.suite))
+    counts += Counter()  # drops what is zero
     yielded = f"{counts['valid']} of {counts.total()} candidates are valid"
     on_progress(min(len(tasks), options.bugs), options.bugs, yielded)
     return assign_splits(
@@ -97,12 +100,86 @@ async def make_tasks(
     )
 
 
+def _known(candidate: Candidate, broken: set[int]) -> bool:
+    """Whether the same files with the same tests were seen before; they are remembered."""
+    key = hash((*sorted(candidate.broken.items()), *sorted(candidate.tests.items())))
+    known = key in broken
+    broken.add(key)
+    return known
+
+
+class _Judge:
+    """Verdicts on waves of candidates: from the journal, else from running tests."""
+
+    def __init__(
+        self,
+        profile: RepoProfile,
+        options: TaskOptions,
+        backend: SandboxBackend,
+        workers: int,
+        on_progress: Progress,
+        journal: Journal,
+    ) -> None:
+        self._profile, self._options, self._backend, self._workers = profile, options, backend, workers
+        self._on_progress, self._journal = on_progress, journal
+        self.suite = "near" if _is_generated(profile) else options.suite
+
+    async def verdicts(self, wave: Sequence[Candidate], found: int) -> list[Validation]:
+        """In order. `found` bugs were valid before."""
+        known = self._journal.verdicts
+        missing = [candidate for candidate in wave if candidate.instance_id not in known]
+        if missing:
+            await (self._full if self.suite == "full" else self._near)(wave, missing, found)
+        return [known[candidate.instance_id] for candidate in wave]
+
+    def _say(self, wave: Sequence[Candidate], found: int, text: str = "") -> None:
+        verdicts = [v for c in wave if (v := self._journal.verdicts.get(c.instance_id))]
+        valid = found + sum(verdict.valid for verdict in verdicts)
+        said = text or f"{len(verdicts)} of {len(wave)} candidates tried"
+        self._on_progress(min(valid, self._options.bugs), self._options.bugs, said)
+
+    async def _full(self, wave: Sequence[Candidate], missing: Sequence[Candidate], found: int) -> None:
+        if self._journal.baseline is None:
+            self._say(wave, found, "running all tests twice without a bug")
+            self._journal.set_baseline(await measure_baseline(self._profile, self._backend))
+
+        def told(candidate: Candidate, verdict: Validation) -> None:
+            self._journal.add(candidate.instance_id, verdict)
+            self._say(wave, found)
+
+        self._say(wave, found)
+        baseline = self._journal.baseline
+        assert baseline is not None
+        options = {"backend": self._backend, "workers": self._workers}
+        await validate_staged(self._profile, missing, baseline, **options, on_verdict=told)  # type: ignore[arg-type]
+
+    async def _near(self, wave: Sequence[Candidate], missing: Sequence[Candidate], found: int) -> None:
+        for start in range(0, len(missing), _CHUNK):
+            chunk = missing[start : start + _CHUNK]
+            verdicts = await validate(
+                self._profile,
+                chunk,
+                backend=self._backend,
+                workers=self._workers,
+                repeats=1 if _is_generated(self._profile) else self._options.repeats,
+                max_test_s=self._options.max_test_s,
+                on_progress=lambda done, total, text: self._say(wave, found, f"{text}: {done} of {total}"),
+            )
+            for candidate, verdict in zip(chunk, verdicts, strict=True):
+                self._journal.add(candidate.instance_id, verdict)
+
+
 def _supply(profile: RepoProfile, options: TaskOptions) -> _Supply:
     if _is_generated(profile):
         from envs.generated import candidates
 
         return _Listed(candidates(profile.tree, options.per_function, options.seed))
-    return MutantSupply(profile, options.per_function, options.seed, options.test_units, options.max_test_s)
+    units = Units(profile, options.max_test_s)
+
+    def targets(key: str) -> tuple[str, ...]:
+        return units.reaching(key) if options.suite == "full" else units.covering(key, options.test_units)
+
+    return MutantSupply(profile, options.per_function, options.seed, targets)
 
 
 def _is_generated(profile: RepoProfile) -> bool:
@@ -120,38 +197,3 @@ class _Listed:
 
     def note(self, candidate: Candidate) -> bool:
         return True
-
-
-def task_from(profile: RepoProfile, candidate: Candidate, verdict: Validation) -> TaskInstance:
-    """The task that a valid candidate is."""
-
-    def in_tree(path: str) -> str:
-        return (profile.tree / path).read_bytes().decode()
-
-    def read(path: str) -> str:
-        return candidate.tests.get(path) or in_tree(path)
-
-    def differs(path: str, text: str) -> bool:
-        return not (profile.tree / path).is_file() or in_tree(path) != text
-
-    hidden = tuple(getattr(candidate, "changed", ()))
-    failing = verdict.FAIL_TO_PASS
-    statement = problem_statement(candidate.function, failing, verdict.failures, read, hidden)
-    return TaskInstance(
-        instance_id=f"{profile.name}__{candidate.instance_id}",
-        repo=profile.name,
-        base_commit=profile.base_commit,
-        problem_statement=candidate.problem_statement or statement,
-        patch=make_patch({path: candidate.broken.get(path) for path in candidate.fixed}, dict(candidate.fixed)),
-        FAIL_TO_PASS=verdict.FAIL_TO_PASS,
-        PASS_TO_PASS=verdict.PASS_TO_PASS,
-        version=profile.version,
-        environment_setup_commit=profile.base_commit,
-        profile=profile.name,
-        setup={path: text for path, text in candidate.broken.items() if differs(path, text)},
-        tests=candidate.tests,
-        test_targets=candidate.targets,
-        files=tuple(sorted(candidate.fixed)),
-        functions=(candidate.function,),
-        kind=candidate.kind,
-    )

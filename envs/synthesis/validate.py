@@ -1,4 +1,4 @@
-"""Whether candidates are tasks, by running their tests in sandboxes.
+"""Whether candidates are tasks, by their own tests or a few near them, on the repaired and the broken files.
 
 Invariant: FAIL_TO_PASS passed in every run of the repaired files and in none of the broken ones; PASS_TO_PASS passed in
 all of both. Repeated runs are other processes, with other hash seeds. Flaky tests are in neither. A candidate that
@@ -33,6 +33,10 @@ class Validation:
     PASS_TO_PASS: tuple[str, ...] = ()
     failures: Mapping[str, Failure] = field(default_factory=dict)
     """What the broken version's failing tests said."""
+    flaky: tuple[str, ...] = ()
+    """Tests that are in neither because their runs did not agree."""
+    cpu_seconds: float = 0.0
+    """What the runs cost."""
 
     @property
     def valid(self) -> bool:
@@ -137,7 +141,11 @@ class _Runs:
         to_pass = tuple(test for test in trusted if not any(test in outcome.passed for outcome in broken))
         kept = tuple(test for test in trusted if all(test in outcome.passed for outcome in broken))
         reason = "no test fails" if not to_pass else "no test passes" if not kept else ""
-        return Validation(reason, to_pass, kept, broken[0].failures)
+        if reason:
+            return Validation(reason)
+        said = {test: failure for test, failure in broken[0].failures.items() if test in to_pass}
+        flaky = tuple(sorted(set(trusted).difference(to_pass, kept)))
+        return Validation("", to_pass, kept, said, flaky, sum(outcome.cpu_seconds for outcome in broken))
 
 
 def broken_order(outcome: Outcome, clean: frozenset[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """Task sets that this machine has made: made once, read back at once.
 
-Invariant: the cache's key covers everything that decides the tasks: repository, options, our code, the interpreter.
+Invariant: the cache's key covers everything that decides the tasks: repository, options, our code, the interpreter. A
+set is there whole or not at all; what an interrupted making has found out waits in a journal of the same key.
 """
 
 from __future__ import annotations
@@ -8,12 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from envs.repos.store import exclusive
+from envs.synthesis.journal import Journal
 from envs.synthesis.tasks import TaskOptions, make_tasks
 from envs.task import RepoProfile, TaskInstance
 from envs.tasksets.folder import FORMAT, load_taskset, save_taskset
@@ -34,22 +38,46 @@ async def taskset(
 ) -> list[TaskInstance]:
     """The tasks of a repository for these options, from the cache where it has them.
 
-    Raises `ValueError` for options out of range, `SandboxError` when sandboxes fail.
+    One that was interrupted, by whatever, goes on where it was. Raises `ValueError` for options out of range and for
+    tests that cannot all run together, `SandboxError` when sandboxes fail.
     """
-    folder = home() / "tasksets" / f"{profile.name}-{_key(profile, options)}"
+    folder = taskset_folder(profile, options)
     folder.parent.mkdir(exist_ok=True)
     async with exclusive(folder.with_name(f".{folder.name}.lock")):
         if (folder / "taskset.json").is_file():
             tasks = load_taskset(folder)
             on_progress(len(tasks), len(tasks), f"{len(tasks)} tasks of {profile.name} are ready")
             return tasks
+        making = folder.with_name(f".making-{folder.name}")
         funnel: Counter[str] = Counter()
-        tasks = await make_tasks(
-            profile, options, backend=backend, workers=workers, on_progress=on_progress, funnel=funnel
-        )
+        with Journal(making / "journal.jsonl") as journal:
+            tasks = await make_tasks(
+                profile,
+                options,
+                backend=backend,
+                workers=workers,
+                on_progress=on_progress,
+                funnel=funnel,
+                journal=journal,
+            )
         made = {"profile": profile.name, "base_commit": profile.base_commit, "options": asdict(options)}
-        save_taskset(tasks, folder, {**made, "funnel": dict(funnel.most_common())})
+        save_taskset(tasks, folder, {**made, "funnel": dict(funnel.most_common()), **_about(journal)})
+        shutil.rmtree(making, ignore_errors=True)
         return tasks
+
+
+def taskset_folder(profile: RepoProfile, options: TaskOptions) -> Path:
+    """Where the task set of a repository for these options lies, or will lie."""
+    return home() / "tasksets" / f"{profile.name}-{_key(profile, options)}"
+
+
+def _about(journal: Journal) -> dict[str, Any]:
+    """What the runs cost, and which tests count for nothing anywhere."""
+    cost = round(sum(verdict.cpu_seconds for verdict in journal.verdicts.values()), 1)
+    if journal.baseline is None:
+        return {"cpu_seconds": cost}
+    suite = {"tests": len(journal.baseline.passing), "cpu_seconds": round(journal.baseline.cpu_seconds, 3)}
+    return {"cpu_seconds": cost, "suite": suite, "flaky": list(journal.baseline.flaky)}
 
 
 def _key(profile: RepoProfile, options: TaskOptions) -> str:

@@ -114,9 +114,10 @@ async def run_jobs(
         on_progress(sum(o is not None for o in outcomes), len(jobs), text)
 
     async def work() -> None:
-        async with _Worker(profile, backend, hash_seed) as worker:
+        async with JobWorker(profile, backend) as worker:
             for indices in batches:
-                for index, outcome in zip(indices, await worker.run([jobs[i] for i in indices]), strict=True):
+                ran = await worker.run([jobs[i] for i in indices], hash_seed)
+                for index, outcome in zip(indices, ran, strict=True):
                     outcomes[index] = outcome
                 done()
 
@@ -135,20 +136,15 @@ async def together(*work: Coroutine[Any, Any, T]) -> list[T]:
     return [task.result() for task in tasks]
 
 
-class _Worker:
+class JobWorker:
     """One sandbox that runs batches; a failed sandbox is replaced once."""
 
-    def __init__(self, profile: RepoProfile, backend: SandboxBackend, hash_seed: int) -> None:
+    def __init__(self, profile: RepoProfile, backend: SandboxBackend) -> None:
         self._profile, self._backend = profile, backend
-        self._env = {
-            **TEST_ENV,
-            **test_environment(profile),
-            "PYTHONHASHSEED": str(hash_seed),
-            "PYTHONPYCACHEPREFIX": f"{_FOLDER}/pycache",
-        }
+        self._env = {**TEST_ENV, **test_environment(profile), "PYTHONPYCACHEPREFIX": f"{_FOLDER}/pycache"}
         self._sandbox: Sandbox | None = None
 
-    async def __aenter__(self) -> _Worker:
+    async def __aenter__(self) -> JobWorker:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -159,19 +155,22 @@ class _Worker:
         if sandbox is not None:
             await sandbox.stop()
 
-    async def run(self, jobs: Sequence[Job]) -> list[Outcome]:
-        """A batch in one call of the driver. What the driver did not get to is run again, one job a call."""
+    async def run(self, jobs: Sequence[Job], hash_seed: int = 0) -> list[Outcome]:
+        """A batch in one call of the driver. What the driver did not get to is run again, one job a call.
+
+        Raises `SandboxError` when sandboxes fail twice in a row.
+        """
         try:
-            outcomes = await self._once(jobs)
+            outcomes = await self._once(jobs, hash_seed)
         except SandboxError:
             await self._stop()
-            outcomes = await self._once(jobs)
+            outcomes = await self._once(jobs, hash_seed)
         for job in jobs[len(outcomes) :]:
             await self._stop()  # the tests took the driver with them: nothing in there is to be trusted
-            outcomes += (await self._once([job])) or [Outcome("crash")]
+            outcomes += (await self._once([job], hash_seed)) or [Outcome("crash")]
         return outcomes
 
-    async def _once(self, jobs: Sequence[Job]) -> list[Outcome]:
+    async def _once(self, jobs: Sequence[Job], hash_seed: int) -> list[Outcome]:
         if self._sandbox is None:
             memory = 512 + max(job.memory_mb for job in jobs)
             limits = Limits(memory_mb=memory, output_kb=16, tmp_mb=512, file_mb=256)
@@ -183,7 +182,7 @@ class _Worker:
         ran = await self._sandbox.run(
             ["python", "-B", "-s", "-c", _START, f"{_FOLDER}/jobs.json", results],
             timeout_s=sum(job.wall_s for job in jobs) + _SLACK_S,
-            env=self._env,
+            env={**self._env, "PYTHONHASHSEED": str(hash_seed)},
         )
         try:
             lines = (await self._sandbox.read(results)).decode().splitlines(keepends=True)

@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import subprocess
+import sys
+import time
 
 import pytest
 from small_package import write
@@ -109,8 +112,64 @@ async def test_an_interrupted_task_set_leaves_nothing_half_made(tmp_path, backen
     making.cancel()
     with pytest.raises(asyncio.CancelledError):
         await making
-    assert [path for path in (home() / "tasksets").iterdir() if path.is_dir()] == []
+    assert list((home() / "tasksets").glob("*/taskset.json")) == []
     assert await backend.alive() == []
+
+
+MAKE = """
+import asyncio, sys
+from envs.repos import load_profile
+from envs.synthesis import TaskOptions, staged, tasks
+from envs.tasksets import taskset
+from sandbox.local import LocalBackend
+
+staged._MOST_IN_GROUP = tasks._CHUNK = 2  # it is killed in the middle, however fast it is
+
+async def main():
+    backend = LocalBackend()
+    await taskset(load_profile("small"), TaskOptions(bugs=16, suite=sys.argv[1]), backend=backend)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("suite", ["full", "near"])
+async def test_a_killed_making_goes_on_and_gives_the_same_tasks(tmp_path, backend, monkeypatch, suite):
+    made = {}
+    for name in ("whole", "killed"):
+        place = tmp_path / name
+        place.mkdir()
+        monkeypatch.setenv("CONTEXTRL_HOME", str(place))
+        profile = await add_repository(str(write(place / "small")), backend=backend)
+        journaled = killed_midway(suite) if name == "killed" else 0
+        seen = []
+        options = TaskOptions(bugs=16, suite=suite)
+        made[name] = await taskset(profile, options, backend=backend, on_progress=lambda *call, s=seen: s.append(call))
+        if journaled:
+            assert seen[0][0] >= journaled, "what was known is not tried again"
+        assert list((home() / "tasksets").glob(".making-*")) == []
+    assert made["whole"] == made["killed"]
+    assert len(made["whole"]) == 16
+
+
+def killed_midway(suite):
+    """Make tasks in a process that is killed when three bugs are valid; how many were."""
+    making = subprocess.Popen([sys.executable, "-c", MAKE, suite])
+    try:
+        while (found := valid_in_journal()) < 3:
+            assert making.poll() is None
+            time.sleep(0.005)
+    finally:
+        making.kill()
+        making.wait()
+    assert list((home() / "tasksets").glob("*/taskset.json")) == []
+    assert valid_in_journal() < 16
+    return found
+
+
+def valid_in_journal():
+    lines = [line for path in (home() / "tasksets").glob(".making-*/*.jsonl") for line in path.open()]
+    return sum('"reason": ""' in line for line in lines)
 
 
 async def test_options_out_of_range(tmp_path, backend):
