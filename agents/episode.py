@@ -101,7 +101,7 @@ class Episode:
             status=status,
             policy_version=min((turn.policy_version for turn in self.turns), default=0),
             agent=self.agent,
-            backend=self.env.backend.name,
+            backend=self.env.backend_name,
             network=self.task.network,
             created_at=self.started,
             seconds=time.time() - self.started,

@@ -10,6 +10,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from envs.task import RepoProfile, TaskInstance
 from envs.testlog import TestLog, parse_log
@@ -31,10 +32,16 @@ class TestRun:
 
 def image_of(profile: RepoProfile) -> Image:
     """What a sandbox of this repository starts from; the same name for the same contents."""
-    name = f"{re.sub(r'[^a-z0-9._-]+', '-', profile.name.lower())}-{profile.base_commit[:12]}"
+    if profile.image:
+        return Image(name=f"{_slug(profile.name)}-{_slug(profile.image)[-40:]}", tree=Path(), reference=profile.image)
+    name = f"{_slug(profile.name)}-{profile.base_commit[:12]}"
     if profile.requirements:
         name += "-" + hashlib.sha256("\n".join(profile.requirements).encode()).hexdigest()[:8]
     return Image(name=name, tree=profile.tree, python=profile.python, requirements=profile.requirements)
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9._-]+", "-", name.lower())
 
 
 def test_command(profile: RepoProfile, targets: Sequence[str]) -> str:

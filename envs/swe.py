@@ -16,16 +16,16 @@ import gymnasium
 from envs.definitions import changed_definitions, touched_functions
 from envs.grader import Grader, GradeReport, SandboxGrader
 from envs.patch import make_patch
+from envs.published import published_profile
 from envs.runtime import visible_targets
 from envs.spaces import AnyText
 from envs.task import RepoProfile, TaskInstance
 from envs.toolbox import Toolbox
 from envs.tools import Action, ActionError
 from envs.workspace import Workspace, open_workspace
+from sandbox.backends import open_backend
 from sandbox.loop import run_sync
 from sandbox.protocol import Limits, SandboxBackend
-
-ENV_ID = "ContextRL/SWE-v0"
 
 
 class EpisodeError(RuntimeError):
@@ -62,7 +62,7 @@ class SWEEnv(gymnasium.Env[str, str]):
         self,
         tasks: Sequence[TaskInstance],
         profiles: Mapping[str, RepoProfile],
-        backend: SandboxBackend,
+        backend: SandboxBackend | str = "auto",
         grader: Grader | None = None,
         *,
         limits: Limits | None = None,
@@ -70,16 +70,19 @@ class SWEEnv(gymnasium.Env[str, str]):
         max_observation_chars: int = 4000,
         render_mode: str | None = None,
     ) -> None:
-        """`profiles`: name -> profile, one for each task's `profile`. The backend stays the caller's to close."""
+        """`profiles`: name -> profile, one for each task's `profile`. A backend that is given stays the caller's to
+        close; one that is named is opened with the first episode and closed by `close`.
+        """
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ValueError(f"render_mode {render_mode!r} is not known: use 'ansi' or None")
         if max_turns < 1:
             raise ValueError(f"max_turns is {max_turns}: an episode has at least one turn")
         self.tasks = {task.instance_id: task for task in tasks}
         self.profiles = profiles
-        self.backend = backend
         self.limits = limits or Limits()
-        self.grader: Grader = grader or SandboxGrader(backend, self.limits)
+        self._backend = backend
+        self._own_backend = isinstance(backend, str)
+        self._grader = grader
         self.max_turns = max_turns
         self.max_observation_chars = max_observation_chars
         self.render_mode = render_mode
@@ -99,16 +102,39 @@ class SWEEnv(gymnasium.Env[str, str]):
         self.report: GradeReport | None = None
         """The grader's verdict, once the episode ended with a submission."""
 
+    @property
+    def grader(self) -> Grader:
+        """Who decides at submission. Graders may be shared between environments: set it to another's."""
+        if self._grader is None:
+            if isinstance(self._backend, str):
+                raise EpisodeError("the backend is not open yet: reset first")
+            self._grader = SandboxGrader(self._backend, self.limits)
+        return self._grader
+
+    @grader.setter
+    def grader(self, grader: Grader) -> None:
+        self._grader = grader
+
+    @property
+    def backend_name(self) -> str:
+        """Name of the backend that episodes run on; `auto` before the first, where it was left open."""
+        return self._backend if isinstance(self._backend, str) else self._backend.name
+
+    async def _opened(self) -> SandboxBackend:
+        if isinstance(self._backend, str):
+            self._backend = await open_backend(self._backend)
+        return self._backend
+
     # -- the asynchronous core ----------------------------------------------------------------------------------
 
     async def areset(self, task: TaskInstance) -> str:
         """Start an episode in a fresh sandbox; the problem statement. Raises `SandboxError`."""
-        if task.profile not in self.profiles:
+        if task.profile not in self.profiles and not task.image:
             raise EpisodeError(f"task {task.instance_id} needs the profile {task.profile!r}, which was not given")
         await self.aclose()
         self._clear(task)
-        profile = self.profiles[task.profile]
-        self._workspace = await open_workspace(self.backend, task, profile, self.limits)
+        profile = self._profile(task)
+        self._workspace = await open_workspace(await self._opened(), task, profile, self.limits)
         box = self._workspace.sandbox
         self._toolbox = Toolbox(box, profile, visible_targets(task, profile), self.max_observation_chars)
         return task.problem_statement
@@ -147,7 +173,7 @@ class SWEEnv(gymnasium.Env[str, str]):
     async def _submit(self) -> StepResult:
         patch = await self.patch()
         await self.aclose()
-        self.report = await self.grader.grade(self.task, self.profiles[self.task.profile], patch)
+        self.report = await self.grader.grade(self.task, self._profile(self.task), patch)
         return StepResult("submitted", 1.0 if self.report.resolved else 0.0, terminated=True)
 
     async def patch(self) -> str:
@@ -163,6 +189,9 @@ class SWEEnv(gymnasium.Env[str, str]):
         workspace, self._workspace, self._toolbox = self._workspace, None, None
         if workspace is not None:
             await workspace.close()
+
+    def _profile(self, task: TaskInstance) -> RepoProfile:
+        return self.profiles[task.profile] if task.profile in self.profiles else published_profile(task)
 
     # -- what the episode came to -------------------------------------------------------------------------------
 
@@ -219,18 +248,11 @@ class SWEEnv(gymnasium.Env[str, str]):
         return self._task.problem_statement.rstrip() + "\n" + "".join(steps)
 
     def close(self) -> None:
-        """Stop the sandbox. Safe to call twice."""
-        run_sync(self.aclose())
+        """Stop the sandbox, and the backend where it was named and not given. Safe to call twice."""
+        run_sync(self._close())
 
-
-def register(**defaults: Any) -> None:
-    """Make `gymnasium.make("ContextRL/SWE-v0", ...)` known; `defaults` are arguments of `SWEEnv`.
-
-    A closure and not the registry's own `kwargs`, because Gymnasium copies those and a backend cannot be copied.
-    """
-
-    def make(**arguments: Any) -> SWEEnv:
-        return SWEEnv(**{**defaults, **arguments})
-
-    gymnasium.registry.pop(ENV_ID, None)
-    gymnasium.register(ENV_ID, entry_point=make)
+    async def _close(self) -> None:
+        await self.aclose()
+        if self._own_backend and not isinstance(self._backend, str):
+            backend, self._backend, self._grader = self._backend, self._backend.name, None
+            await backend.close()

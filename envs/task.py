@@ -26,8 +26,10 @@ class RepoProfile(BaseModel):
     base_commit: str
     """Git commit where there is one, else the hash of the tree's contents, 40 hexadecimal digits."""
     version: str = ""
-    tree: Path
+    tree: Path = Path()
     """The sources at the base commit. Read-only; becomes /testbed."""
+    image: str = ""
+    """Published image in which the repository lies ready at /testbed; there is no tree then."""
     python: Path | None = None
     requirements: tuple[str, ...] = ()
     test_cmd: str

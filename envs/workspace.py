@@ -7,13 +7,11 @@ given: neither git nor any program of the sandbox that an agent could have repla
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
-from envs.git_objects import EPOCH, GitObject, blob, one_commit
+from envs.git_objects import EPOCH
+from envs.origin import ImageOrigin, Origin, TreeOrigin
 from envs.runtime import image_of
 from envs.task import RepoProfile, TaskInstance
 from sandbox.protocol import TESTBED, Limits, Sandbox, SandboxBackend, SandboxError, SandboxFileError
@@ -27,14 +25,7 @@ _SMALL_TREE = 2000
 and where the problem statement names what the task changed, those of what was written are enough."""
 _LIST_KB = 8192
 """Captured output, KiB: the list of all files must fit. As the grader's, so that both take from one pool."""
-_CACHES = {".git", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"}
-
-
-class Given(NamedTuple):
-    """A file as the repository has it."""
-
-    object: GitObject
-    executable: bool
+_CACHES = (".git", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis")
 
 
 @dataclass
@@ -42,10 +33,7 @@ class Workspace:
     """One sandbox with one task. Belongs to whoever opened it, who closes it."""
 
     sandbox: Sandbox
-    task: TaskInstance
-    tree: Path
-    given: Mapping[str, Given]
-    """Every file that the agent was given."""
+    origin: Origin
     left_out: list[str] = field(default_factory=list)
     """Paths that changed and that no patch can hold: links, binary and oversized files."""
 
@@ -57,54 +45,47 @@ class Workspace:
         before: dict[str, str | None] = {}
         after: dict[str, str | None] = {}
         self.left_out = []
-        there = await self._listed()
-        for path in sorted(self.given.keys() - there.keys()):
-            before[path], after[path] = self.original(path), None
-        for path in [path for path, changed in sorted(there.items()) if changed][:MAX_CHANGED]:
-            old, new = self.original(path), await self._read(path)
-            if new is not None and new != old:
-                before[path], after[path] = old, new
+        for path in (await self._suspects())[:MAX_CHANGED]:
+            try:
+                old, new = await self.origin.read(path), await self._read(path)
+                if old != new:
+                    before[path], after[path] = (None if data is None else data.decode() for data in (old, new))
+            except UnicodeDecodeError:
+                self.left_out.append(path)
         return before, after
 
-    def original(self, path: str) -> str | None:
-        """A file as the agent was given it."""
-        if path in self.task.setup:
-            return self.task.setup[path]
-        return (self.tree / path).read_bytes().decode(errors="replace") if path in self.given else None
+    async def _suspects(self) -> list[str]:
+        """Paths that may differ from what was given: their time or size does, or they are new, or gone."""
+        given, found = self.origin.sizes, []
+        there = await list_files(self.sandbox)
+        for path, (size, time) in there.items():
+            if size < 0 or size > MAX_BYTES:
+                self.left_out += [path] if given.get(path) != size else []
+            elif not path.endswith(".pyc") and (given.get(path) != size or time != EPOCH):
+                found.append(path)
+        return sorted(found + [path for path in given if path not in there])
 
-    async def _listed(self) -> dict[str, bool]:
-        """Path -> whether it may differ from what was given: its time or size does, or it was not there."""
-        said = ["-type", "f", "-printf", r"%s %T@ %P\0", "-o", "-type", "l", "-printf", r"-1 0 %P\0"]
-        prune = ["(", *_any_name(_CACHES), ")", "-prune", "-o"]
-        result = await self.sandbox.run(["/usr/bin/find", TESTBED, *prune, *said])
-        if result.dropped_bytes or result.exit_code:
-            raise SandboxError(f"the files of {TESTBED} cannot be listed: {result.stderr[-200:] or 'too many'}")
-        found: dict[str, bool] = {}
-        for record in filter(None, result.stdout.split("\0")):
-            size, time, path = record.split(" ", 2)
-            known = self.given.get(path)
-            if int(size) < 0 or int(size) > MAX_BYTES:
-                self.left_out += [path] if known is None or known.object.size != int(size) else []
-                found[path] = False
-            elif not path.endswith(".pyc"):
-                found[path] = known is None or known.object.size != int(size) or float(time) != EPOCH
-        return found
-
-    async def _read(self, path: str) -> str | None:
+    async def _read(self, path: str) -> bytes | None:
         try:
-            return (await self.sandbox.read(path)).decode()
-        except (SandboxFileError, UnicodeDecodeError):
-            self.left_out.append(path)
+            return await self.sandbox.read(path)
+        except SandboxFileError:
             return None
 
     async def close(self) -> None:
         """Stop the sandbox. Safe to call twice."""
         await self.sandbox.stop()
+        await self.origin.close()
 
 
-def _any_name(names: set[str]) -> list[str]:
-    tests = [word for name in sorted(names) for word in ("-o", "-name", name)]
-    return tests[1:]
+async def list_files(sandbox: Sandbox) -> dict[str, tuple[int, float]]:
+    """Path -> size in bytes (-1: a link) and time of modification, of all files but caches. Raises `SandboxError`."""
+    prune = [word for name in _CACHES for word in ("-o", "-name", name)][1:]
+    said = ["-type", "f", "-printf", r"%s %T@ %P\0", "-o", "-type", "l", "-printf", r"-1 0 %P\0"]
+    result = await sandbox.run(["/usr/bin/find", TESTBED, "(", *prune, ")", "-prune", "-o", *said])
+    if result.dropped_bytes or result.exit_code:
+        raise SandboxError(f"the files of {TESTBED} cannot be listed: {result.stderr[-200:] or 'there are too many'}")
+    records = (record.split(" ", 2) for record in result.stdout.split("\0") if record)
+    return {path: (int(size), float(time)) for size, time, path in records}
 
 
 async def open_workspace(
@@ -112,50 +93,33 @@ async def open_workspace(
 ) -> Workspace:
     """A fresh sandbox as the task shows it. Raises `SandboxError`."""
     limits = replace(limits, output_kb=max(limits.output_kb, _LIST_KB))
-    sandbox = await backend.start(image_of(profile), limits, network=task.network)
+    image = image_of(profile)
+    sandbox = await backend.start(image, limits, network=task.network)
     try:
-        given, repository = _shown(profile.tree, profile.base_commit, tuple(sorted(task.setup.items())))
-        await sandbox.write({**{path: text.encode() for path, text in task.setup.items()}, **repository})
-        hidden = len(given) <= _SMALL_TREE and any(path not in task.problem_statement for path in task.setup)
-        await _set_times(sandbox, None if hidden else [*task.setup, *repository])
+        if image.reference:  # its repository was made anew when the image was derived
+            sizes = {path: size for path, (size, _) in (await list_files(sandbox)).items()}
+            return Workspace(sandbox, ImageOrigin(image, backend, limits, sizes))
+        origin = TreeOrigin(task, profile)
+        setup = {path: text.encode() for path, text in task.setup.items()}
+        await sandbox.write({**setup, **origin.repository})
+        hidden = len(origin.sizes) <= _SMALL_TREE and any(path not in task.problem_statement for path in setup)
+        await _set_times(sandbox, None if hidden else [*setup, *origin.repository])
+        return Workspace(sandbox, origin)
     except BaseException:
         await sandbox.stop()
         raise
-    return Workspace(sandbox, task, profile.tree, given)
 
 
 async def _set_times(sandbox: Sandbox, written: list[str] | None) -> None:
     """Equal times of modification everywhere. The time of the last change of status cannot be chosen, it is set to now
     for all files (None) or only for those that were written.
     """
-    time = ["/usr/bin/touch", "--no-dereference", f"--date=@{EPOCH}", "--"]
+    touch = ["/usr/bin/touch", "--no-dereference", f"--date=@{EPOCH}", "--"]
     if written is None:
-        command = ["/usr/bin/find", ".", "-exec", *time, "{}", "+"]
+        command = ["/usr/bin/find", ".", "-exec", *touch, "{}", "+"]
     else:
         folders = {str(parent) for path in written for parent in Path(path).parents}
-        command = [*time, *written, *sorted(folders)]
+        command = [*touch, *written, *sorted(folders)]
     result = await sandbox.run(command)
     if result.exit_code:
         raise SandboxError(f"the times of files cannot be set: {result.output[-200:]}")
-
-
-@lru_cache(maxsize=32)
-def _tree_objects(tree: Path, base_commit: str) -> dict[str, Given]:
-    """The files of a repository at its base commit."""
-    files = sorted(path for path in tree.rglob("*") if path.is_file() and not path.is_symlink())
-    return {
-        path.relative_to(tree).as_posix(): Given(blob(path.read_bytes()), bool(path.stat().st_mode & 0o100))
-        for path in files
-        if ".git" not in path.relative_to(tree).parts
-    }
-
-
-@lru_cache(maxsize=64)  # a group plays one task many times
-def _shown(
-    tree: Path, base_commit: str, setup: tuple[tuple[str, str], ...]
-) -> tuple[dict[str, Given], dict[str, bytes]]:
-    """The files that a task shows, and its `.git`."""
-    given = dict(_tree_objects(tree, base_commit))
-    for path, text in setup:
-        given[path] = Given(blob(text.encode()), path in given and given[path].executable)
-    return given, one_commit(given)

@@ -10,8 +10,9 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from shop_repository import BROKEN, MONEY
 
+from envs import ENV_ID
 from envs.spaces import AnyText
-from envs.swe import ENV_ID, EpisodeError, SWEEnv, register
+from envs.swe import EpisodeError, SWEEnv
 from envs.tools import Action
 from sandbox.local import LocalBackend
 from sandbox.loop import run_sync
@@ -115,29 +116,29 @@ async def test_a_sandbox_that_dies_ends_the_episode_without_a_reward(env, task):
 
 # -- Gymnasium: its own thread and loop, so its own backend ---------------------------------------------------------
 
+NAME = f"envs:{ENV_ID}"
+
 
 @pytest.fixture
 def gym_arguments(task, profile, limits):
-    backend = LocalBackend()
     second = task.model_copy(update={"instance_id": "shop-2", "problem_statement": "The second one.\n"})
-    yield {"tasks": [task, second], "profiles": {"shop": profile}, "backend": backend, "limits": limits}
+    yield {"tasks": [task, second], "profiles": {"shop": profile}, "backend": "local", "limits": limits}
+    backend = LocalBackend()
     assert run_sync(backend.alive()) == []
     run_sync(backend.close())
 
 
 def test_check_env_passes_without_a_warning(gym_arguments):
-    register(**gym_arguments)
-    env = gymnasium.make(ENV_ID, render_mode="ansi")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        env = gymnasium.make(NAME, render_mode="ansi", **gym_arguments)
         check_env(env.unwrapped)
-    env.close()
-    env.close()
+        env.close()
+        env.close()
 
 
 def test_an_episode_through_gymnasium(gym_arguments, task):
-    register(**gym_arguments)
-    env = gymnasium.make(ENV_ID, render_mode="ansi")
+    env = gymnasium.make(NAME, render_mode="ansi", **gym_arguments)
     observation, info = env.reset(seed=1, options={"instance_id": "shop-1"})
     assert (observation, info) == (task.problem_statement, {"instance_id": "shop-1"})
     observation, reward, terminated, truncated, info = env.step(FIX.to_json())
@@ -150,18 +151,34 @@ def test_an_episode_through_gymnasium(gym_arguments, task):
     with pytest.raises(EpisodeError, match="no task 'nothing'"):
         env.reset(options={"instance_id": "nothing"})
     env.close()
+    assert env.reset(seed=1)[1]["instance_id"] in drawn  # a closed one opens again
+    env.close()
 
 
-def test_a_vector_of_environments(gym_arguments):
-    vector = gymnasium.vector.SyncVectorEnv(
-        [lambda: SWEEnv(**gym_arguments) for _ in range(2)],
-        autoreset_mode=gymnasium.vector.AutoresetMode.DISABLED,
-    )
-    observations, _ = vector.reset(options={"instance_id": "shop-1"})
-    assert len(observations) == 2
-    observations, rewards, *_ = vector.step((FIX.to_json(), SUBMIT.to_json()))
-    assert observations == ("edited shop/money.py", "submitted") and list(rewards) == [0.0, 0.0]
-    vector.close()
+def test_a_task_of_its_own(gym_arguments, task):
+    arguments = {key: value for key, value in gym_arguments.items() if key != "tasks"}
+    env = gymnasium.make(NAME, task=task, **arguments)
+    assert env.reset()[0] == task.problem_statement
+    env.close()
+    with pytest.raises(EpisodeError, match="give either task"):
+        gymnasium.make(NAME, **arguments)
+    with pytest.raises(ValueError, match="no-such-set"):
+        gymnasium.make(NAME, task="no-such-set/x", **arguments)
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_vectors_of_environments(gym_arguments, kind):
+    options = {"autoreset_mode": gymnasium.vector.AutoresetMode.DISABLED}
+    options |= {"shared_memory": False} if kind == "async" else {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork.*")
+        vector = gymnasium.make_vec(NAME, num_envs=2, vectorization_mode=kind, vector_kwargs=options, **gym_arguments)
+        observations, _ = vector.reset(seed=3, options={"instance_id": "shop-1"})
+        assert len(observations) == 2
+        observations, rewards, *_ = vector.step((FIX.to_json(), SUBMIT.to_json()))
+        assert observations == ("edited shop/money.py", "submitted") and list(rewards) == [0.0, 0.0]
+        vector.close()
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ async def test_the_repository_has_one_commit_and_no_other_trace(engine, task, pr
 
 
 async def test_times_tell_nothing(place, task):
-    assert place.task.setup.keys() == {"shop/money.py"} and "shop/money.py" not in task.problem_statement
+    assert task.setup.keys() == {"shop/money.py"} and "shop/money.py" not in task.problem_statement
     assert await said(place, "find . -printf '%T@\\n' | sort -u") == f"{EPOCH}.0000000000"
     changed = (await said(place, "stat -c %.Z $(git ls-files)")).split()
     assert max(map(float, changed)) - min(map(float, changed)) < 0.5 and len(changed) == len(FILES)
