@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,14 +56,14 @@ class GuestSandbox:
         """The frames to and from the guest, for whoever relays them instead of calling the methods below."""
         return self._channel
 
-    async def begin(self, seed: str | None = None, disk_mb: int | None = None) -> None:
+    async def begin(self, seed: Sequence[bytes] = (), disk_mb: int | None = None) -> None:
         """Say how to begin and wait until the guest is ready. Raises `LaunchFailed` when it could not be started.
 
-        `seed`: a folder of the image that is copied to /testbed; `disk_mb`: how much may be written to /testbed where
-        no file system limits it.
+        `seed`: frames from which the guest makes /testbed (`sandbox.seeds`); `disk_mb`: how much may be written to
+        /testbed where no file system limits it.
         """
-        request = {"seed": seed, "disk_mb": disk_mb, "lease_s": self._limits.lease_s}
-        header, _ = await self._exchange(request, b"", GRACE_S)
+        request = {"seed": len(seed), "disk_mb": disk_mb, "lease_s": self._limits.lease_s}
+        header, _ = await self._exchange(request, b"", GRACE_S, seed)
         if "failed" in header:
             raise LaunchFailed(header["failed"], header["reason"])
 
@@ -166,14 +166,16 @@ class GuestSandbox:
             raise SandboxFileError(f"sandbox {self._name}: {header['refused']}")
         return header, answer
 
-    async def _exchange(self, request: dict[str, Any], body: bytes, patience: float) -> tuple[dict[str, Any], bytes]:
+    async def _exchange(
+        self, request: dict[str, Any], body: bytes, patience: float, more: Sequence[bytes] = ()
+    ) -> tuple[dict[str, Any], bytes]:
         frame = packed(request, body)  # what cannot be sent leaves the sandbox as it is
         async with self._lock:
             if self._broken:
                 raise SandboxError(f"sandbox {self._name} cannot be used any more: {self._broken}")
             self._broken, self._asked = "an earlier call was cancelled", request.get("op", "")
             try:
-                answer = await self._patiently(frame, patience)
+                answer = await self._patiently(iter((frame, *more)), patience)
             except TimeoutError as error:
                 self._broken = f"its guest did not answer within {patience:.0f} s"
                 raise SandboxError(f"sandbox {self._name}: {self._broken}") from error
@@ -186,14 +188,16 @@ class GuestSandbox:
                 self._broken = ""
             return answer
 
-    async def _patiently(self, frame: bytes, patience: float) -> tuple[dict[str, Any], bytes]:
+    async def _patiently(self, frames: Iterator[bytes], patience: float) -> tuple[dict[str, Any], bytes]:
         """The answer, waited for as long as `patience`, in which the event loop must have run."""
         clock = asyncio.get_running_loop().time
-        self._channel.write(frame)
         while True:
             started = clock()
             try:
                 async with asyncio.timeout(patience):
+                    for frame in frames:
+                        self._channel.write(frame)
+                        await self._channel.drain()
                     await self._channel.drain()
                     return await self._channel.answer()
             except TimeoutError:

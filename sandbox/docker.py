@@ -18,11 +18,12 @@ from sandbox import boot, owners
 from sandbox.base_image import find_base
 from sandbox.channel import Channel
 from sandbox.client import GuestSandbox
-from sandbox.docker_images import SEED, Built, ImageBuilder, ca_bundle
+from sandbox.docker_images import Built, ImageBuilder, ca_bundle
 from sandbox.docker_recipe import EXPIRES_LABEL, MACHINE_LABEL, NETWORK, OWNER_LABEL, recipe
 from sandbox.engine_api import Engine, EngineError, engine_socket
 from sandbox.protocol import BackendOptions, Image, Limits, Sandbox, SandboxError
 from sandbox.rendezvous import Rendezvous, sweep
+from sandbox.seeds import Seeds
 from sandbox.whole_start import whole_start
 
 _log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class DockerBackend:
         self._options = options or BackendOptions()
         self._engine = Engine(engine_socket())
         self._builder: ImageBuilder | None = None
+        self._seeds = Seeds()
         self._opening = asyncio.Lock()
         self._running: dict[str, GuestSandbox] = {}
         self._reaper: asyncio.Task[None] | None = None
@@ -65,20 +67,21 @@ class DockerBackend:
         if network:
             await self._ensure_network()
         try:
-            return await self._start_from(await builder.ensure(image), limits, network)
+            return await self._start_from(image, await builder.ensure(image), limits, network)
         except EngineError as error:
             if error.status != 404:
                 raise
         builder.forget(image)  # somebody has removed it since
-        return await self._start_from(await builder.ensure(image), limits, network)
+        return await self._start_from(image, await builder.ensure(image), limits, network)
 
-    async def _start_from(self, built: Built, limits: Limits, network: bool) -> GuestSandbox:
+    async def _start_from(self, image: Image, built: Built, limits: Limits, network: bool) -> GuestSandbox:
         name = owners.new_name()
+        seed = await self._seeds.of(image) if built.sealed else ()
         try:
             channel = await self._launch(name, built, limits, network)
             self._running[name] = box = GuestSandbox(name, limits, channel, lambda: self._remove(name))
             channel.write(boot.source())
-            await box.begin(SEED if built.sealed else None, None if built.sealed else limits.tmp_mb)
+            await box.begin(seed, None if built.sealed else limits.tmp_mb)
         except BaseException:
             await self._remove(name)
             raise

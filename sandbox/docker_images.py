@@ -4,8 +4,9 @@ Invariant: the tag of a built image is a digest of everything that went into it,
 one. Nothing of how packages were reached (index addresses, certificates) stays in it: they are installed in a stage
 of their own.
 
-A small tree lies at `SEED`: its containers get a read-only root and a size-limited /testbed that is filled from there.
-A large one lies at /testbed itself, because copying it for every container would cost too much.
+A small tree is not in it: its containers get a read-only root and a size-limited /testbed that is filled when they
+start (`sandbox.seeds`). A large one lies at /testbed, because sending it to every container would cost too much.
+Nowhere else can a container read the tree as it was before it was written over.
 """
 
 from __future__ import annotations
@@ -23,11 +24,10 @@ from pathlib import Path
 
 from sandbox.engine_api import Engine, EngineError, Query
 from sandbox.jail import SANDBOX_UID
-from sandbox.protocol import TESTBED, Image, SandboxError
+from sandbox.protocol import Image, SandboxError
 from sandbox.tree_archive import image_survey
 
 IMAGE_LABEL = "contextrl.image"
-SEED = "/opt/testbed"
 _SEALED_ENTRIES = 2_000
 _SEALED_MB = 32
 _BUILD_SETTINGS = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
@@ -51,12 +51,12 @@ _ADD_DEPENDENCIES = """\
 COPY --from=dependencies /opt/venv /opt/venv
 ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin
 """
-_ADD_TREE = "COPY --chown={uid}:{uid} tree/ {place}/\n"
+_ADD_TREE = "COPY --chown={uid}:{uid} tree/ /testbed/\n"
 
 
 @dataclass(frozen=True)
 class Built:
-    """An image that the engine holds. `sealed`: its tree lies at `SEED`, and is so many MiB large."""
+    """An image that the engine holds. `sealed`: it lacks its tree, which is so many MiB large."""
 
     tag: str
     sealed: bool
@@ -83,10 +83,10 @@ class ImageBuilder:
                 tree = await asyncio.to_thread(image_survey, image)
                 sealed = tree.entries <= _SEALED_ENTRIES and tree.size <= _SEALED_MB << 20
                 dockerfile = _dockerfile(self._base, image, sealed)
-                whole = "\0".join([dockerfile, *image.requirements, tree.digest])
+                whole = "\0".join([image.name, dockerfile, *image.requirements, "" if sealed else tree.digest])
                 tag = f"contextrl-image:{hashlib.sha256(whole.encode()).hexdigest()[:32]}"
                 if not await self._exists(tag):
-                    await self._build(image, dockerfile, tag)
+                    await self._build(image, dockerfile, tag, with_tree=not sealed)
                 self._built[key] = Built(tag, sealed, -(-tree.size >> 20))
             return self._built[key]
 
@@ -103,8 +103,8 @@ class ImageBuilder:
             raise
         return True
 
-    async def _build(self, image: Image, dockerfile: str, tag: str) -> None:
-        context = await asyncio.to_thread(_context, image, dockerfile, self._ca_bundle)
+    async def _build(self, image: Image, dockerfile: str, tag: str, *, with_tree: bool) -> None:
+        context = await asyncio.to_thread(_context, image, dockerfile, self._ca_bundle, with_tree)
         settings = {name: os.environ[name] for name in _BUILD_SETTINGS if name in os.environ}
         query: Query = {"t": tag, "networkmode": "host", "forcerm": 1, "version": 1}
         query["labels"] = json.dumps({IMAGE_LABEL: image.name})
@@ -121,10 +121,10 @@ class ImageBuilder:
 
 def _dockerfile(base: str, image: Image, sealed: bool) -> str:
     parts = [_DEPENDENCIES, _SYSTEM, _ADD_DEPENDENCIES] if image.requirements else [_SYSTEM]
-    return "".join([*parts, _ADD_TREE]).format(base=base, uid=SANDBOX_UID, place=SEED if sealed else TESTBED)
+    return "".join([*parts, *([] if sealed else [_ADD_TREE])]).format(base=base, uid=SANDBOX_UID)
 
 
-def _context(image: Image, dockerfile: str, ca_bundle: Path | None) -> bytes:
+def _context(image: Image, dockerfile: str, ca_bundle: Path | None, with_tree: bool) -> bytes:
     """The tar archive that the engine builds from."""
     certificates = ca_bundle.read_bytes() if ca_bundle else b""
     files = {
@@ -138,7 +138,8 @@ def _context(image: Image, dockerfile: str, ca_bundle: Path | None) -> bytes:
             entry = tarfile.TarInfo(name)
             entry.size = len(data)
             archive.addfile(entry, io.BytesIO(data))
-        archive.add(image.tree.resolve(), "tree", filter=_readable)
+        if with_tree:
+            archive.add(image.tree.resolve(), "tree", filter=_readable)
     return buffer.getvalue()
 
 

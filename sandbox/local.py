@@ -22,7 +22,7 @@ from sandbox.client import COMMAND_ENV, GuestSandbox, LaunchFailed
 from sandbox.home import home
 from sandbox.jail import SANDBOX_UID, Cell
 from sandbox.protocol import BackendUnavailable, Image, Limits, Sandbox, SandboxError
-from sandbox.trees import owned_tree, prune_copies, python_folders
+from sandbox.trees import owned_tree, prune_copies, python_folders, refuse_shown
 from sandbox.whole_start import whole_start
 
 _PACKET = 1 << 17
@@ -163,6 +163,7 @@ def make_cell(image: Image, limits: Limits, network: bool) -> Cell:
     uid = SANDBOX_UID if os.geteuid() == 0 else os.geteuid()
     python, binds = python_folders(image.python, uid)
     tree = owned_tree(image, uid)
+    refuse_shown(image, (image.tree.resolve(), tree), binds)
     name = owners.new_name()
     path = f"{python.parent}:/opt/bin:/usr/local/bin:/usr/bin:/bin"
     return Cell(

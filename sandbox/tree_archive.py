@@ -48,7 +48,7 @@ def image_survey(image: Image) -> Survey:
 def survey(tree: Path) -> Survey:
     """Read a tree from end to end."""
     digest, entries, size = hashlib.sha256(), 0, 0
-    for name, path, status in _entries(tree):
+    for name, path, status in tree_entries(tree):
         content = b""
         if stat.S_ISREG(status.st_mode):
             with path.open("rb") as handle:
@@ -68,7 +68,7 @@ def tree_digest(tree: Path) -> str:
 def pack(tree: Path, archive: IO[bytes]) -> None:
     """Write the tree as a tar archive."""
     with tarfile.open(fileobj=archive, mode="w") as tar:
-        for name, path, status in _entries(tree):
+        for name, path, status in tree_entries(tree):
             entry = tarfile.TarInfo(name)
             entry.mtime = int(status.st_mtime)
             entry.mode = 0o755
@@ -134,7 +134,7 @@ def _kind(status: os.stat_result) -> bytes:
     return b"folder" if stat.S_ISDIR(status.st_mode) else b"link"
 
 
-def _entries(tree: Path) -> Iterator[tuple[str, Path, os.stat_result]]:
+def tree_entries(tree: Path) -> Iterator[tuple[str, Path, os.stat_result]]:
     """All below the tree in a fixed order, folders before what is in them."""
     for parent, folders, files in os.walk(tree):
         folders.sort()

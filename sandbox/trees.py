@@ -12,6 +12,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from sandbox.home import home
@@ -90,6 +91,17 @@ def python_folders(python: Path | None, uid: int) -> tuple[Path, tuple[str, ...]
             raise SandboxError(f"{prefix} is closed to other users, so no sandbox can use it: chmod -R o+rX {prefix}")
         needed.append(str(prefix))
     return bin_folder / python.name, tuple(needed)
+
+
+def refuse_shown(image: Image, trees: Iterable[Path], shown: Iterable[str]) -> None:
+    """Raises `SandboxError` for a tree that could also be read where it lies: there it stays as it was."""
+    for tree in trees:
+        for folder in (*_SYSTEM, *shown):
+            if tree.is_relative_to(folder):
+                raise SandboxError(
+                    f"image {image.name}: its tree {tree} lies in {folder}, which local sandboxes can read: "
+                    "keep it (or CONTEXTRL_HOME) elsewhere"
+                )
 
 
 def _own_interpreter() -> Path:

@@ -113,7 +113,7 @@ class MiniSWEAgent:
         self.execute("true")
 
     def view(self) -> None:
-        self.execute("cat /opt/testbed/file7.py")
+        self.execute("cat /etc/os-release")
 
     def execute(self, command: str) -> None:
         assert self.box.execute({"command": command})["returncode"] == 0

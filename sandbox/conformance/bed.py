@@ -45,13 +45,15 @@ class Bed:
 
     async def start(self, **limits: float) -> Sandbox:
         """A fresh sandbox: `await bed.start(memory_mb=64)`; the names are those of `Limits`."""
-        box = await self.backend.start(self.image, Limits(**limits))  # type: ignore[arg-type]
-        self._boxes.append(box)
-        return box
+        return await self.start_from(self.image, **limits)
 
     async def start_large(self, **limits: float) -> Sandbox:
         """The same from an image with thousands of files, for backends that treat such an image in another way."""
-        box = await self.backend.start(large_image(), Limits(**limits))  # type: ignore[arg-type]
+        return await self.start_from(large_image(), **limits)
+
+    async def start_from(self, image: Image, **limits: float) -> Sandbox:
+        """The same from an image of the case's own. What an engine makes of it stays: the same name each time."""
+        box = await self.backend.start(image, Limits(**limits))  # type: ignore[arg-type]
         self._boxes.append(box)
         return box
 

@@ -24,7 +24,7 @@ from sandbox.conformance import (
     trees,
     walls,
 )
-from sandbox.conformance.attacks import disk, exhaustion, host, network, paths, privileges, siblings, survival
+from sandbox.conformance.attacks import disk, exhaustion, host, leaks, network, paths, privileges, siblings, survival
 from sandbox.conformance.bed import Case
 
 
@@ -54,5 +54,5 @@ CASES = _cases(
 )
 """What `sandbox.protocol` promises."""
 
-ATTACKS = _cases(network, exhaustion, disk, paths, siblings, host, privileges, survival)
+ATTACKS = _cases(network, exhaustion, disk, paths, siblings, host, leaks, privileges, survival)
 """Attempts to break out, to break others or to live on."""

@@ -17,7 +17,7 @@ from sandbox.guest.events import Events
 from sandbox.guest.files import Refused, list_tree, read_file, read_files, write_files
 from sandbox.guest.frames import Channel
 from sandbox.guest.seccomp import confine
-from sandbox.guest.seed import copy_tree
+from sandbox.guest.seed import fill
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,8 +62,7 @@ def _begin(channel: Channel, events: Events, env: dict[str, str]) -> Commands:
     signal.signal(signal.SIGALRM, lambda *_: os._exit(0) if time.monotonic() >= events.expires else None)
     signal.setitimer(signal.ITIMER_REAL, request["lease_s"] + _AFTER_S, _AFTER_S)
     try:
-        if request["seed"]:
-            copy_tree(request["seed"], "/testbed")
+        fill(channel, request["seed"], "/testbed")
         commands = Commands(channel, events, env, Disk(request["disk_mb"]))
     except OSError as error:
         channel.send({"failed": "begin", "reason": str(error)})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection
@@ -93,9 +94,11 @@ class RemoteSandbox(GuestSandbox):
         """Whether `stop` was called and has done its work."""
         return self._stopping is not None and self._stopping.done()
 
-    async def _exchange(self, request: dict[str, Any], body: bytes, patience: float) -> tuple[dict[str, Any], bytes]:
+    async def _exchange(
+        self, request: dict[str, Any], body: bytes, patience: float, more: Sequence[bytes] = ()
+    ) -> tuple[dict[str, Any], bytes]:
         try:
-            return await super()._exchange(request, body, patience)
+            return await super()._exchange(request, body, patience, more)
         except SandboxError as error:
             if lost := self._way.lost:
                 self._broken = lost

@@ -106,7 +106,7 @@ async def test_answers_that_nobody_read_do_not_keep_the_launcher_from_clearing_u
     with guests_end:
         request = json.dumps({"start": dataclasses.asdict(cell)}).encode()
         socket.send_fds(control, [request], [guests_end.fileno()])
-    begin = json.dumps({"seed": None, "disk_mb": None, "lease_s": 60}).encode()
+    begin = json.dumps({"seed": 0, "disk_mb": None, "lease_s": 60}).encode()
     channel.send(FRAME.pack(len(begin), 0) + begin)
     assert channel.recv(1000)
     assert _there(cell.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import shutil
@@ -12,7 +13,8 @@ import pytest
 
 from sandbox import Image
 from sandbox.jail import SANDBOX_UID
-from sandbox.protocol import SandboxError
+from sandbox.local import make_cell
+from sandbox.protocol import Limits, SandboxError
 from sandbox.trees import owned_tree, prune_copies
 
 
@@ -69,3 +71,15 @@ def test_old_copies_whose_source_is_gone_are_removed(image: Image, tmp_path: Pat
     prune_copies()
     assert not copy.exists()
     assert list(copy.parent.iterdir()) == []
+
+
+def test_a_tree_that_sandboxes_could_read_where_it_lies_is_refused(image: Image, tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    (tmp_path / "bin").mkdir()
+    python = tmp_path / "bin" / "python"
+    python.write_text("#!/bin/sh\n")
+    python.chmod(0o755)
+    with pytest.raises(SandboxError, match=f"image one: its tree {image.tree} lies in {tmp_path}, which local sandbox"):
+        make_cell(dataclasses.replace(image, python=python), Limits(), network=False)
+    with pytest.raises(SandboxError, match="lies in /usr, which"):
+        make_cell(Image("two", Path("/usr/share")), Limits(), network=False)
