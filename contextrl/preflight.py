@@ -16,7 +16,7 @@ from contextrl.config import Recipe
 from contextrl.recipe_file import RecipeError
 from envs.repos.source import parse_source
 from envs.task import TaskInstance
-from envs.tasksets import load_taskset
+from envs.tasksets import is_taskset, load_taskset
 
 if TYPE_CHECKING:
     from contextrl.world import World
@@ -36,7 +36,7 @@ def check(recipe: Recipe) -> list[str]:
     for repository in recipe.repositories:
         if not repository.source.startswith(TASKS):
             parse_source(repository.source)
-        elif ((folder := Path(repository.source.removeprefix(TASKS))) / "taskset.json").is_file():
+        elif is_taskset(folder := Path(repository.source.removeprefix(TASKS))):
             check_network(recipe, repository.source, load_taskset(folder))
         else:
             notes.append(f"{repository.source}: there is no task set in that folder yet; the run needs it")

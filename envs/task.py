@@ -96,6 +96,8 @@ class TaskInstance(BaseModel):
     """Name of the `RepoProfile`."""
     setup: dict[str, str] = Field(default_factory=dict)
     """Path -> contents of the files that the agent finds different from the base commit (the bug, its documents)."""
+    bug_patch: str = ""
+    """The same as a diff, for an `image` that shows the repository without the bug (SWE-smith); then no `setup`."""
     tests: dict[str, str] = Field(default_factory=dict)
     """Path -> contents of test files that the grader puts in place; the agent never sees them."""
     test_targets: tuple[str, ...] = ()

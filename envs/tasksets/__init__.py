@@ -1,6 +1,7 @@
 """Task sets: made, kept, read and written."""
 
 from envs.tasksets.cache import by_split, taskset
-from envs.tasksets.folder import TaskSetError, load_taskset, save_taskset
+from envs.tasksets.folder import is_taskset, load_taskset, save_taskset
+from envs.tasksets.repositories import TaskSetError
 
-__all__ = ["TaskSetError", "by_split", "load_taskset", "save_taskset", "taskset"]
+__all__ = ["TaskSetError", "by_split", "is_taskset", "load_taskset", "save_taskset", "taskset"]

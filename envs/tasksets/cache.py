@@ -20,7 +20,7 @@ from envs.repos.store import exclusive
 from envs.synthesis.journal import Journal
 from envs.synthesis.tasks import TaskOptions, make_tasks
 from envs.task import RepoProfile, TaskInstance
-from envs.tasksets.folder import FORMAT, load_taskset, save_taskset
+from envs.tasksets.folder import FORMAT, is_taskset, load_taskset, save_taskset
 from envs.testing.runner import Progress, silent
 from sandbox.home import home
 from sandbox.protocol import SandboxBackend
@@ -44,8 +44,8 @@ async def taskset(
     folder = taskset_folder(profile, options)
     folder.parent.mkdir(exist_ok=True)
     async with exclusive(folder.with_name(f".{folder.name}.lock")):
-        if (folder / "taskset.json").is_file():
-            tasks = load_taskset(folder)
+        if is_taskset(folder):
+            tasks = load_taskset(folder, profiles=[profile])
             on_progress(len(tasks), len(tasks), f"{len(tasks)} tasks of {profile.name} are ready")
             return tasks
         making = folder.with_name(f".making-{folder.name}")
@@ -61,7 +61,8 @@ async def taskset(
                 journal=journal,
             )
         made = {"profile": profile.name, "base_commit": profile.base_commit, "options": asdict(options)}
-        save_taskset(tasks, folder, {**made, "funnel": dict(funnel.most_common()), **_about(journal)})
+        made |= {"funnel": dict(funnel.most_common()), **_about(journal)}
+        save_taskset(tasks, folder, made, profiles=[profile])
         shutil.rmtree(making, ignore_errors=True)
         return tasks
 

@@ -1,128 +1,226 @@
-"""Task sets on disk.
+"""Task sets on disk, in the task-repository layout of SWE-bench 5: folders that a person can read and git can diff.
 
-Invariant: `load_taskset(folder)` gives the tasks that `save_taskset` was given, to the last byte. A folder is complete
-or not there.
+Invariant: `load_taskset(folder)` gives the tasks that `save_taskset` was given, to the last byte and in their order. A
+folder is complete or not there, and `swebench dataset check` finds nothing wrong with it.
 
-`taskset.json` says how many tasks there are and how they were made; `tasks.jsonl` has one task a line. A file of a
-repository appears in many tasks with one line changed: the first such text lies in `texts/`, and the tasks hold what
-differs from it, as `{"of": name, "head": characters kept, "text": ..., "tail": characters kept}`.
+`sweb.yaml` says how the set was made and where its repositories come from. Each task has a folder below `tasks/`: the
+columns of its row (`envs.tasksets.rows`) that are long lie in files of their own, the others in `task.yaml`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
+import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+import yaml
 
-from envs.task import TaskInstance
+from envs.task import RepoProfile, TaskInstance
+from envs.tasksets.harness import image_name, repository_dockerfile, task_dockerfile
+from envs.tasksets.repositories import Repositories, TaskSetError, source_of
+from envs.tasksets.rows import TESTS, from_row, to_row
 
-FORMAT = 1
-_SHARED_CHARS = 4096
-"""Texts shorter than this are written out in every task."""
+FORMAT = 2
+_CONFIG, _TASK, _TESTS, _HIDDEN = "sweb.yaml", "task.yaml", "tests.json", "hidden.json"
+_FILES = {
+    "patch": "gold.patch",
+    "test_patch": "test.patch",
+    "problem_statement": "problem_statement.md",
+    "eval_script": "eval.sh",
+}
+_OPTIONAL = {"hints_text": "hints.md", "bug_patch": "bug.patch"}
+_Loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+"""Every value is text: a version 4.10 stays 4.10, a date a word."""
+_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
-class TaskSetError(ValueError):
-    """A task set cannot be read; the message says which and why."""
+def is_taskset(folder: Path) -> bool:
+    """Whether there is a task set in a folder."""
+    return (folder / _CONFIG).is_file()
 
 
-def save_taskset(tasks: Iterable[TaskInstance], folder: Path, meta: dict[str, Any] | None = None) -> None:
-    """Write tasks into a new folder; an old task set there is replaced, in one step."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
+def save_taskset(
+    tasks: Iterable[TaskInstance],
+    folder: Path,
+    meta: Mapping[str, Any] | None = None,
+    *,
+    profiles: Iterable[RepoProfile] = (),
+    sources: bool = False,
+) -> None:
+    """Write tasks into a new folder; an old task set there is replaced, in one step.
+
+    `profiles`: repositories of the tasks; those of the home folder are found by name. With `sources` the folder also
+    gets what the image of each repository is built from. Raises `TaskSetError`.
+    """
     tasks = list(tasks)
+    repositories = Repositories(profiles)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if folder.exists() and not is_taskset(folder):
+        raise TaskSetError(f"{folder} is there and is no task set: choose another folder")
     with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder.parent) as work:
         new = Path(work) / "new"
-        (new / "texts").mkdir(parents=True)
-        texts = _Texts(new / "texts")
-        with (new / "tasks.jsonl").open("w", encoding="utf-8") as lines:
-            for task in tasks:
-                lines.write(json.dumps(texts.packed(task), ensure_ascii=False) + "\n")
-        counts = dict(Counter(task.split or "none" for task in tasks))
-        about = {"format": FORMAT, "tasks": len(tasks), "splits": counts, **(meta or {})}
-        (new / "taskset.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        (new / "tasks").mkdir(parents=True)
+        dataset = f"contextrl/{folder.name}"
+        for task in tasks:
+            _write_task(new / "tasks" / _folder_name(task), task, dataset, repositories)
+        found = {(task.profile, task.base_commit): repositories.find(task.profile, task.base_commit) for task in tasks}
+        used = [profile for profile in found.values() if profile is not None]
+        (new / _CONFIG).write_text(_yaml(_config(tasks, used, dataset, meta)), encoding="utf-8")
+        if sources:
+            for profile in used:
+                _write_sources(new / "repositories" / profile.name, profile)
         if folder.exists():
-            if not (folder / "taskset.json").is_file():
-                raise TaskSetError(f"{folder} is there and is no task set: choose another folder")
             folder.rename(Path(work) / "old")
         new.rename(folder)
 
 
-def load_taskset(folder: Path) -> list[TaskInstance]:
-    """Read a folder that `save_taskset` wrote. Raises `TaskSetError`."""
+def _folder_name(task: TaskInstance) -> str:
+    name = task.instance_id
+    if not name or name.startswith(".") or "/" in name or "\0" in name:
+        raise TaskSetError(f"the instance id {name!r} cannot name a folder: use letters, digits, '.', '_' and '-'")
+    return name
+
+
+def _config(
+    tasks: list[TaskInstance], profiles: list[RepoProfile], dataset: str, meta: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    ids = [task.instance_id for task in tasks]
+    ours: dict[str, Any] = {"format": FORMAT, "tasks": len(ids)}
+    ours["splits"] = dict(Counter(task.split or "none" for task in tasks))
+    ours["repositories"] = [
+        {"name": p.name, "source": source_of(p), "base_commit": p.base_commit, "version": p.version} for p in profiles
+    ]
+    if ids != sorted(ids):
+        ours["order"] = ids
+    if meta:
+        ours["made"] = json.loads(json.dumps(meta))
+    splits = sorted({task.split or "test" for task in tasks})
+    return {"datasets": [dataset], "splits": splits or ["test"], "contextrl": ours}
+
+
+def _write_task(folder: Path, task: TaskInstance, dataset: str, repositories: Repositories) -> None:
+    row = to_row(task, repositories)
+    row.pop("source", None)  # once in sweb.yaml
+    tests = {key: row.pop(key, []) for key in TESTS}
+    row = {"version": "", "split": "test", "datasets": [dataset], **row}
+    if row["image"] != image_name(task.instance_id):
+        row["published_image"], row["image"] = row["image"], image_name(task.instance_id)
+    texts = {name: row.pop(column, "") for column, name in _FILES.items()}
+    texts |= {name: row.pop(column) for column, name in _OPTIONAL.items() if row.get(column)}
+    texts["Dockerfile"] = task_dockerfile(task)
+    texts[_TESTS] = _json(tests)
+    if "hidden" in row:
+        texts[_HIDDEN] = _json(row.pop("hidden"))
+    texts[_TASK] = _yaml(row)
     try:
-        about = json.loads((folder / "taskset.json").read_text(encoding="utf-8"))
-        if about["format"] != FORMAT:
-            raise TaskSetError(f"{folder} has task set format {about['format']}; this version reads {FORMAT}")
-        texts = _Texts(folder / "texts")
-        with (folder / "tasks.jsonl").open(encoding="utf-8") as lines:
-            tasks = [texts.unpacked(json.loads(line)) for line in lines]
-    except FileNotFoundError as error:
-        raise TaskSetError(f"{folder} is no task set: it has no {Path(error.filename).name}") from None
-    except (json.JSONDecodeError, ValidationError, KeyError, TypeError) as error:
+        folder.mkdir()
+        for name, text in texts.items():
+            (folder / name).write_bytes(text.encode())
+    except FileExistsError:
+        raise TaskSetError(f"two tasks have the instance id {task.instance_id!r}") from None
+    except UnicodeEncodeError:
+        raise TaskSetError(f"{task.instance_id} cannot be written: it holds text that is no Unicode") from None
+
+
+def _write_sources(folder: Path, profile: RepoProfile) -> None:
+    shutil.copytree(profile.tree, folder / "testbed", symlinks=True)
+    (folder / "requirements.txt").write_text("".join(f"{line}\n" for line in profile.requirements))
+    (folder / "Dockerfile").write_text(repository_dockerfile(profile))
+
+
+def _yaml(data: Mapping[str, Any]) -> str:
+    return str(yaml.dump(data, Dumper=_Dumper, sort_keys=True, allow_unicode=True, width=120))
+
+
+def _json(data: object) -> str:
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+
+
+def about(folder: Path) -> dict[str, Any]:
+    """What `sweb.yaml` says, all values as text. Raises `TaskSetError`."""
+    path = folder / _CONFIG
+    try:
+        found = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except FileNotFoundError:
+        old = " (it has the layout of an older version: make it again)" if (folder / "taskset.json").is_file() else ""
+        raise TaskSetError(f"{folder} is no task set: it has no {_CONFIG}{old}") from None
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise TaskSetError(f"{path} cannot be read: {_first_line(error)}") from None
+    if not isinstance(found, dict) or not isinstance(found.get("contextrl", {}), dict):
+        raise TaskSetError(f"{path} cannot be read: it holds no mapping; make the set again")
+    return found
+
+
+def load_taskset(folder: Path, *, profiles: Iterable[RepoProfile] = ()) -> list[TaskInstance]:
+    """Read a folder in the layout of SWE-bench 5, ours or another's. Raises `TaskSetError`.
+
+    `profiles`: repositories of the tasks; those of the home folder are found by name.
+    """
+    ours = about(folder).get("contextrl", {})
+    if ours and ours.get("format") != str(FORMAT):
+        raise TaskSetError(f"{folder} has task set format {ours.get('format')}; this version reads {FORMAT}")
+    names = {path.name for path in (folder / "tasks").glob("*") if path.is_dir()}
+    if ours and ours.get("tasks") != str(len(names)):
         raise TaskSetError(
-            f"{folder} cannot be read: {str(error).splitlines()[0]}; delete it and make it again"
-        ) from None
-    if len(tasks) != about["tasks"]:
-        raise TaskSetError(f"{folder} should hold {about['tasks']} tasks but has {len(tasks)}; make it again")
-    return tasks
+            f"{folder} should hold {ours.get('tasks')} tasks but has {len(names)}: get it again, or, if you took some "
+            f"out or put some in, write their number in {_CONFIG} (contextrl: tasks)"
+        )
+    sources = {str(r.get("name")): str(r.get("source")) for r in ours.get("repositories", ()) if isinstance(r, dict)}
+    repositories = Repositories(profiles, sources)
+    order = [name for name in ours.get("order", ()) if name in names]
+    ordered = [*order, *sorted(names - set(order))]
+    return [_load_task(folder / "tasks" / name, repositories) for name in ordered]
 
 
-class _Texts:
-    """Long texts that many tasks share but for one place."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._first: dict[str, tuple[str, str]] = {}
-        """Path in the repository -> name and text of what was first seen there."""
-        self._read: dict[str, str] = {}
-
-    def packed(self, task: TaskInstance) -> dict[str, Any]:
-        data = task.model_dump(mode="json", exclude_defaults=True)
-        for part in ("setup", "tests"):
-            if part in data:
-                data[part] = {path: self._pack(f"{task.repo}/{path}", text) for path, text in data[part].items()}
-        return data
-
-    def _pack(self, path: str, text: str) -> str | dict[str, Any]:
-        if len(text) < _SHARED_CHARS:
-            return text
-        if path not in self._first:
-            name = hashlib.sha256(text.encode()).hexdigest()[:16] + ".txt"
-            (self._folder / name).write_bytes(text.encode())
-            self._first[path] = name, text
-        name, base = self._first[path]
-        head = _shared(base, text)
-        tail = _shared(base[head:][::-1], text[head:][::-1])
-        return {"of": name, "head": head, "text": text[head : len(text) - tail], "tail": tail}
-
-    def unpacked(self, data: dict[str, Any]) -> TaskInstance:
-        for part in ("setup", "tests"):
-            if part in data:
-                data[part] = {path: self._unpack(text) for path, text in data[part].items()}
-        return TaskInstance.model_validate(data)
-
-    def _unpack(self, text: str | dict[str, Any]) -> str:
-        if isinstance(text, str):
-            return text
-        name = Path(text["of"]).name
-        if name not in self._read:
-            self._read[name] = (self._folder / name).read_bytes().decode()
-        base = self._read[name]
-        return str(base[: text["head"]] + text["text"] + base[len(base) - text["tail"] :])
+def _load_task(folder: Path, repositories: Repositories) -> TaskInstance:
+    try:
+        row = _read_row(folder)
+        if row.get("instance_id") != folder.name:
+            raise TaskSetError(f"its instance_id is {row.get('instance_id')!r}: it must be the folder's name")
+        return from_row(row, repositories)
+    except TaskSetError as error:
+        raise TaskSetError(f"{folder}: {error}") from None
 
 
-def _shared(one: str, other: str) -> int:
-    """How many characters two texts begin with alike."""
-    low, high = 0, min(len(one), len(other))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if one[:middle] == other[:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+def _read_row(folder: Path) -> dict[str, Any]:
+    row = _parsed(folder / _TASK, lambda text: yaml.load(text, Loader=_Loader), dict)
+    row |= _parsed(folder / _TESTS, json.loads, dict)
+    for column, name in _FILES.items():
+        if column not in row.get("derived", ()) or column == "test_patch":
+            row[column] = _text(folder / name)
+    for column, name in _OPTIONAL.items():
+        if (folder / name).is_file():
+            row[column] = _text(folder / name)
+    if (folder / _HIDDEN).is_file():
+        row["hidden"] = _parsed(folder / _HIDDEN, json.loads, list)
+    row["image"] = row.pop("published_image", row.get("image", ""))
+    return row
+
+
+def _parsed(path: Path, parse: Any, kind: type) -> Any:
+    try:
+        found = parse(_text(path))
+    except (ValueError, yaml.YAMLError) as error:
+        if isinstance(error, TaskSetError):
+            raise
+        raise TaskSetError(f"{path.name} cannot be read: {_first_line(error)}") from None
+    if not isinstance(found, kind):
+        raise TaskSetError(f"{path.name} cannot be read: it holds no {'mapping' if kind is dict else 'list'}")
+    return found
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode()
+    except FileNotFoundError:
+        raise TaskSetError(f"it has no {path.name}") from None
+    except UnicodeDecodeError:
+        raise TaskSetError(f"{path.name} is not text in UTF-8") from None
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

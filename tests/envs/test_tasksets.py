@@ -1,7 +1,6 @@
 """Task sets: what is saved is what is loaded; what is made once is not made again."""
 
 import asyncio
-import json
 import subprocess
 import sys
 import time
@@ -11,82 +10,12 @@ from small_package import write
 
 from envs.repos import add_repository
 from envs.synthesis import TaskOptions
-from envs.task import TaskInstance
-from envs.tasksets import TaskSetError, by_split, load_taskset, save_taskset, taskset
+from envs.tasksets import by_split, taskset
 from sandbox.home import home
-
-LONG = "".join(f"line {i} é\r\n" for i in range(900))
-
 
 @pytest.fixture(autouse=True)
 def own_home(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("CONTEXTRL_HOME", str(tmp_path_factory.mktemp("home")))
-
-
-def task(number, setup):
-    return TaskInstance(
-        instance_id=f"t-{number}",
-        repo="r",
-        base_commit="c",
-        problem_statement="Fix\u2028it.\n",
-        patch="p",
-        FAIL_TO_PASS=("a",),
-        PASS_TO_PASS=("b",),
-        setup=setup,
-        tests={"tests/a.py": "x\n"},
-        split="train",
-    )
-
-
-@pytest.fixture
-def tasks():
-    changed = [LONG, LONG.replace("line 400", "line CDXX"), LONG[:-1], LONG + "end", "", LONG[::-1], LONG]
-    return [task(i, {"a.py": text, "b.py": "short"}) for i, text in enumerate(changed)]
-
-
-def test_a_task_set_comes_back_to_the_last_byte(tmp_path, tasks):
-    save_taskset(tasks, tmp_path / "set", {"made": "by hand"})
-    assert load_taskset(tmp_path / "set") == tasks
-    about = json.loads((tmp_path / "set" / "taskset.json").read_text())
-    assert (about["tasks"], about["splits"], about["made"]) == (7, {"train": 7}, "by hand")
-
-
-def test_long_texts_are_written_once(tmp_path, tasks):
-    save_taskset([task(i, {"a.py": LONG.replace("line 7 ", f"line {i} ")}) for i in range(50)], tmp_path / "set")
-    size = sum(path.stat().st_size for path in (tmp_path / "set").rglob("*") if path.is_file())
-    assert size < 4 * len(LONG)
-
-
-def test_saving_again_replaces_and_spares_other_folders(tmp_path, tasks):
-    save_taskset(tasks, tmp_path / "set")
-    save_taskset(tasks[:2], tmp_path / "set")
-    assert load_taskset(tmp_path / "set") == tasks[:2]
-    (tmp_path / "mine").mkdir()
-    with pytest.raises(TaskSetError, match="no task set"):
-        save_taskset(tasks, tmp_path / "mine")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "set"]
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "message"),
-    [
-        ("taskset.json", None, "has no taskset.json"),
-        ("tasks.jsonl", None, "has no tasks.jsonl"),
-        ("taskset.json", '{"format": 99}', "format 99"),
-        ("taskset.json", "{}", "cannot be read"),
-        ("tasks.jsonl", "", "should hold 7 tasks but has 0"),
-        ("tasks.jsonl", "{broken", "cannot be read"),
-        ("tasks.jsonl", '{"instance_id": 3}', "cannot be read"),
-    ],
-)
-def test_a_damaged_task_set_is_told_in_one_sentence(tmp_path, tasks, name, text, message):
-    save_taskset(tasks, tmp_path / "set")
-    (tmp_path / "set" / name).unlink()
-    if text is not None:
-        (tmp_path / "set" / name).write_text(text)
-    with pytest.raises(TaskSetError, match=message) as caught:
-        load_taskset(tmp_path / "set")
-    assert "\n" not in str(caught.value)
 
 
 async def test_a_task_set_is_made_once(tmp_path, backend):
@@ -112,7 +41,7 @@ async def test_an_interrupted_task_set_leaves_nothing_half_made(tmp_path, backen
     making.cancel()
     with pytest.raises(asyncio.CancelledError):
         await making
-    assert list((home() / "tasksets").glob("*/taskset.json")) == []
+    assert list((home() / "tasksets").glob("*/sweb.yaml")) == []
     assert await backend.alive() == []
 
 
@@ -162,7 +91,7 @@ def killed_midway(suite):
     finally:
         making.kill()
         making.wait()
-    assert list((home() / "tasksets").glob("*/taskset.json")) == []
+    assert list((home() / "tasksets").glob("*/sweb.yaml")) == []
     assert valid_in_journal() < 16
     return found
 
