@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -90,14 +89,16 @@ def folders() -> list[Path]:
     """The task sets in the home folder, the latest first."""
     from sandbox.home import home
 
-    found = (home() / "tasksets").glob("*/taskset.json")
+    found = (home() / "tasksets").glob("*/sweb.yaml")
     return [path.parent for path in sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True)]
 
 
 def _about(folder: Path) -> Iterator[str]:
-    about = json.loads((folder / "taskset.json").read_text(encoding="utf-8"))
-    yield str(about["tasks"])
-    yield ", ".join(f"{count} {split}" for split, count in about["splits"].items())
+    from envs.tasksets.folder import about
+
+    ours = about(folder).get("contextrl", {})
+    yield str(ours.get("tasks", "?"))
+    yield ", ".join(f"{count} {split}" for split, count in ours.get("splits", {}).items())
 
 
 def _load(name: str) -> list[TaskInstance]:

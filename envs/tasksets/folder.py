@@ -152,7 +152,7 @@ def about(folder: Path) -> dict[str, Any]:
         raise TaskSetError(f"{path} cannot be read: {_first_line(error)}") from None
     if not isinstance(found, dict) or not isinstance(found.get("contextrl", {}), dict):
         raise TaskSetError(f"{path} cannot be read: it holds no mapping; make the set again")
-    return found
+    return dict(found)
 
 
 def load_taskset(folder: Path, *, profiles: Iterable[RepoProfile] = ()) -> list[TaskInstance]:
@@ -187,7 +187,7 @@ def _load_task(folder: Path, repositories: Repositories) -> TaskInstance:
 
 
 def _read_row(folder: Path) -> dict[str, Any]:
-    row = _parsed(folder / _TASK, lambda text: yaml.load(text, Loader=_Loader), dict)
+    row: dict[str, Any] = _parsed(folder / _TASK, lambda text: yaml.load(text, Loader=_Loader), dict)
     row |= _parsed(folder / _TESTS, json.loads, dict)
     for column, name in _FILES.items():
         if column not in row.get("derived", ()) or column == "test_patch":

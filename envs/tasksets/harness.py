@@ -17,7 +17,7 @@ START, END = ">>>>> Start Test Output", ">>>>> End Test Output"
 _PARSER = "parse_log_pytest"
 _HEREDOC = "EOF_CONTEXTRL_TEST_PATCH"
 
-_UNITTEST = '''\
+_UNITTEST = """\
 python - {tests} <<'EOF_CONTEXTRL_RUNNER'
 import sys, unittest
 class Result(unittest.TextTestResult):
@@ -33,7 +33,7 @@ skipped = {{test.id() for test, _ in result.skipped}}
 for test in sorted({{*getattr(result, "started", ()), *wrong}}):
     print("FAILED" if test in wrong else "SKIPPED" if test in skipped else "PASSED", test)
 sys.exit(not result.wasSuccessful())
-EOF_CONTEXTRL_RUNNER'''
+EOF_CONTEXTRL_RUNNER"""
 """Runs unittest and says the outcome of each test by its id, as `pytest -rA` does."""
 
 

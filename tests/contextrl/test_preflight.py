@@ -51,8 +51,8 @@ def test_a_kind_without_held_out_functions_is_named():
 
 def asking(network: bool) -> TaskInstance:
     return TaskInstance(
-        instance_id="shop-1", repo="r", base_commit="c", problem_statement="", patch="", FAIL_TO_PASS=("a",),
-        PASS_TO_PASS=("b",), network=network,
+        instance_id=f"shop-{int(network)}", repo="r", base_commit="c", problem_statement="", patch="",
+        FAIL_TO_PASS=("a",), PASS_TO_PASS=("b",), network=network,
     )  # fmt: skip
 
 

@@ -13,6 +13,8 @@ from envs.patch import make_patch
 from envs.task import Difficulty, HiddenCall, TaskInstance
 from envs.tasksets import TaskSetError, load_taskset, save_taskset
 from envs.tasksets.folder import about
+from envs.tasksets.repositories import Repositories
+from envs.tasksets.rows import to_row
 
 LONG = "".join(f"line {i} é\r\n" for i in range(900))
 
@@ -136,13 +138,12 @@ def test_an_imported_task_keeps_its_script_and_image(tmp_path):
 
 def test_swebench_finds_nothing_wrong(tmp_path, profile, task, tasks):
     checks = pytest.importorskip("swebench.task.checks")
-    image = {"image": "somebody/x", "eval_script": "#!/bin/bash\n: '>>>>> Start Test Output'\n: '>>>>> End Test Output'\n"}
-    own = full(task)
-    save_taskset(
-        [own, *tasks, task_of("image", {}, split="", **image)], tmp_path / "set", profiles=[profile], sources=True
-    )
+    script = "#!/bin/bash\n: '>>>>> Start Test Output'\n: '>>>>> End Test Output'\n"
+    own, foreign = full(task), task_of("image", {}, split="", image="somebody/x", eval_script=script)
+    save_taskset([own, *tasks, foreign], tmp_path / "set", profiles=[profile], sources=True)
     assert checks.check_task_repo(tmp_path / "set") == []
-    rows = {row["instance_id"]: row for row in checks.task_dirs.__globals__["load_task_repo"](tmp_path / "set")}
+    loaded = pytest.importorskip("swebench.task.repo").load_task_repo(tmp_path / "set")
+    rows = {row["instance_id"]: row for row in loaded}
     assert rows["shop-1"]["FAIL_TO_PASS"] == list(own.FAIL_TO_PASS)
     assert rows["shop-1"]["patch"] == own.patch
     (tmp_path / "set/tasks/shop-1/eval.sh").write_text("exit 0\n")
@@ -153,7 +154,9 @@ def test_a_set_of_swebench_is_read(tmp_path):
     folder = tmp_path / "set" / "tasks" / "o__r-1"
     folder.mkdir(parents=True)
     (tmp_path / "set" / "sweb.yaml").write_text("datasets: [SWE-bench/X]\nsplits: [test]\n")
-    meta = "instance_id: o__r-1\nrepo: o/r\nversion: 4.10\nbase_commit: 12e4567\nsplit: test\nimage: swebench/x:latest\n"
+    meta = (
+        "instance_id: o__r-1\nrepo: o/r\nversion: 4.10\nbase_commit: 12e4567\nsplit: test\nimage: swebench/x:latest\n"
+    )
     meta += "log_parser: parse_log_pytest\neval_type: pass_and_fail\ncreated_at: 2024-01-02\ndifficulty: 15 min\n"
     texts = {"task.yaml": meta, "tests.json": '{"FAIL_TO_PASS": ["a"], "PASS_TO_PASS": []}', "gold.patch": "g"}
     for name, text in {**texts, "test.patch": "t", "problem_statement.md": "p", "eval.sh": "e"}.items():
@@ -241,25 +244,25 @@ def run_eval(tmp_path, profile, task, files):
     folder = tmp_path / "set" / "tasks" / task.instance_id
     script = (folder / "eval.sh").read_text().replace("/testbed", str(tmp_path / "testbed"))
     script = script.replace("python ", f"{profile.python} ")
-    ran = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
-    return ran.stdout + ran.stderr
+    command = ["bash", "-c", script]
+    ran = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    return ran.stdout.partition(">>>>> Start Test Output")[2].partition(">>>>> End Test Output")[0]
+
+
+def node_id(test):
+    return test.replace("tests.test_money.Money.", "tests/test_money.py::Money::")
 
 
 @pytest.mark.parametrize("runner", ["unittest", "pytest"])
 @pytest.mark.parametrize("repaired", [True, False])
 def test_swebench_reads_the_log_of_our_eval_script(tmp_path, profile, task, runner, repaired):
     parsers = pytest.importorskip("swebench.harness.log_parsers").PARSER_REGISTRY
-    from envs.tasksets.rows import to_row  # noqa: PLC0415
-    from envs.tasksets.repositories import Repositories
-
     if runner == "pytest":
         profile = profile.model_copy(update={"test_cmd": "python -m pytest {tests}", "log_parser": "pytest"})
-        ids = {key: tuple(t.replace(".Money.", ".py::Money::").replace("tests.t", "tests/t") for t in getattr(task, key))
-               for key in ("FAIL_TO_PASS", "PASS_TO_PASS")}
-        task = task.model_copy(update=ids)
+        as_pytest = {key: tuple(map(node_id, getattr(task, key))) for key in ("FAIL_TO_PASS", "PASS_TO_PASS")}
+        task = task.model_copy(update=as_pytest)
     row = to_row(task, Repositories([profile]))
     log = run_eval(tmp_path, profile, task, {} if repaired else dict(task.setup))
-    log = log.partition(">>>>> Start")[2].rpartition(">>>>> End")[0] if ">>>>> Start" in log else log
     status = parsers[row["log_parser"]](log, None)
     assert {status[test] for test in task.PASS_TO_PASS} == {"PASSED"}
     assert {status[test] for test in task.FAIL_TO_PASS} == {"PASSED" if repaired else "FAILED"}

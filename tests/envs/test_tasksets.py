@@ -13,6 +13,7 @@ from envs.synthesis import TaskOptions
 from envs.tasksets import by_split, taskset
 from sandbox.home import home
 
+
 @pytest.fixture(autouse=True)
 def own_home(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("CONTEXTRL_HOME", str(tmp_path_factory.mktemp("home")))
