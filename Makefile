@@ -14,16 +14,19 @@ OMP_NUM_THREADS ?= 1
 export OMP_NUM_THREADS
 PY := .venv/bin/python
 
-.PHONY: train test check setup up down clean
+.PHONY: train test check setup setup-tests up down clean
 .DEFAULT_GOAL := train
 
 setup:
 	@bash scripts/setup.sh
 
+setup-tests:
+	@bash scripts/setup.sh tests
+
 train: setup
 	@.venv/bin/contextrl train $(RECIPE) $(ARGS)
 
-check: setup
+check: setup-tests
 	@echo "check: ruff"
 	@$(PY) -m ruff check --quiet .
 	@$(PY) -m ruff format --quiet --check . || { echo "check: to mend it, run .venv/bin/ruff format ."; exit 1; }

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Make .venv with everything installed. Says one line per step, nothing when all is there already.
+# Make .venv with everything installed, with `tests` also what the tests need. Says one line per step, nothing when all
+# is there already.
 # PYTHON=/path/to/python chooses the interpreter; pip's own settings (PIP_INDEX_URL, ...) are respected.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -51,9 +52,14 @@ if command -v flock >/dev/null 2>&1; then
     flock -n 9 || { say "waiting for another set-up"; flock 9; }
 fi
 
-wanted=$(sha256sum pyproject.toml scripts/setup.sh | sha256sum | cut -d' ' -f1)
-if [ -x .venv/bin/contextrl ] && [ "$(cat .venv/setup.stamp 2>/dev/null)" = "$wanted $PWD" ] && suits .venv/bin/python; then
-    exit 0
+# What was installed last: for which files, in which folder, and whether with what the tests need.
+wanted="$(sha256sum pyproject.toml scripts/setup.sh | sha256sum | cut -d' ' -f1) $PWD"
+there=$(cat .venv/setup.stamp 2>/dev/null || true)
+if [ -x .venv/bin/contextrl ] && suits .venv/bin/python; then
+    case "$there" in
+    "$wanted tests") exit 0 ;;
+    "$wanted") [ "${1:-}" = tests ] || exit 0 ;;
+    esac
 fi
 if ! suits .venv/bin/python || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
     python=$(find_python)
@@ -62,6 +68,10 @@ fi
 rm -f .venv/setup.stamp .venv/setup.log
 torch=$(grep -oE '"torch==[^"]+"' pyproject.toml | tr -d '"')
 install "$torch, the largest part" "$torch"
-install "contextrl and what it needs" --editable '.[test,postgres]'
-echo "$wanted $PWD" >.venv/setup.stamp
+if [ "${1:-}" = tests ]; then
+    install "contextrl and what its tests need" --editable '.[test,postgres]'
+else
+    install "contextrl and what it needs" --editable '.[postgres]'
+fi
+echo "$wanted${1:+ $1}" >.venv/setup.stamp
 say "ready"
