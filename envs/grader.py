@@ -50,6 +50,8 @@ class GradeReport:
     reason: str = ""
     """Why it is not resolved, one line; empty when it is."""
     seconds: float = 0.0
+    tampered: bool = False
+    """Somebody meddled with the grading; the reason says how that showed."""
 
 
 class Grader(Protocol):

@@ -1,7 +1,7 @@
 """A test that must fail: whoever forges results forges this one too.
 
-Invariant: nobody can know a canary's name before its run begins; it stands in a file of tests that the task's own command
-runs, so that it fares as its neighbours do. It is no part of the log that is judged.
+Invariant: nobody can know a canary's name before its run begins; it stands in a file of tests that the task's own
+command runs, so that it fares as its neighbours do. It is no part of the log that is judged.
 """
 
 from __future__ import annotations

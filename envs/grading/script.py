@@ -17,6 +17,8 @@ _PREFACE = {"#!/bin/bash", "set -uxo pipefail", "set -xo pipefail"}
 _SELECTS = {"-k", "-m", "-x", "--exitfirst", "--maxfail", "--deselect", "--lf", "--last-failed", "--ff"}
 """Options with which a test more may not be run, or keep others from running."""
 
+_RUNNERS = {"pytest", "py.test", "unittest", "runtests.py", "tox"}
+
 
 class ScriptError(ValueError):
     """An evaluation script is not of the format; the message says what is missing."""
@@ -39,9 +41,9 @@ class EvalScript:
             words = shlex.split(self.test, comments=True)
         except ValueError:
             return False
-        named = [number for number, word in enumerate(words) if word.rpartition("/")[2] in ("pytest", "py.test")]
+        named = [number for number, word in enumerate(words) if word.rpartition("/")[2] in _RUNNERS]
         options = words[named[-1] + 1 :] if named else words
-        return not any(".py::" in word or word.partition("=")[0] in _SELECTS for word in options)
+        return not any(".py::" in word or (named and word.partition("=")[0] in _SELECTS) for word in options)
 
 
 def split_script(text: str) -> EvalScript:

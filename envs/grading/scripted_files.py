@@ -1,0 +1,95 @@
+"""The files of a task with an evaluation script: what a patch may change, and the tests that are put over it.
+
+Invariant: every file is read before anything of the policy's has run, and changed from outside as contents; neither git
+nor any other program of the image has a part in it. What decides how tests are run does not come from the patch, unless
+the gold patch changes that file too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from envs.grader import decides_tests
+from envs.grading.script import EvalScript, ScriptError, split_script
+from envs.patch import PatchError, apply_patch, touched_files
+from envs.task import RepoProfile, TaskInstance
+from sandbox.protocol import Sandbox, SandboxFileError
+
+_INSTALLS = {"setup.py"}
+"""Run by the script's set-up, before the tests."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What grading one patch needs, before a sandbox is there."""
+
+    script: EvalScript
+    patch: str
+    touched: tuple[str, ...]
+    left_out: tuple[str, ...]
+    """Files of the patch that do not count."""
+    test_patch: str
+    given_tests: Mapping[str, str]
+    instance_id: str
+
+    @property
+    def paths(self) -> list[str]:
+        """Files whose originals are needed."""
+        return list(dict.fromkeys([*self.touched, *touched_files(self.test_patch)]))
+
+    def files(self, originals: Mapping[str, str | None]) -> dict[str, str | None]:
+        """Path -> contents of what the patch changes. Raises `PatchError`, with the reason, if it cannot count."""
+        try:
+            files = apply_patch(originals.get, self.patch)
+        except PatchError as error:
+            raise PatchError(f"the patch does not apply: {error}") from None
+        counted = {path: text for path, text in files.items() if path not in self.left_out}
+        if not counted:
+            raise PatchError(f"the patch touches only what decides how tests are run: {', '.join(self.left_out)}")
+        return counted
+
+    def tests(self, originals: Mapping[str, str | None]) -> dict[str, str | None]:
+        """Path -> contents of the files of tests. Raises `ScriptError`: that is the task's fault, not the patch's."""
+        try:
+            return {**apply_patch(originals.get, self.test_patch), **self.given_tests}
+        except PatchError as error:
+            raise ScriptError(f"task {self.instance_id}: its test_patch does not apply: {error}") from None
+
+
+def parts_of(task: TaskInstance, profile: RepoProfile, patch: str) -> Parts:
+    """Take a task and a patch apart. Raises `ScriptError` for the task's fault."""
+    script = split_script(task.eval_script)
+    test_patch = task.test_patch or script.patch
+    try:
+        tests = {*touched_files(test_patch), *task.tests}
+        gold = set(touched_files(task.patch))
+    except PatchError as error:
+        raise ScriptError(f"task {task.instance_id}: its own patches cannot be read: {error}") from None
+    touched = tuple(touched_files(patch))
+    left_out = tuple(path for path in touched if path in tests or (path not in gold and _decides(task, profile, path)))
+    return Parts(script, patch, touched, left_out, test_patch, task.tests, task.instance_id)
+
+
+def _decides(task: TaskInstance, profile: RepoProfile, path: str) -> bool:
+    return path in _INSTALLS or decides_tests(task, profile, path)
+
+
+async def read_texts(sandbox: Sandbox, paths: Iterable[str]) -> dict[str, str | None]:
+    """Files as text, byte for byte; None where there is none. Raises `PatchError` for what is no regular file."""
+    texts: dict[str, str | None] = {}
+    for path in paths:
+        try:
+            texts[path] = (await sandbox.read(path)).decode("utf-8", "surrogateescape")
+        except SandboxFileError as error:
+            if "no such file" not in str(error).lower():
+                raise PatchError(f"{path} cannot be patched: {error}") from None
+            texts[path] = None
+    return texts
+
+
+async def put(sandbox: Sandbox, files: Mapping[str, str | None]) -> None:
+    """Write files, delete those mapped to None."""
+    await sandbox.write(
+        {path: None if text is None else text.encode("utf-8", "surrogateescape") for path, text in files.items()}
+    )
