@@ -16,7 +16,8 @@ from agents.rollout import rollout_groups
 from agents.tool_agent import ToolAgent
 from contextrl.config import Recipe
 from contextrl.world import World
-from envs.grader import Grader, SandboxGrader
+from envs.grader import Grader
+from envs.grading.choose import TaskGrader
 from envs.swe import SWEEnv
 from envs.task import TaskInstance
 from envs.validated import ValidatedGrader
@@ -31,7 +32,7 @@ class Player:
         self._recipe, self._world, self._backend = recipe, world, backend
         box = recipe.sandbox
         self._limits = Limits(memory_mb=box.memory_mb, pids=box.pids, cpus=box.cpus, timeout_s=box.timeout_s)
-        self._grader = SandboxGrader(backend, self._limits)
+        self._grader = TaskGrader(backend, self._limits)
         self._chat = policy.chat
         self.engine = TransformersEngine(
             policy.model,

@@ -14,7 +14,8 @@ from typing import Any
 import gymnasium
 
 from envs.definitions import changed_definitions, touched_functions
-from envs.grader import Grader, GradeReport, SandboxGrader
+from envs.grader import Grader, GradeReport
+from envs.grading.choose import TaskGrader
 from envs.patch import make_patch
 from envs.published import published_profile
 from envs.runtime import visible_targets
@@ -108,7 +109,7 @@ class SWEEnv(gymnasium.Env[str, str]):
         if self._grader is None:
             if isinstance(self._backend, str):
                 raise EpisodeError("the backend is not open yet: reset first")
-            self._grader = SandboxGrader(self._backend, self.limits)
+            self._grader = TaskGrader(self._backend, self.limits)
         return self._grader
 
     @grader.setter

@@ -18,7 +18,7 @@ class ValidatedGrader:
         self._other = other
 
     async def grade(self, task: TaskInstance, profile: RepoProfile, patch: str) -> GradeReport:
-        """As `SandboxGrader.grade`."""
+        """As `TaskGrader.grade`."""
         if _repairs(task, profile, patch):
             return GradeReport(
                 True,
@@ -29,6 +29,8 @@ class ValidatedGrader:
 
 
 def _repairs(task: TaskInstance, profile: RepoProfile, patch: str) -> bool:
+    if task.eval_script:  # an import: nothing here has validated it
+        return False
     try:
         return patched_files(task, profile, patch) == patched_files(task, profile, task.patch)
     except PatchError:

@@ -55,9 +55,11 @@ class ScriptRun:
 async def run_script(sandbox: Sandbox, task: TaskInstance, parts: Parts, timeout_s: float) -> ScriptRun:
     """Run it. Raises `PatchError` for a patch that cannot count, `ScriptError` for the task's fault, `SandboxError`."""
     script = parts.script
-    originals = {**await read_texts(sandbox, parts.paths), **task.setup}
-    tests = parts.tests(originals)
-    await put(sandbox, {**task.setup, **parts.files(originals)})
+    originals = await read_texts(sandbox, parts.paths)
+    shown = parts.shown(originals)
+    before = {**originals, **shown}
+    tests = parts.tests(before)
+    await put(sandbox, {**shown, **parts.files(before)})
     ready = await sandbox.run(_QUIET + script.setup, timeout_s=timeout_s)
     if ready.timed_out:
         return ScriptRun(ready)

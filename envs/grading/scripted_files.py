@@ -30,13 +30,17 @@ class Parts:
     left_out: tuple[str, ...]
     """Files of the patch that do not count."""
     test_patch: str
-    given_tests: Mapping[str, str]
-    instance_id: str
+    task: TaskInstance
 
     @property
     def paths(self) -> list[str]:
         """Files whose originals are needed."""
-        return list(dict.fromkeys([*self.touched, *touched_files(self.test_patch)]))
+        others = (*touched_files(self.test_patch), *touched_files(self.task.bug_patch))
+        return list(dict.fromkeys([*self.touched, *others]))
+
+    def shown(self, originals: Mapping[str, str | None]) -> dict[str, str | None]:
+        """Path -> contents of what the task changes in its image before anybody sees it. Raises `ScriptError`."""
+        return {**self._own("bug_patch", self.task.bug_patch, originals), **self.task.setup}
 
     def files(self, originals: Mapping[str, str | None]) -> dict[str, str | None]:
         """Path -> contents of what the patch changes. Raises `PatchError`, with the reason, if it cannot count."""
@@ -51,10 +55,13 @@ class Parts:
 
     def tests(self, originals: Mapping[str, str | None]) -> dict[str, str | None]:
         """Path -> contents of the files of tests. Raises `ScriptError`: that is the task's fault, not the patch's."""
+        return {**self._own("test_patch", self.test_patch, originals), **self.task.tests}
+
+    def _own(self, name: str, patch: str, originals: Mapping[str, str | None]) -> dict[str, str | None]:
         try:
-            return {**apply_patch(originals.get, self.test_patch), **self.given_tests}
+            return apply_patch(originals.get, patch)
         except PatchError as error:
-            raise ScriptError(f"task {self.instance_id}: its test_patch does not apply: {error}") from None
+            raise ScriptError(f"task {self.task.instance_id}: its {name} does not apply: {error}") from None
 
 
 def parts_of(task: TaskInstance, profile: RepoProfile, patch: str) -> Parts:
@@ -63,12 +70,13 @@ def parts_of(task: TaskInstance, profile: RepoProfile, patch: str) -> Parts:
     test_patch = task.test_patch or script.patch
     try:
         tests = {*touched_files(test_patch), *task.tests}
+        touched_files(task.bug_patch)
         gold = set(touched_files(task.patch))
     except PatchError as error:
         raise ScriptError(f"task {task.instance_id}: its own patches cannot be read: {error}") from None
     touched = tuple(touched_files(patch))
     left_out = tuple(path for path in touched if path in tests or (path not in gold and _decides(task, profile, path)))
-    return Parts(script, patch, touched, left_out, test_patch, task.tests, task.instance_id)
+    return Parts(script, patch, touched, left_out, test_patch, task)
 
 
 def _decides(task: TaskInstance, profile: RepoProfile, path: str) -> bool:

@@ -184,6 +184,15 @@ async def test_the_script_s_own_patch_brings_the_tests_where_the_task_has_none(g
     assert (await grader.grade(scripted_task(test_patch=""), shop, GOLD)).resolved
 
 
+async def test_a_bug_that_the_image_lacks_is_put_there_first(grader, shop):
+    other = BROKEN.replace("paid - price", "price - paid")
+    task = scripted_task(
+        bug_patch=make_patch({SOURCE: BROKEN}, {SOURCE: other}), patch=make_patch({SOURCE: other}, {SOURCE: MONEY})
+    )
+    assert (await grader.grade(task, shop, task.patch)).resolved
+    assert "broken by the patch" in (await grader.grade(task, shop, GOLD)).reason
+
+
 async def test_a_task_whose_own_parts_do_not_fit_is_told_by_name(grader, shop):
     other = make_patch({TESTS: "x\n"}, {TESTS: "y\n"})
     with pytest.raises(ScriptError, match="task me__shop-1: its test_patch does not apply"):
