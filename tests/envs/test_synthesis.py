@@ -17,6 +17,7 @@ from envs.repos import add_repository
 from envs.runtime import image_of, run_tests
 from envs.synthesis import TaskOptions, make_tasks, mutate_function, validate
 from envs.synthesis.candidate import Mutant
+from envs.synthesis.modifiers import FUNCTION_MODIFIERS
 from envs.synthesis.mutations import MutationError
 from envs.synthesis.splits import assign_splits
 from envs.synthesis.statement import MAX_CHARS, problem_statement
@@ -76,9 +77,8 @@ def mutant(source, targets=(PREFIX + "ClampTest",)):
 
 def test_every_kind_of_bug_is_made():
     found = mutate_function(EVERY_KIND, "sample", random.Random(0), 1000)
-    kinds = {"comparison", "operator", "constant", "boundary", "default", "boolean", "negation", "variable"}
-    kinds |= {"argument", "call", "return", "statement", "guard", "branch", "control", "condition"}
-    assert {mutation.kind for mutation in found} == kinds
+    rare = {"attribute", "definition", "remove_wrapper", "statement"}
+    assert {mutation.kind for mutation in found} >= FUNCTION_MODIFIERS.keys() - rare
 
 
 def test_a_bug_is_one_change_that_compiles():
