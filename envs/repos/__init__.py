@@ -4,7 +4,19 @@ Invariant: what is known of a repository was measured by running its tests in sa
 """
 
 from envs.repos.add import add_repository
+from envs.repos.check import Finding, check_repository
+from envs.repos.learned import Learned, learned
 from envs.repos.source import RepoError, parse_source
 from envs.repos.store import list_profiles, load_profile
 
-__all__ = ["RepoError", "add_repository", "list_profiles", "load_profile", "parse_source"]
+__all__ = [
+    "Finding",
+    "Learned",
+    "RepoError",
+    "add_repository",
+    "check_repository",
+    "learned",
+    "list_profiles",
+    "load_profile",
+    "parse_source",
+]

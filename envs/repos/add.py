@@ -15,40 +15,26 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from envs.repos.detect import detect
-from envs.repos.environment import make_environment
 from envs.repos.fetch import Fetched, fetch, tree_hash
-from envs.repos.measure import measure
-from envs.repos.source import RepoError, Source, check_name, parse_source
+from envs.repos.learned import FILE as LEARNED
+from envs.repos.source import RepoError, check_name, parse_source
 from envs.repos.store import exclusive, find_locked, read_profile, repos_folder
+from envs.repos.study import STEPS, Study, Wanted
 from envs.task import RepoProfile
 from envs.testing.runner import Progress, driver_files, silent
 from sandbox.protocol import SandboxBackend
 
-FORMAT = 1
-_STEPS = 4
+FORMAT = 2
 
 
-@dataclass(frozen=True)
-class _Wanted:
-    """A request: the source and the user's words."""
-
-    source: Source
-    name: str
-    install: str | None
-    test: str | None
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """What beside the sources decides the profile."""
-        driver = hashlib.sha256(b"\0".join(driver_files().values())).hexdigest()[:12]
-        python = platform.python_version()
-        words = {"name": self.name, "install": self.install, "test": self.test}
-        return {**words, "format": FORMAT, "driver": driver, "python": python}
+def options_of(wanted: Wanted) -> dict[str, Any]:
+    """What beside the sources decides the profile."""
+    driver = hashlib.sha256(b"\0".join(driver_files().values())).hexdigest()[:12]
+    words = {"name": wanted.name, "install": wanted.install, "test": wanted.test, "wanted": wanted.python}
+    return {**words, "format": FORMAT, "driver": driver, "python": platform.python_version()}
 
 
 async def add_repository(
@@ -57,6 +43,7 @@ async def add_repository(
     name: str | None = None,
     install: str | None = None,
     test: str | None = None,
+    python: str | None = None,
     backend: SandboxBackend | None = None,
     workers: int = 2,
     on_progress: Progress = silent,
@@ -65,14 +52,15 @@ async def add_repository(
 
     `source` is `pypi:NAME==VERSION` (`#sha256=...` pins the archive), `git+URL@REVISION`, a folder, or
     `generated:seed=0,modules=200`. `install` is what the tests need where that cannot be detected (`.[dev]`: what the
-    repository itself requires, with an extra), `test` the test command. What is there already is returned at once.
+    repository itself requires, with an extra), `test` the test command, `python` a version (`3.12`) or an interpreter.
+    What is there already is returned at once.
     Raises `RepoError` with one sentence for a person, `SandboxError` when sandboxes fail.
     """
     parsed = parse_source(source)
-    wanted = _Wanted(parsed, check_name(name or parsed.name), install, test)
-    known = find_locked(parsed.text, parsed.sha256, wanted.options) if parsed.version else None
+    wanted = Wanted(parsed, check_name(name or parsed.name), install, test, python)
+    known = find_locked(parsed.text, parsed.sha256, options_of(wanted)) if parsed.version else None
     if known is not None:
-        on_progress(_STEPS, _STEPS, f"{known.name} {known.version} is ready")
+        on_progress(STEPS, STEPS, f"{known.name} {known.version} is ready")
         return known
     try:
         async with _opened(backend) as open_backend:
@@ -98,12 +86,12 @@ async def _opened(backend: SandboxBackend | None) -> AsyncIterator[SandboxBacken
         await own.close()
 
 
-async def _add(wanted: _Wanted, backend: SandboxBackend, workers: int, on_progress: Progress) -> RepoProfile:
+async def _add(wanted: Wanted, backend: SandboxBackend, workers: int, on_progress: Progress) -> RepoProfile:
     with tempfile.TemporaryDirectory(prefix=".adding-", dir=repos_folder()) as work:
         place = Path(work)
         tree = place / "tree"
         (place / "work").mkdir()
-        on_progress(0, _STEPS, f"fetching {wanted.source.text}")
+        on_progress(0, STEPS, f"fetching {wanted.source.text}")
         fetched = await fetch(wanted.source, tree, place / "work")
         contents = await asyncio.to_thread(tree_hash, tree)
         folder = repos_folder() / f"{wanted.name}-{_key(contents, wanted)}"
@@ -114,54 +102,36 @@ async def _add(wanted: _Wanted, backend: SandboxBackend, workers: int, on_progre
             folder.mkdir()
             tree.rename(folder / "tree")  # its final place: sandboxes and environments know it by its path
             try:
-                return await _measure(wanted, fetched, contents, folder, backend, workers, on_progress)
+                study = Study(wanted, folder, backend, workers, on_progress)
+                profile = await _measure(wanted, fetched, contents, folder, place / "work", study)
             except BaseException:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
+        on_progress(STEPS, STEPS, f"{profile.name} {profile.version}: {len(profile.covers)} functions have tests")
+        return profile
 
 
-def _key(contents: str, wanted: _Wanted) -> str:
-    return hashlib.sha256(f"{contents} {json.dumps(wanted.options, sort_keys=True)}".encode()).hexdigest()[:12]
+def _key(contents: str, wanted: Wanted) -> str:
+    return hashlib.sha256(f"{contents} {json.dumps(options_of(wanted), sort_keys=True)}".encode()).hexdigest()[:12]
 
 
 async def _measure(
-    wanted: _Wanted,
+    wanted: Wanted,
     fetched: Fetched,
     contents: str,
     folder: Path,
-    backend: SandboxBackend,
-    workers: int,
-    on_progress: Progress,
+    work: Path,
+    study: Study,
 ) -> RepoProfile:
-    tree = folder / "tree"
-    layout = detect(tree, install=wanted.install, test=wanted.test)
-    on_progress(1, _STEPS, "installing what the tests need")
-    python, pinned = await make_environment(folder / "venv", tree, layout)
-    profile = RepoProfile(
-        name=wanted.name,
-        source=wanted.source.text,
-        base_commit=fetched.commit or contents,
-        version=fetched.version,
-        tree=tree,
-        python=python,
-        requirements=pinned,
-        test_cmd=layout.test_cmd,
-        log_parser=layout.runner,
-        source_files=layout.source_files,
-        test_files=layout.test_files,
-    )
-
-    def suite(done: int, total: int, text: str) -> None:
-        on_progress(2, _STEPS, f"running {len(layout.test_files)} test files twice ({done} of {total})")
-
-    found = await measure(profile, backend, workers, suite)
+    """Study it, and write what was learned; the profile last."""
+    profile, found, learned = await study.run(fetched, contents, work)
     update = {"flaky": found.flaky, "covers": found.covers, "test_seconds": round(found.seconds, 3)}
     profile = profile.model_copy(update=update)
     (folder / "times.json").write_text(json.dumps(found.times))
     (folder / "distances.json").write_text(json.dumps(found.distances))
-    lock = {"source": wanted.source.text, **fetched.lock, "tree": contents, "options": wanted.options}
+    (folder / LEARNED).write_text(learned.model_dump_json(indent=1) + "\n")
+    lock = {"source": wanted.source.text, **fetched.lock, "tree": contents, "options": options_of(wanted)}
     (folder / "source.json").write_text(json.dumps(lock, indent=2) + "\n")
     (folder / "profile.json.new").write_text(profile.model_dump_json(indent=1) + "\n")
     (folder / "profile.json.new").rename(folder / "profile.json")
-    on_progress(_STEPS, _STEPS, f"{profile.name} {profile.version}: {len(found.passing)} tests pass")
     return profile

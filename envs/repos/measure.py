@@ -1,19 +1,24 @@
 """Learns about a repository by running its tests: what passes, what is flaky, what calls what, how long it takes.
 
-Invariant: a test is trusted only if it gave the same status in both runs, in order under a profiler and in
-reverse with another hash seed. The network is closed.
+Invariant: a test is trusted only if it gave the same status in every run: in order under a profiler, in reverse with
+another hash seed, and in order with a third. The network is closed.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+import time
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from envs.repos.source import RepoError
 from envs.task import RepoProfile
 from envs.testing.runner import Job, Outcome, Progress, run_jobs, silent, together
 from sandbox.protocol import SandboxBackend
+
+RUNS = 3
+SLOW_S = 600.0
+"""Where one run takes longer than this, two runs must do."""
 
 
 @dataclass(frozen=True)
@@ -30,43 +35,86 @@ class Measured:
     """Seconds that each passing test takes."""
     seconds: float
     """Wall time of one whole run."""
+    failing: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    reason: str = ""
+    """What most of the failing tests say, and how many of them."""
+    runs: int = 2
 
 
 async def measure(
-    profile: RepoProfile, backend: SandboxBackend, workers: int = 2, on_progress: Progress = silent
+    profile: RepoProfile,
+    backend: SandboxBackend,
+    workers: int = 2,
+    on_progress: Progress = silent,
+    *,
+    runs: int = RUNS,
+    watched: Sequence[Outcome] | None = None,
 ) -> Measured:
-    """Run every test file twice (see the module's invariant). Raises `RepoError`, `SandboxError`."""
-    units = [(target(profile, path),) for path in profile.test_files if (profile.tree / path).read_bytes().strip()]
-    done = [0, 0]
+    """Run every test file so many times (see the module's invariant). Raises `RepoError`, `SandboxError`.
 
-    async def run(which: int, jobs: list[Job]) -> list[Outcome]:
+    `watched` is the first run, where it was made already (`look`).
+    """
+    units = test_units(profile)
+    if watched is not None and sum(outcome.seconds for outcome in watched) > SLOW_S:
+        runs = 2
+    left = [which for which in range(runs) if which or watched is None]
+    done = dict.fromkeys(left, 0)
+    began = time.monotonic()
+
+    async def run(which: int) -> list[Outcome]:
+        jobs = [Job(unit, profile=which == 0, reverse=which == 1) for unit in units]
+
         def progress(now: int, total: int, text: str) -> None:
             done[which] = now
-            on_progress(sum(done), 2 * total, text)
+            on_progress(sum(done.values()), len(left) * total, pace(sum(done.values()), len(left) * total, began))
 
-        return await run_jobs(
-            profile,
-            jobs,
-            backend=backend,
-            workers=max(1, workers // 2),
-            batch=-(-len(jobs) // 8),
-            hash_seed=which,
-            on_progress=progress,
-        )
+        return await _run(profile, jobs, backend, max(1, workers // len(left)), which, progress)
 
-    watched, backwards = await together(
-        run(0, [Job(unit, profile=True) for unit in units]), run(1, [Job(unit, reverse=True) for unit in units])
+    fresh = await together(*(run(which) for which in left))
+    return _measured([*([] if watched is None else [watched]), *fresh], runs)
+
+
+async def look(
+    profile: RepoProfile,
+    backend: SandboxBackend,
+    workers: int = 2,
+    on_progress: Progress = silent,
+    units: Sequence[tuple[str, ...]] | None = None,
+) -> list[Outcome]:
+    """The first run, in order under the profiler; of these units, or of all."""
+    jobs = [Job(unit, profile=True) for unit in (test_units(profile) if units is None else units)]
+    began = time.monotonic()
+
+    def progress(now: int, total: int, text: str) -> None:
+        on_progress(now, total, pace(now, total, began))
+
+    return await _run(profile, jobs, backend, workers, 0, progress)
+
+
+async def _run(
+    profile: RepoProfile, jobs: list[Job], backend: SandboxBackend, workers: int, seed: int, progress: Progress
+) -> list[Outcome]:
+    batch = max(1, -(-len(jobs) // 8))
+    return await run_jobs(
+        profile, jobs, backend=backend, workers=workers, batch=batch, hash_seed=seed, on_progress=progress
     )
-    seconds = sum(outcome.seconds for outcome in backwards)
-    statuses = [_merged(watched), _merged(backwards)]
-    known = {test: None for run in statuses for test in run}
-    flaky = tuple(sorted(test for test in known if len({run.get(test) for run in statuses}) > 1))
-    passing = tuple(test for test in known if test not in flaky and statuses[1].get(test) == "passed")
-    times = {test: s for outcome in backwards for test, s in outcome.times.items() if test in passing}
-    if not passing:
-        raise RepoError(_why_nothing_passes([*watched, *backwards], known, flaky))
-    covers = _covers(watched, frozenset(passing))
-    return Measured(passing, flaky, covers, _distances(watched, covers), times, seconds)
+
+
+def pace(done: int, total: int, began: float) -> str:
+    """How far, how fast, and how long it will still take."""
+    seconds = time.monotonic() - began
+    if done <= 0 or seconds < 1:
+        return f"{max(done, 0)} of {total} test files"
+    return f"{done} of {total} test files, {done / seconds:.1f}/s, {(total - done) * seconds / done:.0f} s left"
+
+
+def test_units(profile: RepoProfile) -> list[tuple[str, ...]]:
+    """What one job runs: a test file that is not empty."""
+    return [(target(profile, path),) for path in profile.test_files if (profile.tree / path).read_bytes().strip()]
+
+
+test_units.__test__ = False  # type: ignore[attr-defined]
 
 
 def target(profile: RepoProfile, path: str) -> str:
@@ -74,6 +122,43 @@ def target(profile: RepoProfile, path: str) -> str:
     if profile.log_parser == "pytest":
         return path
     return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def _measured(outcomes: Sequence[Sequence[Outcome]], runs: int) -> Measured:
+    watched, backwards = outcomes[0], outcomes[1]
+    statuses = [_merged(run) for run in outcomes]
+    known = {test: None for run in statuses for test in run}
+    flaky = tuple(sorted(test for test in known if len({run.get(test) for run in statuses}) > 1))
+    steady = {test: statuses[1][test] for test in known if test in statuses[1] and test not in set(flaky)}
+    passing = tuple(test for test, status in steady.items() if status == "passed")
+    if not passing:
+        raise RepoError(_why_nothing_passes([o for run in outcomes for o in run], known, flaky))
+    covers = _covers(watched, frozenset(passing))
+    chosen = frozenset(passing)
+    failing = tuple(test for test, status in steady.items() if status == "failed")
+    return Measured(
+        passing,
+        flaky,
+        covers,
+        _distances(watched, covers),
+        {test: s for outcome in backwards for test, s in outcome.times.items() if test in chosen},
+        sum(outcome.seconds for outcome in backwards),
+        failing,
+        tuple(test for test, status in steady.items() if status not in {"passed", "failed"}),
+        commonest_reason(backwards, frozenset(failing)),
+        runs,
+    )
+
+
+def commonest_reason(outcomes: Sequence[Outcome], failing: frozenset[str]) -> str:
+    """What most failing tests say."""
+    said = Counter(
+        " ".join(f"{failure.type}: {failure.message}".split())[-160:]
+        for outcome in outcomes
+        for test, failure in outcome.failures.items()
+        if test in failing
+    )
+    return f"{said.most_common(1)[0][1]} say {said.most_common(1)[0][0]!r}" if said else ""
 
 
 def _merged(outcomes: Sequence[Outcome]) -> dict[str, str]:
@@ -99,7 +184,7 @@ def _distances(outcomes: Sequence[Outcome], covers: dict[str, tuple[str, ...]]) 
     return {key: tuple(away[key, test] for test in tests) for key, tests in covers.items()}
 
 
-def _why_nothing_passes(outcomes: Sequence[Outcome], known: dict[str, None], flaky: tuple[str, ...]) -> str:
+def _why_nothing_passes(outcomes: Sequence[Outcome], known: Mapping[str, None], flaky: tuple[str, ...]) -> str:
     if not known:
         ends = {outcome.end for outcome in outcomes} - {"ok"}
         why = "ran into a limit or ended early" if ends else "held no test that the runner collects"
