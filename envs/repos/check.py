@@ -43,7 +43,7 @@ async def check_repository(
     with tempfile.TemporaryDirectory(prefix=".checking-", dir=repos_folder()) as place:
         on_progress(0, 2, "installing what the tests need")
         try:
-            python = await _environment(Path(place) / "venv", profile)
+            python: Path | None = await _environment(Path(place) / "venv", profile)
             found.append(Finding("install", True, f"{len(profile.requirements)} packages"))
         except RepoError as error:
             python = profile.python

@@ -85,7 +85,7 @@ def _split(lines: Iterable[str]) -> tuple[list[str], dict[str, tuple[str, ...]]]
         if named is None:
             plain.append(line)
             continue
-        word = rf"\(?\s*{re.escape(named[0])}\s*\)?"
+        word = rf"(?:\(\s*)?{re.escape(named[0])}(?:\s*\))?"
         text = re.sub(rf"\s+and\s+{word}|{word}\s+and\s+|\s*;\s*{word}\s*$", "", line, count=1)
         extras.setdefault(canonicalize_name(named[1]), []).append(text)
     return plain, {name: tuple(found) for name, found in extras.items()}
@@ -134,7 +134,8 @@ def _groups(pyproject: dict[str, Any]) -> dict[str, tuple[str, ...]]:
         add(known, [*env.get("dependencies", []), *env.get("extra-dependencies", [])] if isinstance(env, dict) else [])
     for name, lines in poetry.groups(tool.get("poetry", {})).items():
         add(name, lines)
-    return {name: tuple(_resolved(name, raw, ())) for name in raw}
+    found = {name: tuple(_resolved(name, raw, ())) for name in raw}
+    return {name: lines for name, lines in found.items() if lines}
 
 
 def _resolved(name: str, raw: Mapping[str, list[Any]], above: tuple[str, ...]) -> list[str]:
