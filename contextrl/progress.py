@@ -1,7 +1,8 @@
 """Telling a person how far things are.
 
 Invariant: whatever happens, the last line of a stage says how far it came; where nobody watches (no terminal)
-there is a line at most every few seconds. Only this module writes progress; rooms take a `Progress`.
+there is a line at most every few seconds. Only this module writes progress; rooms take a `Progress`. Rate and time left
+count from a stage's first report, so that what was done before it began (it goes on from a journal) does not.
 """
 
 from __future__ import annotations
@@ -49,20 +50,21 @@ class Lines:
 
     def __init__(self, out: TextIO, every_s: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._out, self._every, self._clock = out, every_s, clock
-        self._name, self._began, self._said = "", clock(), clock()
+        self._name, self._said, self._pace = "", clock(), Pace(clock)
         self._pending = ""
 
     def stage(self, name: str) -> None:
         """Say how the last one ended, then name the new one."""
         self.close()
-        self._name, self._began, self._said = name, self._clock(), self._clock()
+        self._name, self._said, self._pace = name, self._clock(), Pace(self._clock)
         self._write(name)
 
     def update(self, done: int, total: int | None = None, text: str = "") -> None:
         """Written when the last line is old enough; otherwise kept, so that the stage's end can say it."""
         now = self._clock()
         count = f"{done}/{total}" if total else str(done)
-        left = f", {duration((now - self._began) / done * (total - done))} left" if total and done else ""
+        pace = self._pace.seconds_each(done)
+        left = f", {rate(pace)}, {duration(pace * (total - done))} left" if total and total > done and pace else ""
         if now - self._said < self._every:
             self._pending = f"  {self._name}: {count}  {text}".rstrip()
             return
@@ -90,17 +92,19 @@ class Live:
         self._console, self._bars = console, bars
         self._task: TaskID | None = None
         self._began = time.monotonic()
+        self._pace = Pace()
 
     def stage(self, name: str) -> None:
         """The finished stage's bar stays above the new one."""
         self._finish()
         self._task, self._began = self._bars.add_task(name, total=None, note="", rate=""), time.monotonic()
+        self._pace = Pace()
 
     def update(self, done: int, total: int | None = None, text: str = "") -> None:
         """Move the bar."""
         if self._task is not None:
-            rate = _rate(done, time.monotonic() - self._began)
-            self._bars.update(self._task, completed=done, total=total, note=text, rate=rate)
+            said = rate(self._pace.seconds_each(done))
+            self._bars.update(self._task, completed=done, total=total, note=text, rate=said)
 
     def log(self, text: str) -> None:
         """Above the bars."""
@@ -165,11 +169,27 @@ def _live(stream: TextIO) -> Iterator[Live]:
         live.close()
 
 
-def _rate(done: int, seconds: float) -> str:
-    if not done or seconds <= 0:
+class Pace:
+    """How long each part of a stage takes, from its first report on."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._first: tuple[int, float] | None = None
+
+    def seconds_each(self, done: int) -> float:
+        """By now; 0 while nobody can tell."""
+        now = self._clock()
+        before, began = self._first = self._first or (done, now)
+        return (now - began) / (done - before) if done > before else 0.0
+
+
+def rate(seconds_each: float) -> str:
+    """`5.0/s`, `12.5/min`, `90.0 s each`; nothing where nobody can tell."""
+    if seconds_each <= 0:
         return ""
-    rate = done / seconds
-    return f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.1f} s each"
+    if seconds_each <= 1:
+        return f"{1 / seconds_each:.1f}/s"
+    return f"{60 / seconds_each:.1f}/min" if seconds_each <= 60 else f"{seconds_each:.1f} s each"
 
 
 def duration(seconds: float) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,35 +17,36 @@ if TYPE_CHECKING:
 tasks = typer.Typer(no_args_is_help=True, help="Task instances: make them, list them, read one.")
 
 
+class Suite(StrEnum):
+    """Which tests validate a bug."""
+
+    full = "full"
+    near = "near"
+
+
 @tasks.command("make")
 def make(
     repo: Annotated[str, typer.Argument(help="A repository that is ready: see `contextrl repo ls`.")],
     bugs: Annotated[int, typer.Option(min=1, help="Tasks to make; fewer where there are no more.")] = 200,
     per_function: Annotated[int, typer.Option(min=1, help="Different bugs of one function.")] = 4,
     seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
+    suite: Annotated[
+        Suite, typer.Option(help="full: all tests run once for each bug. near: only test classes near its function.")
+    ] = Suite.full,
+    out: Annotated[Path | None, typer.Option(help="Also write the task set into this folder.")] = None,
     backend: Annotated[str, typer.Option(help="auto, docker or local.")] = "auto",
 ) -> None:
-    """Make task instances from a repository: bugs, each validated by running its tests."""
-    from contextrl.progress import open_progress
+    """Make task instances from a repository: bugs, each validated by running its tests.
+
+    An interrupted making goes on where it was: give the same command again.
+    """
+    from contextrl.cli.making import make_tasks, summary
     from envs.repos import load_profile
     from envs.synthesis.tasks import TaskOptions
-    from envs.tasksets import taskset
-    from sandbox import open_backend
 
     profile = load_profile(repo)
-    options = TaskOptions(bugs=bugs, per_function=per_function, seed=seed)
-
-    async def run(on_progress: show.Update) -> list[TaskInstance]:
-        sandboxes = await open_backend(backend)
-        try:
-            return await taskset(profile, options, backend=sandboxes, on_progress=on_progress)
-        finally:
-            await sandboxes.close()
-
-    with open_progress() as progress:
-        progress.stage(f"Making tasks from {repo}")
-        made = asyncio.run(run(progress.update))
-    typer.echo(f"{len(made)} task instances: contextrl tasks ls lists the sets")
+    options = TaskOptions(bugs=bugs, per_function=per_function, seed=seed, suite=suite.value)
+    show.facts(summary(*make_tasks(profile, options, backend, out)))
 
 
 @tasks.command("ls")

@@ -17,19 +17,22 @@ from envs.task import RepoProfile
 
 _TRIES = 4
 """Mutations tried at most, per bug that is wanted of a function."""
-_SPARE = 1.15
-"""Mutations tried at once, per bug that is missing."""
 
 
 class MutantSupply:
     """Hands out candidates in waves, function after function, and learns which of them were valid."""
 
     def __init__(
-        self, profile: RepoProfile, per_function: int, seed: int, targets: Callable[[str], tuple[str, ...]]
+        self,
+        profile: RepoProfile,
+        per_function: int,
+        seed: int,
+        targets: Callable[[str], tuple[str, ...]],
+        spare: float = 1.0,
     ) -> None:
-        """`targets` says which tests to run for a `path::qualname`."""
+        """`targets` says which tests to run for a `path::qualname`; `spare`: mutations tried at once, per bug."""
         self._profile, self._per_function, self._seed = profile, per_function, seed
-        self._targets = targets
+        self._targets, self._spare = targets, spare
         keys = [key for key in profile.covers if key.partition("::")[0] in set(profile.source_files)]
         random.Random(f"{seed}/{profile.name}").shuffle(keys)
         self._functions = keys
@@ -46,10 +49,10 @@ class MutantSupply:
             short = self._per_function - self._valid[key]
             mutants = self._mutants(key)
             if short > 0 and mutants:
-                count = min(len(mutants), round(_SPARE * short + 0.5))
+                count = min(len(mutants), round(self._spare * short + 0.5) if self._spare > 1 else min(short, missing))
                 wave += mutants[:count]
                 del mutants[:count]
-                missing -= min(short, int(count / _SPARE))
+                missing -= min(short, int(count / self._spare))
         return wave
 
     def note(self, candidate: Candidate) -> bool:

@@ -27,6 +27,10 @@ from sandbox.protocol import SandboxBackend
 
 _CHUNK = 256
 """Candidates validated at once by the tests near them: what an interruption may lose."""
+_SPARE = 1.15
+"""Candidates tried at once, per bug that is missing, where a try is cheap."""
+_WAVE = 48
+"""Bugs asked for at once where every one of them costs a run of all tests."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,8 @@ async def make_tasks(
     judge = _Judge(profile, options, backend, workers, on_progress, journal or Journal())
     tasks: list[TaskInstance] = []
     broken: set[int] = set()
-    while len(tasks) < options.bugs and (wave := supply.next(options.bugs - len(tasks))):
+    most = _WAVE if judge.suite == "full" else options.bugs
+    while len(tasks) < options.bugs and (wave := supply.next(min(most, options.bugs - len(tasks)))):
         fresh = [candidate for candidate in wave if not _known(candidate, broken)]
         counts["duplicate"] += len(wave) - len(fresh)
         for candidate, verdict in zip(fresh, await judge.verdicts(fresh, len(tasks)), strict=True):
@@ -133,9 +138,8 @@ class _Judge:
         return [known[candidate.instance_id] for candidate in wave]
 
     def _say(self, wave: Sequence[Candidate], found: int, text: str = "") -> None:
-        verdicts = [v for c in wave if (v := self._journal.verdicts.get(c.instance_id))]
-        valid = found + sum(verdict.valid for verdict in verdicts)
-        said = text or f"{len(verdicts)} of {len(wave)} candidates tried"
+        valid = found + sum(v.valid for c in wave if (v := self._journal.verdicts.get(c.instance_id)))
+        said = text or f"{len(self._journal.verdicts)} candidates tried"
         self._on_progress(min(valid, self._options.bugs), self._options.bugs, said)
 
     async def _full(self, wave: Sequence[Candidate], missing: Sequence[Candidate], found: int) -> None:
@@ -179,7 +183,8 @@ def _supply(profile: RepoProfile, options: TaskOptions) -> _Supply:
     def targets(key: str) -> tuple[str, ...]:
         return units.reaching(key) if options.suite == "full" else units.covering(key, options.test_units)
 
-    return MutantSupply(profile, options.per_function, options.seed, targets)
+    spare = 1.0 if options.suite == "full" else _SPARE
+    return MutantSupply(profile, options.per_function, options.seed, targets, spare)
 
 
 def _is_generated(profile: RepoProfile) -> bool:

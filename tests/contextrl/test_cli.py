@@ -260,7 +260,8 @@ def test_a_repository_becomes_tasks(home: Path) -> None:
     assert "generated-5" in contextrl("repo", "ls").stdout
     assert "python -m unittest" in contextrl("repo", "show", "generated-5").stdout
     made = contextrl("tasks", "make", "generated-5", "--bugs", "6", "--backend", "local")
-    assert made.stdout.startswith("6 task instances"), made.output
+    assert made.stdout.splitlines()[0].split()[:3] == ["tasks", "6", "in"], made.output
+    assert "candidates are valid" in made.stdout and "bugs a minute" in made.stdout
     taskset = contextrl("tasks", "ls").stdout.split("\n")[1].split()[0]
     first = contextrl("tasks", "ls", taskset).stdout.split("\n")[1].split()[0]
     assert "FAIL_TO_PASS: 1" in contextrl("tasks", "show", first, "--gold").stdout

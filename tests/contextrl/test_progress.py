@@ -1,7 +1,7 @@
 import io
 import re
 
-from contextrl.progress import Lines, duration, open_progress
+from contextrl.progress import Lines, duration, open_progress, rate
 
 
 def lines(every_s: float = 5.0) -> tuple[Lines, io.StringIO, list[float]]:
@@ -19,11 +19,21 @@ def test_a_log_gets_few_lines_and_the_last_state_of_a_stage() -> None:
     said = out.getvalue().splitlines()
     assert said == [
         "Making tasks",
-        "  Making tasks: 40/100, 7.5 s left  task 40",
-        "  Making tasks: 80/100, 2.5 s left  task 80",
+        "  Making tasks: 40/100, 8.0/s, 7.5 s left  task 40",
+        "  Making tasks: 80/100, 8.0/s, 2.5 s left  task 80",
         "  Making tasks: 100/100  task 100",
         "Training",
     ]
+
+
+def test_what_was_done_before_a_stage_began_does_not_count() -> None:
+    progress, out, now = lines()
+    progress.stage("Making tasks")
+    progress.update(40, 60, "from the journal")
+    now[0] = 30.0
+    progress.update(50, 60, "now")
+    assert out.getvalue().splitlines()[1:] == ["  Making tasks: 50/60, 20.0/min, 30 s left  now"]
+    assert [rate(pace) for pace in (0, 0.5, 5, 90)] == ["", "2.0/s", "12.0/min", "90.0 s each"]
 
 
 def test_what_was_kept_back_is_said_at_the_end() -> None:

@@ -57,7 +57,7 @@ staged._MOST_IN_GROUP = tasks._CHUNK = 2  # it is killed in the middle, however 
 
 async def main():
     backend = LocalBackend()
-    await taskset(load_profile("small"), TaskOptions(bugs=16, suite=sys.argv[1]), backend=backend)
+    await taskset(load_profile("small"), TaskOptions(bugs=10, suite=sys.argv[1]), backend=backend)
 
 asyncio.run(main())
 """
@@ -73,13 +73,13 @@ async def test_a_killed_making_goes_on_and_gives_the_same_tasks(tmp_path, backen
         profile = await add_repository(str(write(place / "small")), backend=backend)
         journaled = killed_midway(suite) if name == "killed" else 0
         seen = []
-        options = TaskOptions(bugs=16, suite=suite)
+        options = TaskOptions(bugs=10, suite=suite)
         made[name] = await taskset(profile, options, backend=backend, on_progress=lambda *call, s=seen: s.append(call))
         if journaled:
             assert seen[0][0] >= journaled, "what was known is not tried again"
         assert list((home() / "tasksets").glob(".making-*")) == []
     assert made["whole"] == made["killed"]
-    assert len(made["whole"]) == 16
+    assert len(made["whole"]) == 10
 
 
 def killed_midway(suite):
@@ -93,7 +93,7 @@ def killed_midway(suite):
         making.kill()
         making.wait()
     assert list((home() / "tasksets").glob("*/sweb.yaml")) == []
-    assert valid_in_journal() < 16
+    assert valid_in_journal() < 10
     return found
 
 
