@@ -60,6 +60,12 @@ class Job:
     profile: bool = False
     """Note which functions of the sources each test calls."""
     reverse: bool = False
+    record: tuple[str, ...] = ()
+    """Functions (`path::qualname`) of whose calls the arguments are noted."""
+    calls: tuple[tuple[str, str], ...] = ()
+    """(function, arguments) that are called and answered, instead of any tests."""
+    call_s: float = 0.5
+    """CPU seconds that each of the calls may take."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,10 @@ class Outcome:
     times: Mapping[str, float] = field(default_factory=dict)
     calls: Mapping[str, tuple[tuple[str, str, int], ...]] = field(default_factory=dict)
     """Test id -> (path, qualified name, calls from the test to it the shortest way) of the functions that it called."""
+    recorded: tuple[tuple[str, str], ...] = ()
+    """(function, arguments) of the different calls that the tests made; texts of `envs.testing.values`."""
+    answers: tuple[str, ...] = ()
+    """What the calls answered, in their order; fewer than they are where one of them ended the process."""
 
     @property
     def passed(self) -> frozenset[str]:
@@ -215,7 +225,8 @@ def _request(profile: RepoProfile, jobs: Iterable[Job]) -> str:
 
 def _outcome(line: str) -> Outcome:
     data = json.loads(line)
-    tests = data["tests"]
+    tests = [record for record in data["tests"] if "id" in record]
+    recorded = [call for record in data["tests"] for call in record.get("recorded", ())]
     return Outcome(
         end=data["end"],
         seconds=data["seconds"],
@@ -228,4 +239,6 @@ def _outcome(line: str) -> Outcome:
             for test in tests
             if test["calls"]
         },
+        recorded=tuple((function, arguments) for function, arguments in recorded),
+        answers=tuple(record["answer"] for record in data["tests"] if "answer" in record),
     )

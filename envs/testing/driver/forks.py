@@ -15,7 +15,9 @@ import sys
 import time
 from typing import Any
 
+from .hidden_calls import run_calls
 from .pytest_runner import run_pytest
+from .recording import Recorder
 from .records import Calls, describe
 from .unittest_runner import run_unittest
 
@@ -39,8 +41,15 @@ def child(job: dict[str, Any], config: dict[str, Any], pipe: int) -> None:
     sys.path.insert(0, os.getcwd())
     tests = frozenset(config["test_files"])
     calls = Calls(frozenset(config["source_files"]), tests) if job.get("profile") else None
+    if job.get("record"):
+        calls = Recorder(job["record"])
     try:
-        (run_pytest if config["runner"] == "pytest" else run_unittest)(job, emit, calls, tests)
+        if job.get("calls"):
+            run_calls(job["calls"], emit, job["call_s"])
+        else:
+            (run_pytest if config["runner"] == "pytest" else run_unittest)(job, emit, calls, tests)
+        if isinstance(calls, Recorder):
+            emit({"recorded": calls.found()})
         emit({"end": "ok"})
     except BaseException as error:  # of the repository's top level: SystemExit, KeyboardInterrupt, anything
         emit({"end": "crash", "failure": describe(error, error.__traceback__, tests)})

@@ -1,8 +1,8 @@
 """`main JOBS RESULTS`: runs chosen tests of the repository in the current directory.
 
 JOBS is a JSON object `{runner, source_files, test_files, jobs: [{files, targets, cpu_s, wall_s, memory_mb, profile,
-reverse}]}`; RESULTS gets one JSON line per job, in order: `{end, seconds, cpu_seconds, tests: [...]}`. The other side
-is `envs.testing.runner`.
+reverse, record, calls}]}`; RESULTS gets one JSON line per job, in order: `{end, seconds, cpu_seconds, tests: [...]}`.
+The other side is `envs.testing.runner`.
 """
 
 from __future__ import annotations

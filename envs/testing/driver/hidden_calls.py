@@ -1,0 +1,62 @@
+"""What functions answer to calls that no test makes.
+
+Invariant: an answer is text, told as soon as it is there; what it is compared with never comes into the sandbox, so
+that nothing in there can know it, and a process that is taken over by the code under test gains nothing.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from .arguments import ArgumentError, decode_call
+from .recording import find
+from .values import canonical, dumps, name_of
+
+
+class TooSlow(BaseException):
+    """A call used up its time."""
+
+
+def run_calls(calls: list[list[str]], emit: Callable[[dict[str, Any]], None], call_s: float) -> None:
+    """Answer every call [function, arguments], in order; each has so many CPU seconds."""
+    signal.signal(signal.SIGVTALRM, _too_slow)
+    for function, arguments in calls:
+        emit({"answer": answer(function, arguments, call_s)})
+
+
+def answer(function: str, arguments: str, call_s: float) -> str:
+    """`{"returns": ...}`, `{"raises": ...}`, with `"arguments"` where the call changed them; `{"fails": ...}` for a
+    call that could not be made or took too long.
+    """
+    try:
+        module, positional, keyword = decode_call(arguments)
+        found = find(function, module)
+    except (ArgumentError, ImportError, AttributeError, KeyError) as error:
+        return dumps({"fails": type(error).__name__})
+    except Exception as error:  # of a module's top level
+        return dumps({"fails": name_of(type(error))})
+    before = canonical([positional, keyword], drain=False)
+    signal.setitimer(signal.ITIMER_VIRTUAL, call_s)
+    try:
+        told = _call(found, positional, keyword)
+        after = canonical([positional, keyword], drain=False)
+    except TooSlow:
+        return dumps({"fails": "slow"})
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+    return dumps(told if after == before else {**told, "arguments": after})
+
+
+def _call(function: Any, positional: list[Any], keyword: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return {"returns": canonical(function(*positional, **keyword))}
+    except TooSlow:
+        raise
+    except BaseException as error:  # SystemExit is an answer too
+        return {"raises": name_of(type(error))}
+
+
+def _too_slow(*_: object) -> None:
+    raise TooSlow

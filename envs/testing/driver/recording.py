@@ -1,0 +1,137 @@
+"""With which arguments the tests call some functions.
+
+Invariant: watching changes nothing that a test can see but time: arguments are encoded when the call begins, and what
+cannot be encoded without touching it is left out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dis
+import functools
+import inspect
+import os
+import signal
+import sys
+import types
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .arguments import ArgumentError, encode_call, load, lookup
+from .records import Calls
+
+CALLS = 40
+"""Different calls that are kept of a function."""
+TRIES = 200
+"""Calls of a function that are looked at."""
+WATCH_S = 1.0
+"""CPU seconds of each test that are watched."""
+_LATER = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+
+
+@dataclass
+class _Watched:
+    """One function that was seen, and its calls so far."""
+
+    key: str
+    first: int
+    """The last instruction before the body of a call begins; a generator comes by again after it."""
+    function: types.FunctionType
+    tries: int = 0
+    calls: dict[str, None] = field(default_factory=dict)
+
+
+class Recorder(Calls):
+    """Notes the calls of functions (`path::qualname`), by `sys.setprofile`, between `start` and `stop`."""
+
+    def __init__(self, functions: Iterable[str]) -> None:
+        self._wanted = {(os.path.abspath(key.partition("::")[0]), key.partition("::")[2]): key for key in functions}
+        self._known: dict[int, tuple[types.CodeType, _Watched | None]] = {}
+
+    def start(self) -> None:
+        """Watch from now on."""
+        signal.signal(signal.SIGVTALRM, lambda *_: sys.setprofile(None))
+        signal.setitimer(signal.ITIMER_VIRTUAL, WATCH_S)
+        sys.setprofile(self._note)
+
+    def stop(self) -> list[tuple[str, str, int]]:
+        """Watch no longer. What a test called is not told."""
+        sys.setprofile(None)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        return []
+
+    def found(self) -> list[list[str]]:
+        """[function, arguments] of every different call."""
+        watched = [entry for _, entry in self._known.values() if entry is not None]
+        return [[entry.key, text] for entry in watched for text in entry.calls]
+
+    def _note(self, frame: types.FrameType, event: str, _: object) -> None:
+        if event != "call":
+            return
+        code = frame.f_code
+        known = self._known.get(id(code))
+        if known is None:  # the code object is kept, so that its id stays its own
+            known = self._known[id(code)] = (code, self._watch(frame))
+        entry = known[1]
+        if entry is None or frame.f_lasti > entry.first or entry.tries >= TRIES or len(entry.calls) >= CALLS:
+            return
+        entry.tries += 1
+        with contextlib.suppress(ArgumentError):
+            positional, keyword = _arguments(frame, entry.function)
+            entry.calls[encode_call(frame.f_globals["__name__"], positional, keyword)] = None
+
+    def _watch(self, frame: types.FrameType) -> _Watched | None:
+        code = frame.f_code
+        key = self._wanted.get((code.co_filename, code.co_qualname))
+        if key is None or code.co_flags & (_LATER & ~inspect.CO_GENERATOR):
+            return None
+        try:
+            function = inspect.unwrap(function_of(sys.modules[frame.f_globals["__name__"]], code.co_qualname))
+        except (AttributeError, KeyError, ValueError):
+            return None
+        if getattr(function, "__code__", None) is not code:
+            return None  # behind a decorator that hides it: what the name stands for takes other arguments
+        starts = [step.offset for step in dis.get_instructions(code) if step.opname == "RESUME"]
+        return _Watched(key, starts[0] if starts else -1, function)
+
+
+def find(function: str, module: str) -> Any:
+    """What `path::qualname` stands for. Raises `ImportError`, `AttributeError`."""
+    path, _, qualname = function.partition("::")
+    return function_of(load(module, path), qualname)
+
+
+def function_of(module: types.ModuleType, qualname: str) -> Any:
+    """A function or method that takes all that its definition names, `self` and `cls` too."""
+    owner, _, name = qualname.rpartition(".")
+    if not owner:
+        return lookup(module, name)
+    found = vars(lookup(module, owner))[name]
+    if isinstance(found, property):
+        return found.fget
+    if isinstance(found, functools.cached_property):
+        return found.func
+    return found.__func__ if isinstance(found, (staticmethod, classmethod)) else found
+
+
+def _arguments(frame: types.FrameType, function: types.FunctionType) -> tuple[list[Any], dict[str, Any]]:
+    """The call's arguments without those that are the defaults themselves (they may be markers)."""
+    code, values = frame.f_code, frame.f_locals
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    rest = code.co_varnames[len(names) :]
+    more = values[rest[0]] if code.co_flags & inspect.CO_VARARGS else ()
+    named = values[rest[bool(code.co_flags & inspect.CO_VARARGS)]] if code.co_flags & inspect.CO_VARKEYWORDS else {}
+    first = names[: code.co_argcount]
+    ends = function.__defaults__ or ()
+    defaults = dict(zip(first[len(first) - len(ends) :], ends, strict=True)) | (function.__kwdefaults__ or {})
+    positional: list[Any] = []
+    keyword: dict[str, Any] = {}
+    for index, name in enumerate(names):
+        if not more and name in defaults and values[name] is defaults[name]:
+            continue
+        if index == len(positional) and index < code.co_argcount:
+            positional.append(values[name])
+        else:
+            keyword[name] = values[name]
+    return positional + list(more), {**keyword, **named}
