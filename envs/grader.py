@@ -15,9 +15,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Protocol
 
+from envs.grading.hidden import hidden_job, hidden_reason
 from envs.patch import PatchError, apply_patch, touched_files
 from envs.runtime import TestRun, image_of, run_tests
 from envs.task import RepoProfile, TaskInstance
+from envs.testing.runner import Outcome, place_driver, run_in
 from sandbox.protocol import Limits, SandboxBackend
 
 logger = logging.getLogger(__name__)
@@ -100,8 +102,7 @@ class SandboxGrader:
         try:
             async with self._slots:
                 started = time.perf_counter()
-                run = await self._test(task, profile, files)
-                report = verdict(task, run)
+                report = await self._test(task, profile, files)
                 report = replace(report, seconds=time.perf_counter() - started)
             self._verdicts[key] = report
             logger.debug("%s: %s", task.instance_id, report.reason or "resolved")
@@ -109,12 +110,18 @@ class SandboxGrader:
         finally:
             del self._running[key]
 
-    async def _test(self, task: TaskInstance, profile: RepoProfile, files: Mapping[str, str | None]) -> TestRun:
+    async def _test(self, task: TaskInstance, profile: RepoProfile, files: Mapping[str, str | None]) -> GradeReport:
         sandbox = await self._backend.start(image_of(profile), self._limits, network=False)  # whatever the task had
         try:
             everything = {**task.setup, **files, **task.tests}
             await sandbox.write({p: None if text is None else text.encode() for p, text in everything.items()})
-            return await run_tests(sandbox, profile, task.test_targets)
+            report = verdict(task, await run_tests(sandbox, profile, task.test_targets))
+            if not report.resolved or not task.hidden:
+                return report
+            await place_driver(sandbox)
+            [*_, outcome] = await run_in(sandbox, profile, [hidden_job(task)]) or [Outcome("crash")]
+            reason = hidden_reason(task, outcome)
+            return replace(report, resolved=not reason, reason=reason)
         finally:
             await sandbox.stop()
 

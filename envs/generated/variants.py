@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from envs.generated.grammar import Function, Module, mutate, random_expression
+from envs.generated.names import PACKAGE
 from envs.generated.repository import (
     HIDDEN,
     VISIBLE,
@@ -26,12 +27,16 @@ from envs.generated.repository import (
     test_path,
     test_source,
 )
+from envs.task import HiddenCall
+from envs.testing.values import answer_text, call_text
 
 KINDS = ("bug", "change", "both", "both-twin", "rewrite", "overhaul")
 """bug: the source is wrong. change: the documents ask for something new. both: both. both-twin: what `both` shows is
 wanted, what it wants is shown, as `change` is to `bug`. rewrite: the whole expression was redrawn in the documents.
 overhaul: every function of the module was."""
 INPUTS = VISIBLE + HIDDEN
+UNTESTED = ((4, 9), (17, 1), (-6, -2), (29, 0), (10, 10), (-1, 40))
+"""Inputs that no test tries: the grader asks for them apart."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,8 @@ class Candidate:
     tests: dict[str, str]
     """Path -> text of the grader's test files."""
     targets: tuple[str, ...]
+    hidden: tuple[HiddenCall, ...]
+    """More inputs, known to no test."""
 
 
 def candidates(tree: Path, per_function: int = 6, seed: int = 0) -> Iterator[Candidate]:
@@ -122,6 +129,15 @@ def _candidate(
         fixed={path: wanted.source()},
         tests={test_path(wanted.name): test_source(wanted, INPUTS)},
         targets=(test_path(wanted.name),),
+        hidden=tuple(_hidden_call(wanted, function, a, b) for a, b in UNTESTED),
+    )
+
+
+def _hidden_call(module: Module, function: Function, a: int, b: int) -> HiddenCall:
+    return HiddenCall(
+        function=f"{source_path(module.name)}::{function.name}",
+        arguments=call_text(f"{PACKAGE}.{module.name}", (a, b)),
+        expected=answer_text(evaluate(module, function, a, b)),
     )
 
 

@@ -28,10 +28,10 @@ def task_from(profile: RepoProfile, candidate: Candidate, verdict: Validation, s
     def differs(path: str, text: str) -> bool:
         return not (profile.tree / path).is_file() or in_tree(path) != text
 
-    hidden = tuple(getattr(candidate, "changed", ()))
+    secret = tuple(getattr(candidate, "changed", ()))
     failing = verdict.FAIL_TO_PASS
     statement = candidate.problem_statement or problem_statement(
-        candidate.function, failing, verdict.failures, read, hidden
+        candidate.function, failing, verdict.failures, read, secret
     )
     patch = make_patch({path: candidate.broken.get(path) for path in candidate.fixed}, dict(candidate.fixed))
     counted = sorted({file_of(test, profile) for test in (*failing, *verdict.PASS_TO_PASS)}) if suite == "full" else ()
@@ -51,6 +51,7 @@ def task_from(profile: RepoProfile, candidate: Candidate, verdict: Validation, s
         test_targets=tuple(counted) or candidate.targets,
         files=tuple(sorted(candidate.fixed)),
         functions=(candidate.function,),
+        hidden=candidate.hidden,
         kind=candidate.kind,
         difficulty=_difficulty(profile, candidate.function, patch, failing),
         flaky=verdict.flaky,

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from envs.task import HiddenCall
+
 
 class Candidate(Protocol):
     """A task before validation. Any object with these attributes is one."""
@@ -45,6 +47,10 @@ class Candidate(Protocol):
     def targets(self) -> tuple[str, ...]:
         """What to run."""
 
+    @property
+    def hidden(self) -> tuple[HiddenCall, ...]:
+        """Calls that only the grader makes; empty: found by running the repaired function."""
+
 
 @dataclass(frozen=True)
 class Mutant:
@@ -60,3 +66,4 @@ class Mutant:
     """The line before and after: what a problem statement must not say."""
     tests: dict[str, str] = field(default_factory=dict)
     problem_statement: str = ""
+    hidden: tuple[HiddenCall, ...] = ()

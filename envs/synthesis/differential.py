@@ -84,7 +84,7 @@ def _pool(subject: Subject, seen: Sequence[str], seed: int) -> dict[Call, str]:
 def _keep_agreed(pool: dict[Call, str], answers: Mapping[Call, str]) -> None:
     for call, before in list(pool.items()):
         told = answers.get(call, '{"fails"')
-        raises = told.startswith('{"raises"') and before not in ("?", told)
+        raises = (told.startswith('{"raises"') or '["raises",' in told) and before not in ("?", told)
         if raises or told.startswith('{"fails"') or told in _NOTHING[:2] or before not in ("", "?", told):
             del pool[call]
         else:

@@ -15,6 +15,7 @@ from typing import Literal, Protocol
 
 from envs.synthesis.assemble import task_from
 from envs.synthesis.candidate import Candidate
+from envs.synthesis.hidden import with_hidden
 from envs.synthesis.journal import Journal
 from envs.synthesis.mutants import MutantSupply
 from envs.synthesis.splits import assign_splits
@@ -55,6 +56,8 @@ class TaskOptions:
     test_units: int = 3
     """Suite near: test classes (or pytest functions) that call the function; one more that does not is run beside
     them."""
+    hidden: bool = True
+    """Whether functions get hidden calls: answers that only the grader asks for."""
 
 
 class _Supply(Protocol):
@@ -96,8 +99,11 @@ async def make_tasks(
     counts += Counter()  # drops what is zero
     yielded = f"{counts['valid']} of {counts.total()} candidates are valid"
     on_progress(min(len(tasks), options.bugs), options.bugs, yielded)
+    tasks = tasks[: options.bugs]
+    if options.hidden:
+        tasks = await with_hidden(profile, tasks, backend=backend, workers=workers)
     return assign_splits(
-        tasks[: options.bugs],
+        tasks,
         mutation_share=options.heldout_mutation,
         function_share=options.heldout_function,
         seed=options.seed,

@@ -151,7 +151,6 @@ class JobWorker:
 
     def __init__(self, profile: RepoProfile, backend: SandboxBackend) -> None:
         self._profile, self._backend = profile, backend
-        self._env = {**TEST_ENV, **test_environment(profile), "PYTHONPYCACHEPREFIX": f"{_FOLDER}/pycache"}
         self._sandbox: Sandbox | None = None
 
     async def __aenter__(self) -> JobWorker:
@@ -185,20 +184,34 @@ class JobWorker:
             memory = 512 + max(job.memory_mb for job in jobs)
             limits = Limits(memory_mb=memory, output_kb=16, tmp_mb=512, file_mb=256)
             self._sandbox = await self._backend.start(image_of(self._profile), limits)
-            await self._sandbox.write({f"{_FOLDER}/{_PACKAGE}/{name}": data for name, data in driver_files().items()})
-        results = f"{_FOLDER}/results.jsonl"
-        request = _request(self._profile, jobs)
-        await self._sandbox.write({f"{_FOLDER}/jobs.json": request.encode(), results: None})
-        ran = await self._sandbox.run(
-            ["python", "-B", "-s", "-c", _START, f"{_FOLDER}/jobs.json", results],
-            timeout_s=sum(job.wall_s for job in jobs) + _SLACK_S,
-            env={**self._env, "PYTHONHASHSEED": str(hash_seed)},
-        )
-        try:
-            lines = (await self._sandbox.read(results)).decode().splitlines(keepends=True)
-        except SandboxFileError:
-            raise SandboxError(f"the test driver did not start: {ran.output.strip()[-300:]}") from None
-        return [_outcome(line) for line in lines if line.endswith("\n")]
+            await place_driver(self._sandbox)
+        return await run_in(self._sandbox, self._profile, jobs, hash_seed)
+
+
+async def place_driver(sandbox: Sandbox) -> None:
+    """Put the driver where `run_in` starts it. Raises `SandboxError`."""
+    await sandbox.write({f"{_FOLDER}/{_PACKAGE}/{name}": data for name, data in driver_files().items()})
+
+
+async def run_in(sandbox: Sandbox, profile: RepoProfile, jobs: Sequence[Job], hash_seed: int = 0) -> list[Outcome]:
+    """Jobs in one call of the driver; fewer outcomes than jobs where they took the driver with them.
+
+    Raises `SandboxError`, also when the driver cannot be started.
+    """
+    results = f"{_FOLDER}/results.jsonl"
+    request = _request(profile, jobs)
+    await sandbox.write({f"{_FOLDER}/jobs.json": request.encode(), results: None})
+    own = {"PYTHONHASHSEED": str(hash_seed), "PYTHONPYCACHEPREFIX": f"{_FOLDER}/pycache"}
+    ran = await sandbox.run(
+        ["python", "-B", "-s", "-c", _START, f"{_FOLDER}/jobs.json", results],
+        timeout_s=sum(job.wall_s for job in jobs) + _SLACK_S,
+        env={**TEST_ENV, **test_environment(profile), **own},
+    )
+    try:
+        lines = (await sandbox.read(results)).decode().splitlines(keepends=True)
+    except SandboxFileError:
+        raise SandboxError(f"the test driver did not start: {ran.output.strip()[-300:]}") from None
+    return [_outcome(line) for line in lines if line.endswith("\n")]
 
 
 def test_environment(profile: RepoProfile) -> dict[str, str]:

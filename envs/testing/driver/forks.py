@@ -42,14 +42,12 @@ def child(job: dict[str, Any], config: dict[str, Any], pipe: int) -> None:
     tests = frozenset(config["test_files"])
     calls = Calls(frozenset(config["source_files"]), tests) if job.get("profile") else None
     if job.get("record"):
-        calls = Recorder(job["record"])
+        calls = Recorder(job["record"], emit)
     try:
         if job.get("calls"):
             run_calls(job["calls"], emit, job["call_s"])
         else:
             (run_pytest if config["runner"] == "pytest" else run_unittest)(job, emit, calls, tests)
-        if isinstance(calls, Recorder):
-            emit({"recorded": calls.found()})
         emit({"end": "ok"})
     except BaseException as error:  # of the repository's top level: SystemExit, KeyboardInterrupt, anything
         emit({"end": "crash", "failure": describe(error, error.__traceback__, tests)})

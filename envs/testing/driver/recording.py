@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .arguments import ArgumentError, encode_call, load, lookup
-from .records import Calls
+from .records import Calls, Emit
 
 CALLS = 40
 """Different calls that are kept of a function."""
@@ -39,13 +39,15 @@ class _Watched:
     """The last instruction before the body of a call begins; a generator comes by again after it."""
     function: types.FunctionType
     tries: int = 0
-    calls: dict[str, None] = field(default_factory=dict)
+    calls: set[str] = field(default_factory=set)
 
 
 class Recorder(Calls):
     """Notes the calls of functions (`path::qualname`), by `sys.setprofile`, between `start` and `stop`."""
 
-    def __init__(self, functions: Iterable[str]) -> None:
+    def __init__(self, functions: Iterable[str], emit: Emit) -> None:
+        self._emit = emit
+        self._new: list[list[str]] = []
         self._wanted = {(os.path.abspath(key.partition("::")[0]), key.partition("::")[2]): key for key in functions}
         self._known: dict[int, tuple[types.CodeType, _Watched | None]] = {}
 
@@ -56,15 +58,13 @@ class Recorder(Calls):
         sys.setprofile(self._note)
 
     def stop(self) -> list[tuple[str, str, int]]:
-        """Watch no longer. What a test called is not told."""
+        """Watch no longer, and tell which calls are new; nothing goes into the test's own record."""
         sys.setprofile(None)
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        if self._new:
+            self._emit({"recorded": self._new})
+            self._new = []
         return []
-
-    def found(self) -> list[list[str]]:
-        """[function, arguments] of every different call."""
-        watched = [entry for _, entry in self._known.values() if entry is not None]
-        return [[entry.key, text] for entry in watched for text in entry.calls]
 
     def _note(self, frame: types.FrameType, event: str, _: object) -> None:
         if event != "call":
@@ -79,7 +79,10 @@ class Recorder(Calls):
         entry.tries += 1
         with contextlib.suppress(ArgumentError):
             positional, keyword = _arguments(frame, entry.function)
-            entry.calls[encode_call(frame.f_globals["__name__"], positional, keyword)] = None
+            text = encode_call(frame.f_globals["__name__"], positional, keyword)
+            if text not in entry.calls:
+                entry.calls.add(text)
+                self._new.append([entry.key, text])
 
     def _watch(self, frame: types.FrameType) -> _Watched | None:
         code = frame.f_code
