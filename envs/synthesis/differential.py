@@ -26,7 +26,6 @@ _BROKEN = 4
 """Broken versions that are asked, to find the calls that tell them from the repaired one."""
 _CALL_S = 0.1
 """CPU seconds that the repaired function may take; the grader allows more."""
-_ROUNDS = 4
 _JOB_S = 20.0
 _BROKEN_S = 2.0
 _NOTHING = ('{"returns":["callable"]}', '{"returns":["module"]}', '{"returns":["iterator",[]]}')
@@ -163,14 +162,13 @@ class _Asker:
         return seen
 
     async def answers(self, calls: Sequence[Sequence[Call]], hash_seed: int) -> list[dict[Call, str]]:
-        """What the repaired functions answer. A call that ends its process has no answer; the rest are asked again."""
+        """What the repaired functions answer. When a call ends its process, the other functions are asked again."""
         told: list[dict[Call, str]] = [{} for _ in calls]
         waiting = []
         for group in self._groups:
             asked = [(i, call) for i in group for call in calls[i]]
             waiting.append((self._subjects[group[0]].fixed, asked[::-1] if hash_seed else asked))
-        for _ in range(_ROUNDS):
-            waiting = [(files, asked) for files, asked in waiting if asked]
+        while waiting := [(files, asked) for files, asked in waiting if asked]:
             jobs = [
                 Job((), files, _JOB_S, calls=tuple(call for _, call in asked), call_s=_CALL_S)
                 for files, asked in waiting
@@ -178,7 +176,8 @@ class _Asker:
             for (_, asked), outcome in zip(waiting, await self._run(jobs, "asking the repaired"), strict=True):
                 for (i, call), answer in zip(asked, outcome.answers, strict=False):
                     told[i][call] = answer
-                del asked[: len(outcome.answers) + 1]
+                ending = asked[len(outcome.answers) :][:1]
+                asked[:] = [(i, call) for i, call in asked[len(outcome.answers) :] if i != ending[0][0]]
         return told
 
     async def differing(self, pools: Sequence[Mapping[Call, str]]) -> list[dict[Call, frozenset[int]]]:

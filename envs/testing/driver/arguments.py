@@ -21,13 +21,14 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .values import Encoder, bases_of, dumps, is_iterator
+from .values import Encoder, among, bases_of, dumps, is_iterator
 
 NODES = 400
 MAX_CHARS = 6000
 PICKLE_BYTES = 3000
 _EMPTY: tuple[Any, ...] = ([], (), "", "é", range(0), b"", bytearray())
 _COPYABLE = tuple(type(iter(empty)) for empty in _EMPTY)
+_NAMED = (types.FunctionType, types.BuiltinFunctionType, types.MethodDescriptorType)
 _READ: dict[str, Callable[[Any], Any]] = {
     "list": list,
     "tuple": tuple,
@@ -58,7 +59,7 @@ class Arguments(Encoder):
 
     def other(self, kind: type, value: Any) -> Any:
         """What is no builtin data."""
-        if kind in _COPYABLE:
+        if among(kind, _COPYABLE):
             return ["iterator", self.items(copy.copy(value))]
         if is_iterator(kind):
             raise ArgumentError("an iterator that cannot be looked into")

@@ -75,6 +75,11 @@ def attributes_of(kind: type) -> types.MappingProxyType[str, Any]:
     return type.__dict__["__dict__"].__get__(kind)  # type: ignore[no-any-return]
 
 
+def among(kind: type, kinds: Iterable[type]) -> bool:
+    """Whether a class is one of these, and not just equal to it by its metaclass."""
+    return any(kind is other for other in kinds)
+
+
 def is_iterator(kind: type) -> bool:
     """Whether objects of this class are iterators."""
     return any("__next__" in attributes_of(base) for base in bases_of(kind))
@@ -143,7 +148,7 @@ class Encoder:
             found = [kind.__name__, self.items(value)]
         elif kind is set or kind is frozenset:
             found = [kind.__name__, sorted(self.items(value), key=dumps)]
-        elif kind in _DICTS:
+        elif among(kind, _DICTS):
             found = [kind.__name__, self._pairs(value, not self.sort or kind is collections.OrderedDict)]
         elif kind is collections.defaultdict:
             found = ["defaultdict", self._pairs(value, not self.sort), self.data(value.default_factory)]
@@ -183,18 +188,18 @@ class Answer(Encoder):
     def other(self, kind: type, value: Any) -> Any:
         """Iterators by what they give, errors by their class, the rest by its class and state."""
         bases = bases_of(kind)
-        if type in bases:
+        if among(type, bases):
             return ["class", name_of(value)]
-        if kind in _FUNCTIONS:
+        if among(kind, _FUNCTIONS):
             return ["callable"]
         if kind is types.ModuleType:
             return ["module"]
-        if BaseException in bases:
+        if among(BaseException, bases):
             return ["error", name_of(kind)]
         if is_iterator(kind):
             return ["iterator", *self._elements(value)] if self._drain else ["iterator"]
-        inside = next((base for base in bases if base in _INSIDE), None)
-        content = [] if inside is None else [self.data(_INSIDE[inside](value))]
+        readers = [read for base in bases for known, read in _INSIDE.items() if base is known]
+        content = [self.data(read(value)) for read in readers[:1]]
         return ["object", name_of(kind), self._state(value, bases), *content]
 
     def _elements(self, iterator: Any) -> list[Any]:
