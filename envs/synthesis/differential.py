@@ -173,7 +173,8 @@ class _Asker:
                 Job((), files, _JOB_S, calls=tuple(call for _, call in asked), call_s=_CALL_S)
                 for files, asked in waiting
             ]
-            for (_, asked), outcome in zip(waiting, await self._run(jobs, "asking the repaired"), strict=True):
+            outcomes = await self._run(jobs, "asking the repaired", hash_seed)
+            for (_, asked), outcome in zip(waiting, outcomes, strict=True):
                 for (i, call), answer in zip(asked, outcome.answers, strict=False):
                     told[i][call] = answer
                 ending = asked[len(outcome.answers) :][:1]

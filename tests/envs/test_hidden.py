@@ -356,7 +356,7 @@ async def test_nothing_of_hidden_calls_is_where_it_should_not_be(spy, odd, limit
     env = SWEEnv([task], {"odd": odd}, spy, limits=limits)
     await env.areset(task)
     looked = await env.astep(Action("search", {"pattern": str(question), "path": "."}))
-    assert looked.observation == f"no match for '{question}'", looked.observation
+    assert looked.observation == f'no match for "{question}"'
     assert not any(str(question) in item for item in spy.written)
     await env.aclose()
     grader = SandboxGrader(spy, limits)
