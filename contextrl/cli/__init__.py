@@ -15,7 +15,7 @@ from typing import Any
 
 import typer
 
-from contextrl.cli import doctor, images, policy, records, repos, sandboxes, tasks, train, view
+from contextrl.cli import doctor, grade, images, policy, records, repos, sandboxes, tasks, train, view
 
 OTHER_PLACE = "check the path; runs=FOLDER and CONTEXTRL_HOME=FOLDER choose where things are kept"
 REMEDIES = dict.fromkeys(
@@ -69,6 +69,8 @@ def sentence(error: BaseException) -> str:
 
 def stopped(arguments: list[str]) -> str:
     """What Ctrl-C says."""
+    if arguments[:1] == ["grade"]:
+        return "Stopped. The same command goes on with what is not graded yet."
     if arguments[:1] != ["train"]:
         return "Stopped."
     from contextrl.summary import program
@@ -89,6 +91,7 @@ app.command("report")(train.report)
 app.command("view")(view.view)
 app.add_typer(repos.repo, name="repo")
 app.add_typer(tasks.tasks, name="tasks")
+app.command("grade")(grade.grade)
 app.add_typer(records.traj, name="traj")
 app.add_typer(records.pairs, name="pairs")
 app.add_typer(policy.policy, name="policy")

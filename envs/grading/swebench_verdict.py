@@ -98,6 +98,11 @@ def _names_one_test(test: str) -> bool:
     return test.count("[") == test.count("]") and not test.startswith("[")
 
 
+def ensure_installed() -> None:
+    """Raises `VerdictError`, with what to do, where the package is missing."""
+    _registry()
+
+
 def _official(task: TaskInstance) -> tuple[Any, Any]:
     """The grading module, and the task as the package wants it."""
     parser = task.log_parser or _parser_of(task.repo)
