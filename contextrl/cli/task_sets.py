@@ -116,7 +116,7 @@ def validate(
 
 
 async def _check(tasks: Sequence[TaskInstance], backend: str, workers: int, on_progress: show.Update) -> list[Checked]:
-    from envs.grader import SandboxGrader
+    from envs.grading.choose import TaskGrader
     from envs.published import published_profile
     from envs.repos import load_profile
     from envs.tasksets.check import check_tasks
@@ -125,13 +125,16 @@ async def _check(tasks: Sequence[TaskInstance], backend: str, workers: int, on_p
     profiles = {name: load_profile(name) for name in {task.profile for task in tasks} - {""}}
     sandboxes = await open_backend(backend)
     try:
-        grader = SandboxGrader(sandboxes, concurrency=workers)
-        return await check_tasks(
-            tasks,
-            lambda task: profiles[task.profile] if task.profile else published_profile(task),
-            grader,
-            workers=workers,
-            on_progress=on_progress,
-        )
+        grader = TaskGrader(sandboxes, concurrency=workers)
+        try:
+            return await check_tasks(
+                tasks,
+                lambda task: profiles[task.profile] if task.profile else published_profile(task),
+                grader,
+                workers=workers,
+                on_progress=on_progress,
+            )
+        finally:
+            await grader.close()
     finally:
         await sandboxes.close()
