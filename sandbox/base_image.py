@@ -14,10 +14,10 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
-from sandbox.engine_api import Engine, EngineError, engine_socket
+from sandbox.engine_api import Engine, EngineError, Query, engine_socket
 from sandbox.home import home
 from sandbox.protocol import BackendUnavailable, SandboxError
 
@@ -34,11 +34,19 @@ _CHUNK = 1 << 20
 async def find_base(engine: Engine, wanted: str | None) -> str:
     """The id of `wanted`, or where that is None of the registry's Python or of our own Debian image."""
     if wanted is not None:
-        found = await _present(engine, wanted) or await _pull(engine, wanted)
-        if not found:
-            raise BackendUnavailable(f"the engine neither has nor can pull the base image {wanted}: load or build it")
-        return found
+        return await find_image(engine, wanted, "the base image")
     return await _present(engine, await default_base(engine))
+
+
+async def find_image(engine: Engine, name: str, what: str, patience_s: float = _PULL_PATIENCE_S) -> str:
+    """The id of an image that has a name; it is pulled if need be. Raises `BackendUnavailable`, with `what` it is."""
+    if found := await _present(engine, name):
+        return found
+    reasons: list[str] = []
+    if found := await _pull(engine, name, patience_s, reasons.append):
+        return found
+    reason = " ".join("".join(reasons).split()) or "the registry has it not"
+    raise BackendUnavailable(f"the engine neither has nor can pull {what} {name}: load or build it ({reason})")
 
 
 async def default_base(engine: Engine) -> str:
@@ -59,14 +67,20 @@ async def _present(engine: Engine, name: str) -> str:
         raise
 
 
-async def _pull(engine: Engine, name: str) -> str:
-    repository, _, tag = name.partition(":")
+async def _pull(
+    engine: Engine, name: str, patience_s: float = _PULL_PATIENCE_S, on_failure: Callable[[str], object] = id
+) -> str:
+    query: Query = {"fromImage": name}
+    if "@" not in name:  # a colon may also stand before the port of a registry
+        _, colon, tag = name.rpartition("/")[2].partition(":")
+        query = {"fromImage": name.removesuffix(colon + tag), "tag": tag or "latest"}
     try:
-        async with asyncio.timeout(_PULL_PATIENCE_S):
-            async for _ in engine.progress("/images/create", {"fromImage": repository, "tag": tag or "latest"}):
+        async with asyncio.timeout(patience_s):
+            async for _ in engine.progress("/images/create", query):
                 pass
     except (EngineError, TimeoutError) as error:
         _log.info("%s cannot be pulled: %s", name, error)
+        on_failure(str(error) or f"not within {patience_s:.0f} s")
         return ""
     return await _present(engine, name)
 

@@ -10,6 +10,7 @@ import functools
 import inspect
 import json
 import struct
+from collections.abc import Sequence
 
 from sandbox import guest
 from sandbox.rendezvous import SOCKET
@@ -39,9 +40,9 @@ sys.modules['sandbox.guest.main'].serve(*fds, dict(os.environ))
 """
 
 
-def command() -> list[str]:
-    """What the container runs as its process 1."""
-    return ["python3", "-I", "-S", "-u", "-c", _LOADER.replace("{socket}", SOCKET)]
+def command(python: Sequence[str]) -> list[str]:
+    """What the container runs as its process 1, given the words that start its Python."""
+    return [*python, "-I", "-S", "-u", "-c", _LOADER.replace("{socket}", SOCKET)]
 
 
 @functools.cache

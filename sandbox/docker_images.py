@@ -22,6 +22,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+from sandbox import published
+from sandbox.base_image import find_image
+from sandbox.base_python import base_with
 from sandbox.engine_api import Engine, EngineError, Query
 from sandbox.jail import SANDBOX_UID
 from sandbox.protocol import Image, SandboxError
@@ -30,6 +33,8 @@ from sandbox.tree_archive import image_survey
 IMAGE_LABEL = "contextrl.image"
 _SEALED_ENTRIES = 2_000
 _SEALED_MB = 32
+_PULL_PATIENCE_S = 2 * 3600.0
+"""Published images are gigabytes."""
 _BUILD_SETTINGS = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
 _DEPENDENCIES = """\
@@ -61,6 +66,18 @@ class Built:
     tag: str
     sealed: bool
     size_mb: int
+    python: tuple[str, ...] = ("python3",)
+    """The words that start the guest's Python in it."""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What an image is built from, where the engine does not have it."""
+
+    built: Built
+    dockerfile: str
+    files: dict[str, bytes]
+    tree: Path | None
 
 
 class ImageBuilder:
@@ -69,30 +86,48 @@ class ImageBuilder:
     def __init__(self, engine: Engine, base: str, ca_bundle: Path | None) -> None:
         self._engine = engine
         self._base = base
+        self._bases = {"": base}
         self._ca_bundle = ca_bundle
-        self._built: dict[tuple[str, Path], Built] = {}
-        self._building: defaultdict[tuple[str, Path], asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._built: dict[Image, Built] = {}
+        self._building: defaultdict[Image, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def ensure(self, image: Image) -> Built:
         """The image as the engine holds it. Raises `SandboxError` with the end of the build's log."""
-        key = (image.name, image.tree)
-        if key in self._built:
-            return self._built[key]
-        async with self._building[key]:
-            if key not in self._built:
-                tree = await asyncio.to_thread(image_survey, image)
-                sealed = tree.entries <= _SEALED_ENTRIES and tree.size <= _SEALED_MB << 20
-                dockerfile = _dockerfile(self._base, image, sealed)
-                whole = "\0".join([image.name, dockerfile, *image.requirements, "" if sealed else tree.digest])
-                tag = f"contextrl-image:{hashlib.sha256(whole.encode()).hexdigest()[:32]}"
-                if not await self._exists(tag):
-                    await self._build(image, dockerfile, tag, with_tree=not sealed)
-                self._built[key] = Built(tag, sealed, -(-tree.size >> 20))
-            return self._built[key]
+        if image in self._built:
+            return self._built[image]
+        async with self._building[image]:
+            if image not in self._built:
+                plan = await (self._plan_published(image) if image.reference else self._plan(image))
+                if not await self._exists(plan.built.tag):
+                    await self._build(image, plan)
+                self._built[image] = plan.built
+            return self._built[image]
+
+    async def _plan(self, image: Image) -> _Plan:
+        tree = await asyncio.to_thread(image_survey, image)
+        sealed = tree.entries <= _SEALED_ENTRIES and tree.size <= _SEALED_MB << 20
+        dockerfile = _dockerfile(await self._base_for(image.python_version), image, sealed)
+        tag = _tag(image.name, dockerfile, *image.requirements, "" if sealed else tree.digest)
+        files = {
+            "requirements.txt": "\n".join([*image.requirements, ""]).encode(),
+            "ca-bundle.pem": self._ca_bundle.read_bytes() if self._ca_bundle else b"",
+        }
+        return _Plan(Built(tag, sealed, -(-tree.size >> 20)), dockerfile, files, None if sealed else image.tree)
+
+    async def _base_for(self, version: str) -> str:
+        if version not in self._bases:
+            self._bases[version] = await base_with(self._engine, self._base, version)
+        return self._bases[version]
+
+    async def _plan_published(self, image: Image) -> _Plan:
+        reference = await find_image(self._engine, image.reference, f"image {image.name} from", _PULL_PATIENCE_S)
+        dockerfile, files = published.dockerfile(self._base, reference), published.programs()
+        tag = _tag(image.name, dockerfile, *(data.decode() for data in files.values()))
+        return _Plan(Built(tag, False, 0, published.PYTHON), dockerfile, files, None)
 
     def forget(self, image: Image) -> None:
         """Ask the engine again, the next time, whether it has the image."""
-        self._built.pop((image.name, image.tree), None)
+        self._built.pop(image, None)
 
     async def _exists(self, tag: str) -> bool:
         try:
@@ -103,13 +138,13 @@ class ImageBuilder:
             raise
         return True
 
-    async def _build(self, image: Image, dockerfile: str, tag: str, *, with_tree: bool) -> None:
-        context = await asyncio.to_thread(_context, image, dockerfile, self._ca_bundle, with_tree)
-        settings = {name: os.environ[name] for name in _BUILD_SETTINGS if name in os.environ}
-        query: Query = {"t": tag, "networkmode": "host", "forcerm": 1, "version": 1}
+    async def _build(self, image: Image, plan: _Plan) -> None:
+        context = await asyncio.to_thread(_context, plan)
+        query: Query = {"t": plan.built.tag, "networkmode": "none", "forcerm": 1, "version": 1}
         query["labels"] = json.dumps({IMAGE_LABEL: image.name})
-        if image.requirements:
-            query["buildargs"] = json.dumps(settings)
+        if image.requirements and not image.reference:
+            query["networkmode"] = "host"
+            query["buildargs"] = json.dumps({name: os.environ[name] for name in _BUILD_SETTINGS if name in os.environ})
         log: list[str] = []
         try:
             async for message in self._engine.progress("/build", query, context):
@@ -119,27 +154,25 @@ class ImageBuilder:
             raise SandboxError(f"image {image.name} could not be built: {error}; the log ends: {tail}") from error
 
 
+def _tag(*parts: str) -> str:
+    return f"contextrl-image:{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:32]}"
+
+
 def _dockerfile(base: str, image: Image, sealed: bool) -> str:
     parts = [_DEPENDENCIES, _SYSTEM, _ADD_DEPENDENCIES] if image.requirements else [_SYSTEM]
     return "".join([*parts, *([] if sealed else [_ADD_TREE])]).format(base=base, uid=SANDBOX_UID)
 
 
-def _context(image: Image, dockerfile: str, ca_bundle: Path | None, with_tree: bool) -> bytes:
+def _context(plan: _Plan) -> bytes:
     """The tar archive that the engine builds from."""
-    certificates = ca_bundle.read_bytes() if ca_bundle else b""
-    files = {
-        "Dockerfile": dockerfile.encode(),
-        "requirements.txt": "\n".join([*image.requirements, ""]).encode(),
-        "ca-bundle.pem": certificates,
-    }
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name, data in files.items():
+        for name, data in {"Dockerfile": plan.dockerfile.encode(), **plan.files}.items():
             entry = tarfile.TarInfo(name)
             entry.size = len(data)
             archive.addfile(entry, io.BytesIO(data))
-        if with_tree:
-            archive.add(image.tree.resolve(), "tree", filter=_readable)
+        if plan.tree is not None:
+            archive.add(plan.tree.resolve(), "tree", filter=_readable)
     return buffer.getvalue()
 
 

@@ -41,7 +41,7 @@ def recipe(
     attached = mount is None
     return {
         "Image": built.tag,
-        "Entrypoint": boot.command(),
+        "Entrypoint": boot.command(built.python),
         "Cmd": [],
         "User": f"{SANDBOX_UID}:{SANDBOX_UID}",
         "WorkingDir": "/",

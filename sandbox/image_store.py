@@ -22,7 +22,7 @@ from sandbox.trees import prune_copies
 
 _YOUNG_S = 3600
 """An image of unknown name that is younger than this may be needed by whoever had it built: it stays."""
-_STAGE = ("cd /dependencies", " in /dependencies/")
+_STAGE = ("cd /dependencies", " in /dependencies/", "/contextrl-python/")
 """What only the history of our own build stages holds."""
 
 
@@ -128,6 +128,7 @@ class _Talking(Engine):
     ) -> AsyncIterator[dict[str, Any]]:
         """See `Engine.progress`."""
         async for message in super().progress(path, query, body):
-            for line in filter(str.strip, str(message.get("stream") or message.get("status") or "").splitlines()):
-                self._on_line(line)
+            if not message.get("progressDetail"):  # of a pull: one for each piece of each layer
+                for line in filter(str.strip, str(message.get("stream") or message.get("status") or "").splitlines()):
+                    self._on_line(line)
             yield message

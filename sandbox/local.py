@@ -160,6 +160,11 @@ class LocalBackend:
 
 def make_cell(image: Image, limits: Limits, network: bool) -> Cell:
     """The description from which the launcher makes a sandbox. Raises `SandboxError` when the image is unusable."""
+    if image.reference:
+        raise BackendUnavailable(
+            f"image {image.name} starts from the Docker image {image.reference}, which a local sandbox cannot: "
+            "use the Docker backend, or a service that has it"
+        )
     uid = SANDBOX_UID if os.geteuid() == 0 else os.geteuid()
     python, binds = python_folders(image.python, uid)
     tree = owned_tree(image, uid)

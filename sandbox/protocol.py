@@ -67,14 +67,21 @@ class Image:
     virtual environment's; its prefix is mounted read-only). `requirements` are pip requirement lines (with hashes
     where known) that the Docker backend installs when it builds the image on its base image. `reference` is a published
     Docker image in which the repository lies ready at /testbed; tree, python and requirements are then left alone, and
-    only the Docker backend can start it.
+    only the Docker backend can start it. Its history is replaced by one commit (`sandbox.published.prepare`).
+    `python_version`, such as "3.12", is what the Docker backend's base image must have; empty takes what it has.
     """
 
     name: str
-    tree: Path
+    tree: Path = Path()
     python: Path | None = None
     requirements: tuple[str, ...] = ()
     reference: str = ""
+    python_version: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` where there is nothing to start from."""
+        if self.tree == Path() and not self.reference:
+            raise ValueError(f"image {self.name} needs a tree, or a reference to a published image")
 
 
 @dataclass(frozen=True)

@@ -66,12 +66,15 @@ class StartRequest:
     network: bool
     patience_s: float = 0.0
     """How long to wait for a place at the service, seconds."""
+    reference: str = ""
+    python_version: str = ""
 
     @classmethod
     def of(cls, image: Image, digest: str, limits: Limits, network: bool) -> StartRequest:
         """What a client asks for."""
         python = None if image.python is None else str(image.python)
-        return cls(image.name, digest, python, image.requirements, limits, network)
+        start = cls(image.name, digest, python, image.requirements, limits, network)
+        return dataclasses.replace(start, reference=image.reference, python_version=image.python_version)
 
     def text(self) -> str:
         """The message."""
@@ -94,6 +97,7 @@ class StartRequest:
 
     def _check(self) -> None:
         texts = isinstance(self.name, str) and isinstance(self.network, bool) and isinstance(self.digest, str)
+        texts = texts and isinstance(self.reference, str) and isinstance(self.python_version, str)
         patient = isinstance(self.patience_s, int | float) and 0 <= self.patience_s < 1e9
         lines = isinstance(self.requirements, list) and all(isinstance(line, str) for line in self.requirements)
         if not (texts and lines and isinstance(self.python, str | None) and re.fullmatch("[0-9a-f]{64}", self.digest)):

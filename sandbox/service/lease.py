@@ -155,7 +155,9 @@ def image_of(request: StartRequest, tree: Path, backend: str) -> Image:
     The Docker backend installs the requirements; the local one needs an environment of this machine, and the client
     may name only those that `contextrl repo add` has made here: it would see any other folder otherwise.
     """
-    key = hashlib.sha256("\0".join([request.digest, *request.requirements]).encode()).hexdigest()[:16]
+    key = hashlib.sha256(
+        "\0".join([request.digest, *request.requirements, request.reference, request.python_version]).encode()
+    ).hexdigest()[:16]
     python = None
     if backend == "local" and request.python is not None:
         python = Path(request.python)
@@ -164,4 +166,4 @@ def image_of(request: StartRequest, tree: Path, backend: str) -> Image:
                 f"this service runs local sandboxes and has no environment {python.parent.parent}: give it the "
                 "CONTEXTRL_HOME of the client, or run it with --backend docker, which installs the requirements"
             )
-    return Image(f"{request.name}@{key}", tree, python, request.requirements)
+    return Image(f"{request.name}@{key}", tree, python, request.requirements, request.reference, request.python_version)
