@@ -63,7 +63,7 @@ class Mutant:
     fixed: dict[str, str]
     targets: tuple[str, ...]
     changed: tuple[str, ...]
-    """The line before and after: what a problem statement must not say."""
+    """Lines that are only before or only after: what a problem statement must not say."""
     tests: dict[str, str] = field(default_factory=dict)
     problem_statement: str = ""
     hidden: tuple[HiddenCall, ...] = ()

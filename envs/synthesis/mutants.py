@@ -64,7 +64,7 @@ class MutantSupply:
         if key not in self._waiting:
             path, _, name = key.partition("::")
             if path not in self._sources:
-                self._sources[path] = (self._profile.tree / path).read_text(encoding="utf-8")
+                self._sources[path] = (self._profile.tree / path).read_bytes().decode()
             rng = random.Random(f"{self._seed}/{self._profile.base_commit}/{key}")
             try:
                 found = mutate_function(self._sources[path], name, rng, _TRIES * self._per_function)
@@ -85,5 +85,5 @@ class MutantSupply:
             broken={path: mutation.new_source},
             fixed={path: self._sources[path]},
             targets=targets,
-            changed=(mutation.before_line, mutation.after_line),
+            changed=mutation.changed,
         )
