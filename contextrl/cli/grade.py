@@ -29,8 +29,9 @@ def grade(
     from contextrl.graded import Results, summary
     from contextrl.predictions import read_predictions
     from contextrl.progress import open_progress
+    from envs.tasksets.registry import find_taskset
 
-    found = {task.instance_id: task for task in _tasks(tasks)}
+    found = {task.instance_id: task for task in find_taskset(tasks)}
     asked = read_predictions(predictions, list(found.values()))
     wanted = [found[name] for name in asked.known]
     profiles = profiles_of(wanted)
@@ -80,13 +81,6 @@ def profiles_of(tasks: Sequence[TaskInstance]) -> dict[str, RepoProfile]:
         ensure_installed()
     loaded = {name: load_profile(name) for name in {task.profile for task in tasks} if name}
     return {t.instance_id: loaded[t.profile] if t.profile else published_profile(t) for t in tasks}
-
-
-def _tasks(name: str) -> list[TaskInstance]:
-    from contextrl.cli.tasks import folders
-    from envs.tasksets import load_taskset
-
-    return load_taskset(next((folder for folder in folders() if folder.name == name), Path(name)))
 
 
 def _refuse_another_file(out: Path) -> None:

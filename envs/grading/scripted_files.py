@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from envs.grader import decides_tests
 from envs.grading.script import EvalScript, ScriptError, split_script
-from envs.patch import PatchError, apply_patch, touched_files
+from envs.patch import PatchError, apply_patch, check_path, touched_files
 from envs.task import RepoProfile, TaskInstance
 from sandbox.protocol import Sandbox, SandboxFileError
 
@@ -30,12 +30,14 @@ class Parts:
     left_out: tuple[str, ...]
     """Files of the patch that do not count."""
     test_patch: str
+    listed: tuple[str, ...]
+    """Files of tests that the task's own lists name: where no test patch brings them, the image's own count."""
     task: TaskInstance
 
     @property
     def paths(self) -> list[str]:
         """Files whose originals are needed."""
-        others = (*touched_files(self.test_patch), *touched_files(self.task.bug_patch))
+        others = (*touched_files(self.test_patch), *touched_files(self.task.bug_patch), *self.listed)
         return list(dict.fromkeys([*self.touched, *others]))
 
     def shown(self, originals: Mapping[str, str | None]) -> dict[str, str | None]:
@@ -55,7 +57,8 @@ class Parts:
 
     def tests(self, originals: Mapping[str, str | None]) -> dict[str, str | None]:
         """Path -> contents of the files of tests. Raises `ScriptError`: that is the task's fault, not the patch's."""
-        return {**self._own("test_patch", self.test_patch, originals), **self.task.tests}
+        listed = {path: originals[path] for path in self.listed if originals[path] is not None}
+        return {**listed, **self._own("test_patch", self.test_patch, originals), **self.task.tests}
 
     def _own(self, name: str, patch: str, originals: Mapping[str, str | None]) -> dict[str, str | None]:
         try:
@@ -69,14 +72,28 @@ def parts_of(task: TaskInstance, profile: RepoProfile, patch: str) -> Parts:
     script = split_script(task.eval_script)
     test_patch = task.test_patch or script.patch
     try:
-        tests = {*touched_files(test_patch), *task.tests}
+        listed = _listed(task)
+        tests = {*touched_files(test_patch), *task.tests, *listed}
         touched_files(task.bug_patch)
         gold = set(touched_files(task.patch))
     except PatchError as error:
         raise ScriptError(f"task {task.instance_id}: its own patches cannot be read: {error}") from None
     touched = tuple(touched_files(patch))
     left_out = tuple(path for path in touched if path in tests or (path not in gold and _decides(task, profile, path)))
-    return Parts(script, patch, touched, left_out, test_patch, task)
+    return Parts(script, patch, touched, left_out, test_patch, listed, task)
+
+
+def _listed(task: TaskInstance) -> tuple[str, ...]:
+    """Files of the task's tests, where their ids say it: `tests/test_cart.py::test_total`."""
+    named = (test.partition("::") for test in (*task.FAIL_TO_PASS, *task.PASS_TO_PASS))
+    return tuple(dict.fromkeys(path for path, mark, _ in named if mark and path.endswith(".py") and _is_inside(path)))
+
+
+def _is_inside(path: str) -> bool:
+    try:
+        return check_path(path) == path
+    except PatchError:
+        return False
 
 
 def _decides(task: TaskInstance, profile: RepoProfile, path: str) -> bool:

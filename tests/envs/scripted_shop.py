@@ -55,11 +55,5 @@ def scripted_task(**changes):
     return TaskInstance(**{**about, **changes})
 
 
-def source_patch(text, **others):
-    """A patch that gives the source another text, and other files (path -> text) besides."""
-    after = {SOURCE: text, **{path.replace("__", "/"): content for path, content in others.items()}}
-    return make_patch({path: FILES.get(path) for path in after}, after)
-
-
 def files_patch(files):
     return make_patch({path: FILES.get(path) for path in files}, files)

@@ -119,6 +119,7 @@ async def test_a_source_that_meddles_is_not_resolved(grader, shop, name):
     assert report.tampered, report.reason
 
 
+OTHER_TESTS = "def test_total(): pass\ndef test_change(): pass\n"
 CONFIGURATION = {
     "conftest.py": HOOK,
     "tests/conftest.py": HOOK,
@@ -191,6 +192,27 @@ async def test_a_bug_that_the_image_lacks_is_put_there_first(grader, shop):
     )
     assert (await grader.grade(task, shop, task.patch)).resolved
     assert "broken by the patch" in (await grader.grade(task, shop, GOLD)).reason
+
+
+async def test_tests_that_lie_in_the_image_are_kept_as_they_are(grader, tmp_path_factory, shop):
+    """SWE-smith's tasks bring no test patch."""
+    tree = tmp_path_factory.mktemp("smith")
+    tree.chmod(0o755)
+    for path, text in {**FILES, "test_money.py": NEW_TESTS}.items():
+        (tree / path).parent.mkdir(exist_ok=True)
+        (tree / path).write_text(text)
+    image = shop.model_copy(update={"tree": tree, "name": "smith-shop", "test_files": ()})
+    ids = {"FAIL_TO_PASS": ("test_money.py::test_total",), "PASS_TO_PASS": ("test_money.py::test_change",)}
+    command = PYTEST.replace("tests/", "")
+    task = scripted_task(**ids, test_patch="", eval_script=script(command, "").replace("git apply", ": git apply"))
+    assert (await grader.grade(task, image, GOLD)).resolved
+    weak = make_patch(
+        {"test_money.py": NEW_TESTS, SOURCE: BROKEN}, {"test_money.py": OTHER_TESTS, SOURCE: BROKEN + "#\n"}
+    )
+    report = await grader.grade(task, image, weak)
+    assert report.reason.endswith("test_total (left out of the patch: test_money.py)")
+    forged = files_patch({SOURCE: BROKEN + TAMPERING["makes pytest run nothing"]})
+    assert (await grader.grade(task, image, forged)).tampered
 
 
 async def test_a_task_whose_own_parts_do_not_fit_is_told_by_name(grader, shop):
