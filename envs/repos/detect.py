@@ -6,6 +6,7 @@ Invariant: reads files only; nothing of the repository is imported or run.
 from __future__ import annotations
 
 import ast
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -107,5 +108,5 @@ def _test_cmd(
     options = list(config.kept_options)
     if any(name.endswith("/setup.py") for name in modules):
         options.append("--rootdir=.")  # ids of tests are told from the top, also for a package further down
-    kept = f"PYTEST_ADDOPTS='{' '.join(options)}' " if options else ""
+    kept = f"PYTEST_ADDOPTS={shlex.quote(shlex.join(options))} " if options else ""
     return f"{path}{kept}python -m pytest -v -rA -o addopts= -p no:cacheprovider {{tests}}"

@@ -23,6 +23,7 @@ _FILES = (
     ("tox.ini", "pytest"),
     ("setup.cfg", "tool:pytest"),
 )
+_KEPT = ("--import-mode=", "--ignore=", "--ignore-glob=", "--deselect=", "-m=")
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,16 @@ class PytestConfig:
 
     @property
     def kept_options(self) -> tuple[str, ...]:
-        """Of `addopts`, what decides how tests are imported; the rest (coverage, workers, reports) only disturbs."""
-        kept = [word for word in self.addopts if word.startswith("--import-mode=")]
-        pairs = zip(self.addopts, self.addopts[1:], strict=False)
-        kept += [f"-p{value}" for word, value in pairs if word == "-p" and not value.startswith("no:")]
+        """Of `addopts`, what decides which tests run and how they are imported.
+
+        The rest (coverage, workers, reports) only disturbs. Without `-m 'not stress'` tests would run that take hours.
+        """
+        kept: list[str] = []
+        for word, following in zip(self.addopts, (*self.addopts[1:], ""), strict=False):
+            if word.startswith(_KEPT):
+                kept.append(word)
+            elif word in {"-m", "--deselect", "--ignore"} or (word == "-p" and not following.startswith("no:")):
+                kept += [word, following]
         return tuple(kept)
 
 

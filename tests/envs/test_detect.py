@@ -1,6 +1,7 @@
 """What is found out about a repository by looking at it: layouts, needs, test runners, versions of Python."""
 
 import platform
+import shlex
 
 import pytest
 from small_package import FILES, write
@@ -68,9 +69,11 @@ def test_what_pytest_is_told_counts(tmp_path, name, text):
 
 
 def test_options_that_decide_how_tests_are_imported_are_kept(tmp_path):
-    options = "[pytest]\naddopts = --import-mode=importlib -n auto --cov=small -p small.plugin -p no:x\n"
+    options = "[pytest]\naddopts = --import-mode=importlib -n auto --cov=small -p plug -p no:x -m 'not slow'\n"
     layout = found(tmp_path, {**FILES, "pytest.ini": options})
-    assert layout.test_cmd.startswith("PYTEST_ADDOPTS='--import-mode=importlib -psmall.plugin' python -m pytest ")
+    words = shlex.split(layout.test_cmd)
+    assert words[1:4] == ["python", "-m", "pytest"]
+    assert words[0] == "PYTEST_ADDOPTS=--import-mode=importlib -p plug -m 'not slow'"
 
 
 PYPROJECT = """
