@@ -5,9 +5,9 @@ import os
 import re
 
 import pytest
-from strange_package import FILES, make_wheels
 from small_package import FILES as SMALL
 from small_package import write
+from strange_package import FILES, make_wheels
 from typer.testing import CliRunner
 
 from contextrl.cli import app
