@@ -9,9 +9,6 @@ import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from contextrl.cli import show
 from contextrl.progress import open_progress
@@ -19,6 +16,7 @@ from envs.synthesis.tasks import TaskOptions
 from envs.task import RepoProfile, TaskInstance
 from envs.tasksets import save_taskset, taskset
 from envs.tasksets.cache import taskset_folder
+from envs.tasksets.reader import how_made
 from sandbox import open_backend
 
 
@@ -49,20 +47,14 @@ def make_tasks(
     minutes = (time.monotonic() - began) / 60
     folder = taskset_folder(profile, options)
     if out is not None:
-        save_taskset(made, out, _about(folder), profiles=[profile])
+        save_taskset(made, out, how_made(folder), profiles=[profile])
         folder = out
     return made, folder, (len(made) - min(first[0], len(made))) / minutes
 
 
-def _about(folder: Path) -> dict[str, Any]:
-    """How a task set was made."""
-    made: dict[str, Any] = yaml.safe_load((folder / "sweb.yaml").read_text(encoding="utf-8"))["contextrl"]["made"]
-    return made
-
-
 def summary(tasks: list[TaskInstance], folder: Path, per_minute: float) -> Iterator[tuple[str, object]]:
     """Names and what they are, one a line."""
-    about = _about(folder)
+    about = how_made(folder)
     funnel: dict[str, int] = about.get("funnel", {})
     tried = sum(funnel.values())
     yield "tasks", f"{len(tasks)} in {folder}"

@@ -72,25 +72,17 @@ def export(
     """Write a task set for another machine or another tool."""
     from envs.tasksets import TaskSetError, save_taskset
     from envs.tasksets.files import write_rows
-    from envs.tasksets.registry import find_taskset
+    from envs.tasksets.reader import how_made
+    from envs.tasksets.registry import find_taskset, taskset_folder
 
-    tasks = find_taskset(taskset)
+    tasks, folder = find_taskset(taskset), taskset_folder(taskset)
     if format is Format.FOLDER:
-        save_taskset(tasks, output, _made(taskset), sources=True)
+        save_taskset(tasks, output, how_made(folder) if folder else None, sources=True)
     elif output.is_dir():
         raise TaskSetError(f"{output} is a folder: give the file to write, such as {output / taskset}.{format.value}")
     else:
         write_rows(tasks, output, parquet=format is Format.PARQUET)
     typer.echo(f"{len(tasks)} tasks: {output}")
-
-
-def _made(taskset: str) -> dict[str, object]:
-    from envs.tasksets.folder import about
-    from envs.tasksets.registry import taskset_folder
-
-    folder = taskset_folder(taskset)
-    made = about(folder).get("contextrl", {}).get("made") if folder else None
-    return dict(made or {})
 
 
 def validate(

@@ -132,7 +132,7 @@ def folders() -> list[Path]:
 
 
 def _about(folder: Path) -> tuple[str, str, str]:
-    from envs.tasksets.folder import about
+    from envs.tasksets.reader import about
 
     ours = about(folder).get("contextrl", {})
     splits = ", ".join(f"{count} {split}" for split, count in ours.get("splits", {}).items())

@@ -20,7 +20,9 @@ from envs.repos.store import exclusive
 from envs.synthesis.journal import Journal
 from envs.synthesis.tasks import TaskOptions, make_tasks
 from envs.task import RepoProfile, TaskInstance
-from envs.tasksets.folder import FORMAT, is_taskset, load_taskset, save_taskset
+from envs.tasksets.folder import save_taskset
+from envs.tasksets.layout import FORMAT, is_taskset
+from envs.tasksets.reader import load_taskset
 from envs.testing.runner import Progress, silent
 from sandbox.home import home
 from sandbox.protocol import SandboxBackend

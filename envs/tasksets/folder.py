@@ -21,26 +21,11 @@ import yaml
 
 from envs.task import RepoProfile, TaskInstance
 from envs.tasksets.harness import image_name, repository_dockerfile, task_dockerfile
+from envs.tasksets.layout import CONFIG, FILES, FORMAT, HIDDEN, OPTIONAL, TASK, TESTS_FILE, is_taskset
 from envs.tasksets.repositories import Repositories, TaskSetError, source_of
-from envs.tasksets.rows import TESTS, from_row, to_row
+from envs.tasksets.rows import TESTS, to_row
 
-FORMAT = 2
-_CONFIG, _TASK, _TESTS, _HIDDEN = "sweb.yaml", "task.yaml", "tests.json", "hidden.json"
-_FILES = {
-    "patch": "gold.patch",
-    "test_patch": "test.patch",
-    "problem_statement": "problem_statement.md",
-    "eval_script": "eval.sh",
-}
-_OPTIONAL = {"hints_text": "hints.md", "bug_patch": "bug.patch"}
-_Loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
-"""Every value is text: a version 4.10 stays 4.10, a date a word."""
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-
-
-def is_taskset(folder: Path) -> bool:
-    """Whether there is a task set in a folder."""
-    return (folder / _CONFIG).is_file()
 
 
 def save_taskset(
@@ -69,7 +54,7 @@ def save_taskset(
             _write_task(new / "tasks" / _folder_name(task), task, dataset, repositories)
         found = {(task.profile, task.base_commit): repositories.find(task.profile, task.base_commit) for task in tasks}
         used = [profile for profile in found.values() if profile is not None]
-        (new / _CONFIG).write_text(_yaml(_config(tasks, used, dataset, meta)), encoding="utf-8")
+        (new / CONFIG).write_text(_yaml(_config(tasks, used, dataset, meta)), encoding="utf-8")
         if sources:
             for profile in used:
                 _write_sources(new / "repositories" / profile.name, profile)
@@ -109,13 +94,13 @@ def _write_task(folder: Path, task: TaskInstance, dataset: str, repositories: Re
     row = {"version": "", "split": "test", "datasets": [dataset], **row}
     if row["image"] != image_name(task.instance_id):
         row["published_image"], row["image"] = row["image"], image_name(task.instance_id)
-    texts = {name: row.pop(column, "") for column, name in _FILES.items()}
-    texts |= {name: row.pop(column) for column, name in _OPTIONAL.items() if row.get(column)}
+    texts = {name: row.pop(column, "") for column, name in FILES.items()}
+    texts |= {name: row.pop(column) for column, name in OPTIONAL.items() if row.get(column)}
     texts["Dockerfile"] = task_dockerfile(task)
-    texts[_TESTS] = _json(tests)
+    texts[TESTS_FILE] = _json(tests)
     if "hidden" in row:
-        texts[_HIDDEN] = _json(row.pop("hidden"))
-    texts[_TASK] = _yaml(row)
+        texts[HIDDEN] = _json(row.pop("hidden"))
+    texts[TASK] = _yaml(row)
     try:
         folder.mkdir()
         for name, text in texts.items():
@@ -138,89 +123,3 @@ def _yaml(data: Mapping[str, Any]) -> str:
 
 def _json(data: object) -> str:
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
-
-
-def about(folder: Path) -> dict[str, Any]:
-    """What `sweb.yaml` says, all values as text. Raises `TaskSetError`."""
-    path = folder / _CONFIG
-    try:
-        found = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except FileNotFoundError:
-        old = " (it has the layout of an older version: make it again)" if (folder / "taskset.json").is_file() else ""
-        raise TaskSetError(f"{folder} is no task set: it has no {_CONFIG}{old}") from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise TaskSetError(f"{path} cannot be read: {_first_line(error)}") from None
-    if not isinstance(found, dict) or not isinstance(found.get("contextrl", {}), dict):
-        raise TaskSetError(f"{path} cannot be read: it holds no mapping; make the set again")
-    return dict(found)
-
-
-def load_taskset(folder: Path, *, profiles: Iterable[RepoProfile] = ()) -> list[TaskInstance]:
-    """Read a folder in the layout of SWE-bench 5, ours or another's. Raises `TaskSetError`.
-
-    `profiles`: repositories of the tasks; those of the home folder are found by name.
-    """
-    ours = about(folder).get("contextrl", {})
-    if ours and ours.get("format") != str(FORMAT):
-        raise TaskSetError(f"{folder} has task set format {ours.get('format')}; this version reads {FORMAT}")
-    names = {path.name for path in (folder / "tasks").glob("*") if path.is_dir()}
-    if ours and ours.get("tasks") != str(len(names)):
-        raise TaskSetError(
-            f"{folder} should hold {ours.get('tasks')} tasks but has {len(names)}: get it again, or, if you took some "
-            f"out or put some in, write their number in {_CONFIG} (contextrl: tasks)"
-        )
-    sources = {str(r.get("name")): str(r.get("source")) for r in ours.get("repositories", ()) if isinstance(r, dict)}
-    repositories = Repositories(profiles, sources)
-    order = [name for name in ours.get("order", ()) if name in names]
-    ordered = [*order, *sorted(names - set(order))]
-    return [_load_task(folder / "tasks" / name, repositories) for name in ordered]
-
-
-def _load_task(folder: Path, repositories: Repositories) -> TaskInstance:
-    try:
-        row = _read_row(folder)
-        if row.get("instance_id") != folder.name:
-            raise TaskSetError(f"its instance_id is {row.get('instance_id')!r}: it must be the folder's name")
-        return from_row(row, repositories)
-    except TaskSetError as error:
-        raise TaskSetError(f"{folder}: {error}") from None
-
-
-def _read_row(folder: Path) -> dict[str, Any]:
-    row: dict[str, Any] = _parsed(folder / _TASK, lambda text: yaml.load(text, Loader=_Loader), dict)
-    row |= _parsed(folder / _TESTS, json.loads, dict)
-    for column, name in _FILES.items():
-        if column not in row.get("derived", ()) or column == "test_patch":
-            row[column] = _text(folder / name)
-    for column, name in _OPTIONAL.items():
-        if (folder / name).is_file():
-            row[column] = _text(folder / name)
-    if (folder / _HIDDEN).is_file():
-        row["hidden"] = _parsed(folder / _HIDDEN, json.loads, list)
-    row["image"] = row.pop("published_image", row.get("image", ""))
-    return row
-
-
-def _parsed(path: Path, parse: Any, kind: type) -> Any:
-    try:
-        found = parse(_text(path))
-    except (ValueError, yaml.YAMLError) as error:
-        if isinstance(error, TaskSetError):
-            raise
-        raise TaskSetError(f"{path.name} cannot be read: {_first_line(error)}") from None
-    if not isinstance(found, kind):
-        raise TaskSetError(f"{path.name} cannot be read: it holds no {'mapping' if kind is dict else 'list'}")
-    return found
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode()
-    except FileNotFoundError:
-        raise TaskSetError(f"it has no {path.name}") from None
-    except UnicodeDecodeError:
-        raise TaskSetError(f"{path.name} is not text in UTF-8") from None
-
-
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from envs.task import TaskInstance
 from envs.tasksets.files import load_rows
-from envs.tasksets.folder import is_taskset, load_taskset
+from envs.tasksets.layout import is_taskset
+from envs.tasksets.reader import load_taskset
 from envs.tasksets.repositories import TaskSetError
 from sandbox.home import home
 

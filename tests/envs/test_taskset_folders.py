@@ -12,7 +12,7 @@ from shop_repository import MONEY
 from envs.patch import make_patch
 from envs.task import Difficulty, HiddenCall, TaskInstance
 from envs.tasksets import TaskSetError, load_taskset, save_taskset
-from envs.tasksets.folder import about
+from envs.tasksets.reader import about
 from envs.tasksets.repositories import Repositories
 from envs.tasksets.rows import to_row
 
@@ -91,6 +91,16 @@ def test_a_missing_repository_is_named_with_the_command_that_adds_it(tmp_path, p
     other = profile.model_copy(update={"base_commit": "f" * 40})
     with pytest.raises(TaskSetError, match="is not on this machine"):
         load_taskset(tmp_path / "set", profiles=[other])
+
+
+@pytest.mark.parametrize("agrees", [True, False])
+def test_hidden_tests_and_a_test_patch_may_differ(tmp_path, profile, task, agrees):
+    before = {path: (profile.tree / path).read_text() for path in task.tests}
+    patch = make_patch(before, task.tests if agrees else {"tests/test_money.py": "other\n"})
+    both = task.model_copy(update={"test_patch": patch})
+    save_taskset([both], tmp_path / "set", profiles=[profile])
+    assert load_taskset(tmp_path / "set", profiles=[profile]) == [both]
+    assert ("test_no_prices" in (tmp_path / "set/tasks/shop-1/task.yaml").read_text()) is not agrees
 
 
 texts = st.text(st.characters(codec="utf-8"), max_size=40)
