@@ -83,7 +83,9 @@ def from_row(row: Mapping[str, Any], repositories: Repositories) -> TaskInstance
 def _patches_as_files(row: Mapping[str, Any], repositories: Repositories) -> dict[str, Any]:
     read: Base = lambda path: None  # noqa: E731
     if str(row.get("whole_files", "")).lower() != "true":
-        read = repositories.base(str(row.get("profile", "")), str(row.get("base_commit", "")), str(row.get("source", "")))
+        read = repositories.base(
+            str(row.get("profile", "")), str(row.get("base_commit", "")), str(row.get("source", ""))
+        )
     data: dict[str, Any] = {}
     setup: dict[str, str] = {}
     if "setup" in row:
