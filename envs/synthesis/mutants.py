@@ -12,7 +12,8 @@ from collections import Counter
 from collections.abc import Callable
 
 from envs.synthesis.candidate import Candidate, Mutant
-from envs.synthesis.mutations import Mutation, MutationError, mutate_function
+from envs.synthesis.mutations import Mutation, MutationError, mutate_class, mutate_function
+from envs.synthesis.units import with_classes
 from envs.task import RepoProfile
 
 _TRIES = 4
@@ -33,7 +34,7 @@ class MutantSupply:
         """`targets` says which tests to run for a `path::qualname`; `spare`: mutations tried at once, per bug."""
         self._profile, self._per_function, self._seed = profile, per_function, seed
         self._targets, self._spare = targets, spare
-        keys = [key for key in profile.covers if key.partition("::")[0] in set(profile.source_files)]
+        keys = [key for key in with_classes(profile.covers) if key.partition("::")[0] in set(profile.source_files)]
         random.Random(f"{seed}/{profile.name}").shuffle(keys)
         self._functions = keys
         self._sources: dict[str, str] = {}
@@ -64,12 +65,9 @@ class MutantSupply:
         if key not in self._waiting:
             path, _, name = key.partition("::")
             if path not in self._sources:
-                self._sources[path] = (self._profile.tree / path).read_bytes().decode()
+                self._sources[path] = _text((self._profile.tree / path).read_bytes())
             rng = random.Random(f"{self._seed}/{self._profile.base_commit}/{key}")
-            try:
-                found = mutate_function(self._sources[path], name, rng, _TRIES * self._per_function)
-            except MutationError:  # a function that is made at run time has no text
-                found = []
+            found = _mutations(self._sources[path], name, rng, _TRIES * self._per_function)
             targets = self._targets(key)
             found = found if targets else []
             self._waiting[key] = [self._mutant(key, path, targets, mutation) for mutation in found]
@@ -87,3 +85,21 @@ class MutantSupply:
             targets=targets,
             changed=mutation.changed,
         )
+
+
+def _mutations(source: str, name: str, rng: random.Random, count: int) -> list[Mutation]:
+    """Bugs of the function or class of that name; none of what is made at run time, which has no text."""
+    for mutate in (mutate_function, mutate_class):
+        try:
+            return mutate(source, name, rng, count)
+        except MutationError:
+            continue
+    return []
+
+
+def _text(data: bytes) -> str:
+    """A source as it is, ends of lines and byte order mark too; nothing where it is not UTF-8, which tasks are."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 
 from envs.repos.store import call_distances, test_times
 from envs.task import RepoProfile
@@ -15,11 +16,22 @@ from envs.task import RepoProfile
 _MOST_CASES = 100
 
 
+def with_classes(covers: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """The coverage map with the classes too: a test of one of its methods is one of the class."""
+    classes: dict[str, dict[str, None]] = {}
+    for key, tests in covers.items():
+        outer = key.rpartition(".")[0] if "." in key.partition("::")[2] else ""
+        if outer and not outer.endswith("<locals>"):
+            classes.setdefault(outer, {}).update(dict.fromkeys(tests))
+    return {**{name: tuple(tests) for name, tests in classes.items()}, **covers}
+
+
 class Units:
     """The tests of a repository, alone and by class, and how long they take."""
 
     def __init__(self, profile: RepoProfile, max_s: float) -> None:
         self._profile, self._max_s = profile, max_s
+        self._covers = with_classes(profile.covers)
         self._seconds: Counter[str] = Counter()
         self._case_seconds: Counter[str] = Counter()
         for test, seconds in test_times(profile).items():
@@ -33,7 +45,7 @@ class Units:
         """
         away = call_distances(self._profile, key)
         nearest: dict[str, int] = {}
-        for test in self._profile.covers[key]:
+        for test in self._covers[key]:
             case = case_of(test)
             nearest[case] = min(away.get(test, 0), nearest.get(case, 1 << 20))
         chosen: list[str] = []
@@ -50,7 +62,7 @@ class Units:
         First the units that bear its name, then those whose tests call the fewest other functions; and last one from
         the same file that does not call it, so that there is something that must go on passing.
         """
-        units = list(dict.fromkeys(unit_of(test, self._profile) for test in self._profile.covers[key]))
+        units = list(dict.fromkeys(unit_of(test, self._profile) for test in self._covers[key]))
         name = _letters(key.rpartition("::")[2].split(".")[0])
         chosen: list[str] = []
         for unit in sorted(units, key=lambda unit: name not in _letters(re.split(r"\.|::", unit)[-1])):

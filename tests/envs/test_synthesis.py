@@ -21,6 +21,7 @@ from envs.synthesis.modifiers import FUNCTION_MODIFIERS
 from envs.synthesis.mutations import MutationError
 from envs.synthesis.splits import assign_splits
 from envs.synthesis.statement import MAX_CHARS, problem_statement
+from envs.synthesis.units import with_classes
 from envs.task import TaskInstance
 from envs.testing.runner import Failure
 from sandbox.local import LocalBackend
@@ -190,7 +191,15 @@ async def test_tasks_hold_what_they_say(small, backend):
 
 async def test_a_repository_without_enough_bugs_gives_what_it_has(small, backend):
     tasks = await make_tasks(small, TaskOptions(bugs=10_000, per_function=2, repeats=1), backend=backend)
-    assert 8 <= len(tasks) <= 2 * len(small.covers)
+    assert 8 <= len(tasks) <= 2 * len(with_classes(small.covers))
+
+
+async def test_classes_lose_methods_too(small, backend):
+    tasks = await make_tasks(small, TaskOptions(bugs=1000, per_function=2, repeats=1, suite="near"), backend=backend)
+    found = {task.kind: task for task in tasks if task.functions == ("small/numbers.py::Box",)}
+    assert "class_rm_funcs" in found and all(kind.startswith("class_") for kind in found)
+    assert all(set(task.FAIL_TO_PASS) <= {PREFIX + "BoxTest.test_put", PREFIX + "BoxTest.test_full"} for task in tasks
+               if task in found.values())  # fmt: skip
 
 
 async def test_generated_candidates_are_validated(backend):
