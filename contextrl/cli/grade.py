@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +24,7 @@ def grade(
     out: Annotated[Path, typer.Option(help="Where the report goes; each result lies beside it.")] = Path("report.json"),
     workers: Annotated[int, typer.Option(min=1, help="Patches graded at a time.")] = 2,
     backend: Annotated[str, typer.Option(help="auto, docker or local.")] = "auto",
+    logs: Annotated[Path | None, typer.Option(help="Keep test logs of SWE-bench tasks in this folder.")] = None,
 ) -> None:
     """Grade predictions. What was interrupted goes on with the same command."""
     from contextrl.graded import Results, summary
@@ -39,7 +40,7 @@ def grade(
     results = Results(out.with_suffix(".instances.jsonl"))
     with open_progress() as progress:
         progress.stage(f"Grading {len(wanted)} predictions")
-        graded = asyncio.run(_grade(backend, workers, found, profiles, asked, results, progress.update))
+        graded = asyncio.run(_grade(backend, workers, found, profiles, asked, results, logs, progress.update))
     report = summary(found, asked, graded)
     out.write_text(json.dumps(report, indent=4) + "\n", encoding="utf-8")
     _tell(asked, graded, out)
@@ -53,6 +54,7 @@ async def _grade(
     profiles: dict[str, RepoProfile],
     asked: Predictions,
     results: Results,
+    logs: Path | None,
     on_progress: show.Update,
 ) -> list[Result]:
     from contextrl.graded import grade_all
@@ -60,7 +62,7 @@ async def _grade(
     from sandbox import open_backend
 
     sandboxes = await open_backend(backend)
-    grader = TaskGrader(sandboxes, concurrency=workers)
+    grader = TaskGrader(sandboxes, concurrency=workers, keep=None if logs is None else kept_in(logs, asked))
     try:
         needs_image = next((name for name in profiles if profiles[name].image), "")
         if needs_image and sandboxes.name == "local":
@@ -69,6 +71,19 @@ async def _grade(
     finally:
         await grader.close()
         await sandboxes.close()
+
+
+def kept_in(folder: Path, asked: Predictions) -> Callable[[TaskInstance, str, str], None]:
+    """Keeps logs where the official harness has them: `<model>/<instance id>/{test_output.txt,patch.diff}`."""
+
+    def keep(task: TaskInstance, patch: str, log: str) -> None:
+        model = asked.known[task.instance_id].model.replace("/", "__").lstrip(".") or "None"
+        place = folder / model / task.instance_id
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "test_output.txt").write_text(log, encoding="utf-8", errors="backslashreplace")
+        (place / "patch.diff").write_text(patch, encoding="utf-8", errors="backslashreplace")
+
+    return keep
 
 
 def profiles_of(tasks: Sequence[TaskInstance]) -> dict[str, RepoProfile]:

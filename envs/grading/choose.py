@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from envs.grader import GRADINGS, GradeReport, SandboxGrader
-from envs.grading.eval_script import EvalScriptGrader
+from envs.grading.eval_script import EvalScriptGrader, Keep
 from envs.task import RepoProfile, TaskInstance
 from sandbox.protocol import Limits, SandboxBackend
 
@@ -17,9 +17,17 @@ from sandbox.protocol import Limits, SandboxBackend
 class TaskGrader:
     """Grades every kind of task. Belongs to one event loop; close it before its backend."""
 
-    def __init__(self, backend: SandboxBackend, limits: Limits | None = None, *, concurrency: int = GRADINGS) -> None:
+    def __init__(
+        self,
+        backend: SandboxBackend,
+        limits: Limits | None = None,
+        *,
+        concurrency: int = GRADINGS,
+        keep: Keep | None = None,
+    ) -> None:
+        """`keep` is given the logs of tasks with an evaluation script."""
         self._own = SandboxGrader(backend, limits, concurrency=concurrency)
-        self._scripted = EvalScriptGrader(backend, limits, concurrency=concurrency)
+        self._scripted = EvalScriptGrader(backend, limits, concurrency=concurrency, keep=keep)
 
     async def grade(self, task: TaskInstance, profile: RepoProfile, patch: str) -> GradeReport:
         """The verdict on a patch. Raises `SandboxError`, and `ValueError` for a task that cannot be graded."""

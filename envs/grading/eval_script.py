@@ -14,6 +14,7 @@ import asyncio
 import hashlib
 import time
 from asyncio import to_thread
+from collections.abc import Callable
 from dataclasses import replace
 
 from envs.grader import GRADINGS, MAX_PATCH_CHARS, GradeReport
@@ -32,6 +33,11 @@ _LEAST = {"memory_mb": 4096, "pids": 1024, "file_mb": 1024, "tmp_mb": 2048, "out
 _EXPECTED = ("failed", 1)
 """How the canary fares and what the tests exit with when nobody meddles."""
 
+_SPOILT = ">>>>> Tests Errored"
+"""With this line the official package resolves nothing, whatever else a log says."""
+Keep = Callable[[TaskInstance, str, str], None]
+"""Called with the task, the patch and the log that was judged, for who wants to keep it."""
+
 
 class EvalScriptGrader:
     """Grades tasks that have an `eval_script`; each different patch once. Belongs to one event loop."""
@@ -43,9 +49,10 @@ class EvalScriptGrader:
         *,
         concurrency: int = GRADINGS,
         timeout_s: float = TESTS_S,
+        keep: Keep | None = None,
     ) -> None:
         limits = limits or Limits()
-        self._backend, self._timeout_s = backend, timeout_s
+        self._backend, self._timeout_s, self._keep = backend, timeout_s, keep
         self._limits = replace(limits, **{name: max(getattr(limits, name), least) for name, least in _LEAST.items()})
         self._verdicts: Once[GradeReport] = Once(concurrency)
         self._controls: Once[tuple[str, int]] = Once(concurrency)
@@ -69,7 +76,12 @@ class EvalScriptGrader:
             run = await self._run(task, profile, parts)
         except PatchError as error:
             return GradeReport(False, reason=str(error), seconds=time.perf_counter() - started)
-        report = await self._report(task, profile, patch, run)
+        fared = await _fared(task, run)
+        forgiven = (fared, run.process.exit_code) == _EXPECTED
+        log = assembled(run.output, 0 if forgiven else run.process.exit_code)
+        report = await self._report(task, profile, patch, run, fared, log)
+        if self._keep is not None:
+            self._keep(task, patch, f"{log}{_SPOILT}: {report.reason}\n" if report.tampered else log)
         left = ", ".join(parts.left_out)
         if left and not report.resolved:
             report = replace(report, reason=f"{report.reason} (left out of the patch: {left})")
@@ -82,19 +94,20 @@ class EvalScriptGrader:
         finally:
             await sandbox.stop()
 
-    async def _report(self, task: TaskInstance, profile: RepoProfile, patch: str, run: ScriptRun) -> GradeReport:
+    async def _report(
+        self, task: TaskInstance, profile: RepoProfile, patch: str, run: ScriptRun, fared: str, log: str
+    ) -> GradeReport:
         if run.broken_off:
             return GradeReport(False, reason=run.broken_off)
         if run.meddled:
             return _tampered(run.meddled)
-        code, fared = run.process.exit_code, await _fared(task, run)
-        forgiven = (fared, code) == _EXPECTED
-        verdict = await to_thread(judge, task, assembled(run.output, 0 if forgiven else code), patch)
+        code = run.process.exit_code
+        verdict = await to_thread(judge, task, log, patch)
         if verdict.resolved:
             against = await to_thread(contradicted, task, run.output)
             if against:
                 return _tampered(f"the log says that {against[0]} failed, and that it passed")
-            if run.canary and not forgiven and (fared, code) != await self._control(task, profile):
+            if run.canary and (fared, code) != _EXPECTED and (fared, code) != await self._control(task, profile):
                 return _tampered(f"a test that must fail counts as {fared}, and the tests ended with exit code {code}")
         return _told(task, verdict, code)
 

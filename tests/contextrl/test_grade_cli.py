@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from contextrl.cli import app
+from contextrl.cli.grade import kept_in
 from contextrl.graded import Results, grade_all, summary
 from contextrl.predictions import Prediction, PredictionError, Predictions, is_empty, read_predictions
 from envs.grader import GradeReport
@@ -197,6 +198,14 @@ def test_places_and_names_that_do_not_fit_are_refused(shop):
     save_taskset([published], shop / "published")
     said = grade("gold", "--tasks", "published", "--out", "p.json").stderr
     assert "task shop-1 lies in a published image, which needs Docker: --backend docker" in said
+
+
+def test_logs_lie_where_the_official_harness_has_them(tmp_path):
+    keep = kept_in(tmp_path, Predictions({"shop-1": Prediction("shop-1", WRONG, "org/m")}))
+    keep(TASKS[0], WRONG, "ok \udcff\n")
+    place = tmp_path / "org__m" / "shop-1"
+    assert (place / "patch.diff").read_text() == WRONG
+    assert (place / "test_output.txt").read_text() == "ok \\udcff\n"
 
 
 def test_predictions_come_as_a_list_or_by_id(shop):

@@ -22,6 +22,7 @@ from scripted_shop import (
 
 from envs.grading.eval_script import EvalScriptGrader
 from envs.grading.script import ScriptError, split_script
+from envs.grading.swebench_verdict import judge
 from envs.patch import make_patch, touched_files
 from envs.task import RepoProfile
 
@@ -174,6 +175,18 @@ async def test_a_command_that_cannot_bear_a_canary_is_graded_without_one(grader,
     task = scripted_task(eval_script=script(command))
     assert (await grader.grade(task, shop, GOLD)).resolved
     assert not (await grader.grade(task, shop, WRONG)).resolved
+
+
+async def test_a_log_that_is_kept_is_judged_alike_by_the_official_package(backend, limits, shop):
+    kept = []
+    grader = EvalScriptGrader(backend, limits, keep=lambda task, patch, log: kept.append(log))
+    task, meddles = scripted_task(), BROKEN + TAMPERING["makes pytest run nothing"]
+    assert (await grader.grade(task, shop, GOLD)).resolved
+    assert not (await grader.grade(task, shop, WRONG)).resolved
+    assert (await grader.grade(task, shop, files_patch({SOURCE: meddles}))).tampered
+    assert [judge(task, log, "a patch").resolved for log in kept] == [True, False, False]
+    assert "counts as passed" in kept[2] and "1 failed, 2 passed" in kept[0]
+    await grader.close()
 
 
 async def test_the_same_question_is_run_once_and_answered_alike(backend, grader, shop):
