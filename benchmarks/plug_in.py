@@ -19,7 +19,7 @@ from envs.repos.learned import learned
 from sandbox import open_backend
 from sandbox.protocol import SandboxBackend, SandboxError
 
-PACKAGES = ("toolz", "more-itertools", "attrs", "click", "jinja2", "packaging", "python-dateutil", "sortedcontainers")
+PACKAGES = ("toolz", "more-itertools", "attrs", "click", "jinja2", "packaging", "python-dateutil")
 PACKAGES += ("tomli", "idna", "pyparsing", "humanize", "inflection", "cachetools")
 COLUMNS = ("package", "version", "runner", "passing", "failing", "flaky", "functions", "suite, s", "in all, s")
 

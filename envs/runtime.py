@@ -37,7 +37,15 @@ def image_of(profile: RepoProfile) -> Image:
     name = f"{_slug(profile.name)}-{profile.base_commit[:12]}"
     if profile.requirements:
         name += "-" + hashlib.sha256("\n".join(profile.requirements).encode()).hexdigest()[:8]
-    return Image(name=name, tree=profile.tree, python=profile.python, requirements=profile.requirements)
+    if profile.python_version:
+        name += f"-py{profile.python_version}"
+    return Image(
+        name=name,
+        tree=profile.tree,
+        python=profile.python,
+        requirements=profile.requirements,
+        python_version=profile.python_version,
+    )
 
 
 def _slug(name: str) -> str:

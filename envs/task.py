@@ -32,7 +32,7 @@ class RepoProfile(BaseModel):
     """Published image in which the repository lies ready at /testbed; there is no tree then."""
     python: Path | None = None
     python_version: str = ""
-    """`3.12.1`, where sandboxes need this Python and no other; empty: the backend's own will do."""
+    """`3.12`, where sandboxes need this Python and no other; empty: the backend's own will do."""
     requirements: tuple[str, ...] = ()
     test_cmd: str
     """Runs tests: `{tests}` is replaced by test files or ids, e.g. `python -m unittest -v {tests}`."""

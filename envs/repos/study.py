@@ -69,7 +69,7 @@ class Study:
             version=fetched.version or layout.known.version,
             tree=self._tree,
             python=python,
-            python_version=version if wanted.python or base != Path(sys.executable) else "",
+            python_version=".".join(version.split(".")[:2]) if wanted.python or base != Path(sys.executable) else "",
             requirements=await pinned(python),
             test_cmd=layout.test_cmd,
             log_parser=layout.runner,

@@ -84,7 +84,7 @@ async def test_another_python_is_used_where_it_is_asked_for(tmp_path, backend):
     except RepoError:
         pytest.skip("this machine has no Python 3.12")
     profile = await add_repository(str(write(tmp_path / "small", SMALL)), python="3.12", backend=backend)
-    assert profile.python_version == version
+    assert (profile.python_version, image_of(profile).python_version) == ("3.12", "3.12")
     sandbox = await backend.start(image_of(profile), Limits())
     ran = await sandbox.run(["python", "-V"])
     await sandbox.stop()
