@@ -83,7 +83,7 @@ async def make_tasks(
     """
     if options.bugs < 1 or options.per_function < 1 or options.repeats < 1 or options.test_units < 1:
         raise ValueError("bugs, per_function, repeats and test_units of a task set must be at least 1")
-    supply = _supply(profile, options)
+    supply = supply_of(profile, options)
     counts: Counter[str] = Counter() if funnel is None else funnel
     judge = _Judge(profile, options, backend, workers, on_progress, journal or Journal())
     tasks: list[TaskInstance] = []
@@ -179,7 +179,8 @@ class _Judge:
                 self._journal.add(candidate.instance_id, verdict)
 
 
-def _supply(profile: RepoProfile, options: TaskOptions) -> _Supply:
+def supply_of(profile: RepoProfile, options: TaskOptions) -> _Supply:
+    """Where the candidates of a task set come from."""
     if _is_generated(profile):
         from envs.generated import candidates
 
