@@ -30,16 +30,20 @@ class MutantSupply:
         seed: int,
         targets: Callable[[str], tuple[str, ...]],
         spare: float = 1.0,
+        least: float = 0.0,
     ) -> None:
-        """`targets` says which tests to run for a `path::qualname`; `spare`: mutations tried at once, per bug."""
+        """`targets` says which tests to run for a `path::qualname`; `spare`: mutations tried at once, per bug; `least`:
+        a function of whose mutations fewer than this share were valid is given up.
+        """
         self._profile, self._per_function, self._seed = profile, per_function, seed
-        self._targets, self._spare = targets, spare
+        self._targets, self._spare, self._least = targets, spare, least
         keys = [key for key in with_classes(profile.covers) if key.partition("::")[0] in set(profile.source_files)]
         random.Random(f"{seed}/{profile.name}").shuffle(keys)
         self._functions = keys
         self._sources: dict[str, str] = {}
         self._waiting: dict[str, list[Mutant]] = {}
         self._valid: Counter[str] = Counter()
+        self._tried: Counter[str] = Counter()
 
     def next(self, missing: int) -> list[Candidate]:
         """Candidates that should give `missing` valid bugs; empty when there are no more."""
@@ -48,10 +52,12 @@ class MutantSupply:
             if missing <= 0:
                 break
             short = self._per_function - self._valid[key]
-            mutants = self._mutants(key)
-            if short > 0 and mutants:
+            if short <= 0 or self._valid[key] < self._least * self._tried[key]:
+                continue
+            if mutants := self._mutants(key):
                 count = min(len(mutants), round(self._spare * short + 0.5) if self._spare > 1 else min(short, missing))
                 wave += mutants[:count]
+                self._tried[key] += count
                 del mutants[:count]
                 missing -= min(short, int(count / self._spare))
         return wave

@@ -30,7 +30,10 @@ _CHUNK = 256
 """Candidates validated at once by the tests near them: what an interruption may lose."""
 _SPARE = 1.15
 """Candidates tried at once, per bug that is missing, where a try is cheap."""
-_WAVE = 48
+_LEAST = 0.34
+"""Share of a function's candidates that must be valid for more to be tried, where a try is dear: some functions run at
+import, so that every bug of theirs breaks all tests, and some are hardly tested."""
+_LEAST_WAVE, _WAVE = 4, 48
 """Bugs asked for at once where every one of them costs a run of all tests."""
 
 
@@ -88,8 +91,8 @@ async def make_tasks(
     judge = _Judge(profile, options, backend, workers, on_progress, journal or Journal())
     tasks: list[TaskInstance] = []
     broken: set[int] = set()
-    most = _WAVE if judge.suite == "full" else options.bugs
-    while len(tasks) < options.bugs and (wave := supply.next(min(most, options.bugs - len(tasks)))):
+    least, most = (_LEAST_WAVE, _WAVE) if judge.suite == "full" else (1, options.bugs)
+    while len(tasks) < options.bugs and (wave := supply.next(max(least, min(most, options.bugs - len(tasks))))):
         fresh = [candidate for candidate in wave if not _known(candidate, broken)]
         counts["duplicate"] += len(wave) - len(fresh)
         for candidate, verdict in zip(fresh, await judge.verdicts(fresh, len(tasks)), strict=True):
@@ -97,11 +100,16 @@ async def make_tasks(
             if verdict.valid and supply.note(candidate):
                 tasks.append(task_from(profile, candidate, verdict, judge.suite))
     counts += Counter()  # drops what is zero
-    yielded = f"{counts['valid']} of {counts.total()} candidates are valid"
-    on_progress(min(len(tasks), options.bugs), options.bugs, yielded)
     tasks = tasks[: options.bugs]
     if options.hidden:
-        tasks = await with_hidden(profile, tasks, backend=backend, workers=workers)
+        tasks = await with_hidden(
+            profile,
+            tasks,
+            backend=backend,
+            workers=workers,
+            on_progress=lambda done, total, text: on_progress(len(tasks), options.bugs, f"{text}: {done} of {total}"),
+        )
+    on_progress(len(tasks), options.bugs, f"{counts['valid']} of {counts.total()} candidates are valid")
     return assign_splits(
         tasks,
         mutation_share=options.heldout_mutation,
@@ -190,8 +198,9 @@ def supply_of(profile: RepoProfile, options: TaskOptions) -> _Supply:
     def targets(key: str) -> tuple[str, ...]:
         return units.reaching(key) if options.suite == "full" else units.covering(key, options.test_units)
 
-    spare = 1.0 if options.suite == "full" else _SPARE
-    return MutantSupply(profile, options.per_function, options.seed, targets, spare)
+    if options.suite == "near":
+        return MutantSupply(profile, options.per_function, options.seed, targets, _SPARE)
+    return MutantSupply(profile, options.per_function, options.seed, targets, least=_LEAST)
 
 
 def _is_generated(profile: RepoProfile) -> bool:
