@@ -2,7 +2,8 @@
 
 Run it: python -m benchmarks.tasks [--packages toolz==1.0.0 ...] [--bugs 60] [--backend local] [--json out.json]. A
 package is plugged in from the index (kept in CONTEXTRL_HOME), then its tasks are made from nothing. In the same run the
-first candidates are validated as one would without a coverage map: all tests, once for every candidate. Costs are CPU
+first candidates are validated as one would without a coverage map: all tests, twice for every candidate, because only
+what repeats is evidence. Costs are CPU
 seconds inside the sandboxes, so that a busy machine distorts less; rates are by the wall clock.
 """
 
@@ -18,8 +19,9 @@ from pathlib import Path
 
 from envs.repos import add_repository
 from envs.synthesis.journal import Journal
+from envs.synthesis.options import TaskOptions
 from envs.synthesis.staged import all_targets
-from envs.synthesis.tasks import TaskOptions, make_tasks, supply_of
+from envs.synthesis.tasks import make_tasks, supply_of
 from envs.task import RepoProfile
 from envs.testing.runner import Job, run_jobs
 from sandbox import open_backend
@@ -46,7 +48,7 @@ class Row:
     suites_per_bug: float
     """CPU seconds of validation for each valid bug, in runs of all tests."""
     cpu_ratio: float
-    """CPU seconds of the baseline, all tests once for each candidate, over ours: for the same number of candidates."""
+    """CPU seconds of the baseline, all tests twice for each candidate, over ours."""
     wall_ratio: float
     several: int
     """Functions with two bugs or more."""
@@ -111,7 +113,11 @@ async def made(package: str, profile: RepoProfile, options: TaskOptions, backend
     limit = 4 * baseline.cpu_seconds
     jobs = [Job(all_targets(profile), candidate.broken, limit, 10 * limit) for candidate in sample]
     began = time.perf_counter()
-    ran = await run_jobs(profile, jobs, backend=backend, workers=workers, batch=1)
+    ran = [
+        outcome
+        for seed in (0, 1)
+        for outcome in await run_jobs(profile, jobs, backend=backend, workers=workers, batch=1, hash_seed=seed)
+    ]
     long_wall_s = (time.perf_counter() - began) / len(jobs)
     long_cpu_s = sum(outcome.cpu_seconds for outcome in ran) / len(jobs)
     of_function = Counter(task.functions[0] for task in tasks)

@@ -16,7 +16,7 @@ from contextrl.preflight import TASKS, check_network
 from contextrl.progress import Progress
 from contextrl.recipe_file import RecipeError
 from envs.repos import RepoError, add_repository, load_profile
-from envs.synthesis.tasks import TaskOptions
+from envs.synthesis.options import TaskOptions
 from envs.task import RepoProfile, TaskInstance
 from envs.tasksets import load_taskset, taskset
 from sandbox.protocol import SandboxBackend

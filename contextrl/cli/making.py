@@ -12,7 +12,7 @@ from pathlib import Path
 
 from contextrl.cli import show
 from contextrl.progress import open_progress
-from envs.synthesis.tasks import TaskOptions
+from envs.synthesis.options import TaskOptions
 from envs.task import RepoProfile, TaskInstance
 from envs.tasksets import save_taskset, taskset
 from envs.tasksets.cache import taskset_folder

@@ -36,6 +36,9 @@ def make(
     suite: Annotated[
         Suite, typer.Option(help="full: all tests run once for each bug. near: only test classes near its function.")
     ] = Suite.full,
+    style: Annotated[
+        str, typer.Option(help="Of problem statements: terse, issue, traceback, test, or mixed.")
+    ] = "terse",
     out: Annotated[Path | None, typer.Option(help="Also write the task set into this folder.")] = None,
     backend: Annotated[str, typer.Option(help="auto, docker or local.")] = "auto",
 ) -> None:
@@ -45,10 +48,11 @@ def make(
     """
     from contextrl.cli.making import make_tasks, summary
     from envs.repos import load_profile
-    from envs.synthesis.tasks import TaskOptions
+    from envs.synthesis.options import TaskOptions
 
     profile = load_profile(repo)
-    options = TaskOptions(bugs=bugs, per_function=per_function, seed=seed, suite=suite.value)
+    given = {"bugs": bugs, "per_function": per_function, "seed": seed, "suite": suite.value, "style": style}
+    options = TaskOptions(**given)  # type: ignore[arg-type]  # a style that there is not is refused
     show.facts(summary(*make_tasks(profile, options, backend, out)))
 
 

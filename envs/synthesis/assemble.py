@@ -9,15 +9,20 @@ from __future__ import annotations
 from envs.patch import make_patch
 from envs.repos.store import call_distances
 from envs.synthesis.candidate import Candidate
-from envs.synthesis.statement import problem_statement
+from envs.synthesis.statement import Style, problem_statement
 from envs.synthesis.units import file_of
 from envs.synthesis.validate import Validation
 from envs.task import Difficulty, RepoProfile, TaskInstance
 from envs.testing.driver.records import UNKNOWN
 
 
-def task_from(profile: RepoProfile, candidate: Candidate, verdict: Validation, suite: str) -> TaskInstance:
-    """The task that a candidate is, by its verdict. With `suite` full, every file with a test that counts grades it."""
+def task_from(
+    profile: RepoProfile, candidate: Candidate, verdict: Validation, suite: str, style: Style = "terse"
+) -> TaskInstance:
+    """The task that a candidate is, by its verdict. With `suite` full, every file with a test that counts grades it.
+
+    `style` is that of the problem statement, where the candidate has none. Raises `ValueError` for one there is not.
+    """
 
     def in_tree(path: str) -> str:
         return (profile.tree / path).read_bytes().decode()
@@ -31,7 +36,7 @@ def task_from(profile: RepoProfile, candidate: Candidate, verdict: Validation, s
     secret = tuple(getattr(candidate, "changed", ()))
     failing = verdict.FAIL_TO_PASS
     statement = candidate.problem_statement or problem_statement(
-        candidate.function, failing, verdict.failures, read, secret
+        candidate.function, failing, verdict.failures, read, secret, style
     )
     patch = make_patch({path: candidate.broken.get(path) for path in candidate.fixed}, dict(candidate.fixed))
     counted = sorted({file_of(test, profile) for test in (*failing, *verdict.PASS_TO_PASS)}) if suite == "full" else ()

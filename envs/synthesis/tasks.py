@@ -8,26 +8,24 @@ interrupted and went on from its journal.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import islice
-from typing import Literal, Protocol
+from typing import Protocol
 
 from envs.synthesis.assemble import task_from
 from envs.synthesis.candidate import Candidate
 from envs.synthesis.hidden import with_hidden
 from envs.synthesis.journal import Journal
+from envs.synthesis.judge import Judge
 from envs.synthesis.mutants import MutantSupply
+from envs.synthesis.options import TaskOptions, is_generated
 from envs.synthesis.splits import assign_splits
-from envs.synthesis.staged import measure_baseline, validate_staged
+from envs.synthesis.statement import style_of
 from envs.synthesis.units import Units
-from envs.synthesis.validate import Validation, validate
 from envs.task import RepoProfile, TaskInstance
 from envs.testing.runner import Progress, silent
 from sandbox.protocol import SandboxBackend
 
-_CHUNK = 256
-"""Candidates validated at once by the tests near them: what an interruption may lose."""
 _SPARE = 1.15
 """Candidates tried at once, per bug that is missing, where a try is cheap."""
 _LEAST = 0.34
@@ -35,32 +33,6 @@ _LEAST = 0.34
 import, so that every bug of theirs breaks all tests, and some are hardly tested."""
 _LEAST_WAVE, _WAVE = 4, 48
 """Bugs asked for at once where every one of them costs a run of all tests."""
-
-
-@dataclass(frozen=True)
-class TaskOptions:
-    """What decides a task set, beside the repository."""
-
-    bugs: int = 200
-    """Tasks to make; fewer when the repository has no more."""
-    per_function: int = 6
-    """Different bugs of one function: what confounder pairs are made of."""
-    seed: int = 0
-    suite: Literal["full", "near"] = "full"
-    """full: every bug is run against all tests once, and graded by all. near: against a few test classes near the
-    function, which also are what it is graded by; much faster. Generated repositories bring tests of their own."""
-    heldout_mutation: float = 0.1
-    heldout_function: float = 0.1
-    repeats: int = 2
-    """Runs of the near tests that FAIL_TO_PASS and PASS_TO_PASS must agree in (suite near); generated functions, which
-    are pure, are run once."""
-    max_test_s: float = 1.0
-    """Seconds that the tests which run first (full), or all tests of a task (near), may take."""
-    test_units: int = 3
-    """Suite near: test classes (or pytest functions) that call the function; one more that does not is run beside
-    them."""
-    hidden: bool = True
-    """Whether functions get hidden calls: answers that only the grader asks for."""
 
 
 class _Supply(Protocol):
@@ -84,11 +56,10 @@ async def make_tasks(
     `funnel` gets how many candidates ended how. What `journal` knows is not run again. Raises `ValueError` for options
     out of range and for a suite that cannot be run as a whole, `SandboxError` when sandboxes fail.
     """
-    if options.bugs < 1 or options.per_function < 1 or options.repeats < 1 or options.test_units < 1:
-        raise ValueError("bugs, per_function, repeats and test_units of a task set must be at least 1")
+    options.check()
     supply = supply_of(profile, options)
     counts: Counter[str] = Counter() if funnel is None else funnel
-    judge = _Judge(profile, options, backend, workers, on_progress, journal or Journal())
+    judge = Judge(profile, options, backend, workers, on_progress, journal or Journal())
     tasks: list[TaskInstance] = []
     broken: set[int] = set()
     least, most = (_LEAST_WAVE, _WAVE) if judge.suite == "full" else (1, options.bugs)
@@ -98,7 +69,9 @@ async def make_tasks(
         for candidate, verdict in zip(fresh, await judge.verdicts(fresh, len(tasks)), strict=True):
             counts[verdict.reason or "valid"] += 1
             if verdict.valid and supply.note(candidate):
-                tasks.append(task_from(profile, candidate, verdict, judge.suite))
+                mixed = style_of(candidate.instance_id, options.seed)
+                style = mixed if options.style == "mixed" else options.style
+                tasks.append(task_from(profile, candidate, verdict, judge.suite, style))
     counts += Counter()  # drops what is zero
     tasks = tasks[: options.bugs]
     if options.hidden:
@@ -115,7 +88,7 @@ async def make_tasks(
         mutation_share=options.heldout_mutation,
         function_share=options.heldout_function,
         seed=options.seed,
-        whole_files=_is_generated(profile),  # held-out programs, not just functions
+        whole_files=is_generated(profile),  # held-out programs, not just functions
     )
 
 
@@ -127,69 +100,9 @@ def _known(candidate: Candidate, broken: set[int]) -> bool:
     return known
 
 
-class _Judge:
-    """Verdicts on waves of candidates: from the journal, else from running tests."""
-
-    def __init__(
-        self,
-        profile: RepoProfile,
-        options: TaskOptions,
-        backend: SandboxBackend,
-        workers: int,
-        on_progress: Progress,
-        journal: Journal,
-    ) -> None:
-        self._profile, self._options, self._backend, self._workers = profile, options, backend, workers
-        self._on_progress, self._journal = on_progress, journal
-        self.suite = "near" if _is_generated(profile) else options.suite
-
-    async def verdicts(self, wave: Sequence[Candidate], found: int) -> list[Validation]:
-        """In order. `found` bugs were valid before."""
-        known = self._journal.verdicts
-        missing = [candidate for candidate in wave if candidate.instance_id not in known]
-        if missing:
-            await (self._full if self.suite == "full" else self._near)(wave, missing, found)
-        return [known[candidate.instance_id] for candidate in wave]
-
-    def _say(self, wave: Sequence[Candidate], found: int, text: str = "") -> None:
-        valid = found + sum(v.valid for c in wave if (v := self._journal.verdicts.get(c.instance_id)))
-        said = text or f"{len(self._journal.verdicts)} candidates tried"
-        self._on_progress(min(valid, self._options.bugs), self._options.bugs, said)
-
-    async def _full(self, wave: Sequence[Candidate], missing: Sequence[Candidate], found: int) -> None:
-        if self._journal.baseline is None:
-            self._say(wave, found, "running all tests twice without a bug")
-            self._journal.set_baseline(await measure_baseline(self._profile, self._backend))
-
-        def told(candidate: Candidate, verdict: Validation) -> None:
-            self._journal.add(candidate.instance_id, verdict)
-            self._say(wave, found)
-
-        self._say(wave, found)
-        baseline = self._journal.baseline
-        assert baseline is not None
-        options = {"backend": self._backend, "workers": self._workers}
-        await validate_staged(self._profile, missing, baseline, **options, on_verdict=told)  # type: ignore[arg-type]
-
-    async def _near(self, wave: Sequence[Candidate], missing: Sequence[Candidate], found: int) -> None:
-        for start in range(0, len(missing), _CHUNK):
-            chunk = missing[start : start + _CHUNK]
-            verdicts = await validate(
-                self._profile,
-                chunk,
-                backend=self._backend,
-                workers=self._workers,
-                repeats=1 if _is_generated(self._profile) else self._options.repeats,
-                max_test_s=self._options.max_test_s,
-                on_progress=lambda done, total, text: self._say(wave, found, f"{text}: {done} of {total}"),
-            )
-            for candidate, verdict in zip(chunk, verdicts, strict=True):
-                self._journal.add(candidate.instance_id, verdict)
-
-
 def supply_of(profile: RepoProfile, options: TaskOptions) -> _Supply:
     """Where the candidates of a task set come from."""
-    if _is_generated(profile):
+    if is_generated(profile):
         from envs.generated import candidates
 
         return _Listed(candidates(profile.tree, options.per_function, options.seed))
@@ -201,10 +114,6 @@ def supply_of(profile: RepoProfile, options: TaskOptions) -> _Supply:
     if options.suite == "near":
         return MutantSupply(profile, options.per_function, options.seed, targets, _SPARE)
     return MutantSupply(profile, options.per_function, options.seed, targets, least=_LEAST)
-
-
-def _is_generated(profile: RepoProfile) -> bool:
-    return profile.source.startswith("generated:")
 
 
 class _Listed:

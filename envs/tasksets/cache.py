@@ -18,7 +18,8 @@ from typing import Any
 
 from envs.repos.store import exclusive
 from envs.synthesis.journal import Journal
-from envs.synthesis.tasks import TaskOptions, make_tasks
+from envs.synthesis.options import TaskOptions
+from envs.synthesis.tasks import make_tasks
 from envs.task import RepoProfile, TaskInstance
 from envs.tasksets.folder import save_taskset
 from envs.tasksets.layout import FORMAT, is_taskset

@@ -17,7 +17,7 @@ from agents.rollout import rollout_groups
 from envs.grader import SandboxGrader
 from envs.repos import add_repository
 from envs.swe import SWEEnv
-from envs.synthesis.tasks import TaskOptions
+from envs.synthesis.options import TaskOptions
 from envs.tasksets import taskset
 from sandbox import BackendOptions, BackendUnavailable, Image, Limits, SandboxBackend, open_backend
 from trajectories.protocol import StoreError

@@ -18,6 +18,7 @@ from envs.runtime import image_of, run_tests
 from envs.synthesis import TaskOptions, make_tasks, mutate_function, validate
 from envs.synthesis.candidate import Mutant
 from envs.synthesis.modifiers import FUNCTION_MODIFIERS
+from envs.synthesis.mutants import MutantSupply
 from envs.synthesis.mutations import MutationError
 from envs.synthesis.splits import assign_splits
 from envs.synthesis.statement import MAX_CHARS, problem_statement
@@ -180,6 +181,9 @@ async def test_tasks_hold_what_they_say(small, backend):
     for task in tasks:
         assert apply_patch(task.setup.get, task.patch) == {"small/numbers.py": NUMBERS}
         assert len(task.problem_statement) < MAX_CHARS
+        assert task.difficulty is not None and task.difficulty.lines >= 1 and task.difficulty.distance == 1
+        assert task.difficulty.tests_broken == len(task.FAIL_TO_PASS)
+        assert task.test_targets == ("tests.test_numbers",), "all of its tests grade it"
         sandbox = await backend.start(image_of(small), Limits())
         for files, failing in [(task.setup, task.FAIL_TO_PASS), ({"small/numbers.py": NUMBERS}, ())]:
             await sandbox.write({path: text.encode() for path, text in files.items()})
@@ -200,6 +204,28 @@ async def test_classes_lose_methods_too(small, backend):
     assert "class_rm_funcs" in found and all(kind.startswith("class_") for kind in found)
     assert all(set(task.FAIL_TO_PASS) <= {PREFIX + "BoxTest.test_put", PREFIX + "BoxTest.test_full"} for task in tasks
                if task in found.values())  # fmt: skip
+
+
+async def test_a_function_whose_bugs_are_no_tasks_is_given_up(small):
+    def counts(**options):
+        supply = MutantSupply(small, 4, 0, lambda key: ("any",), **options)
+        waves = [supply.next(4), supply.next(4)]
+        return [len({candidate.function for candidate in wave}) for wave in waves], waves[0] + waves[1]
+
+    functions, candidates = counts(least=0.34)
+    assert functions == [1, 1] and len({c.function for c in candidates}) == 2
+    functions, candidates = counts()
+    assert functions == [1, 1] and len({c.function for c in candidates}) == 1, "where a try is cheap it is tried on"
+
+
+async def test_statements_have_the_style_that_was_asked_for(small, backend):
+    options = {"bugs": 2, "per_function": 2, "suite": "near", "hidden": False}
+    terse = await make_tasks(small, TaskOptions(**options), backend=backend)
+    issue = await make_tasks(small, TaskOptions(**options, style="issue"), backend=backend)
+    assert "### Steps to reproduce" in issue[0].problem_statement
+    assert "### Steps to reproduce" not in terse[0].problem_statement
+    with pytest.raises(ValueError, match="no style 'poem'"):
+        await make_tasks(small, TaskOptions(style="poem"), backend=backend)
 
 
 async def test_generated_candidates_are_validated(backend):

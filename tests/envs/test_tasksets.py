@@ -49,11 +49,11 @@ async def test_an_interrupted_task_set_leaves_nothing_half_made(tmp_path, backen
 MAKE = """
 import asyncio, sys
 from envs.repos import load_profile
-from envs.synthesis import TaskOptions, staged, tasks
+from envs.synthesis import TaskOptions, judge, staged
 from envs.tasksets import taskset
 from sandbox.local import LocalBackend
 
-staged._MOST_IN_GROUP = tasks._CHUNK = 2  # it is killed in the middle, however fast it is
+staged._MOST_IN_GROUP = judge._CHUNK = 2  # it is killed in the middle, however fast it is
 
 async def main():
     backend = LocalBackend()
