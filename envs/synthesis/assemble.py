@@ -65,6 +65,7 @@ def task_from(
 
 def _difficulty(profile: RepoProfile, function: str, patch: str, failing: tuple[str, ...]) -> Difficulty:
     lines = [line for line in patch.splitlines() if line[:1] in ("+", "-") and line[:4] not in ("+++ ", "--- ")]
-    away = call_distances(profile, function)
-    steps = min((away[test] for test in failing if test in away), default=UNKNOWN)
+    inside = [key for key in profile.covers if key == function or key.startswith(f"{function}.")]  # a class: methods
+    away = [call_distances(profile, key) for key in inside]
+    steps = min((calls[test] for calls in away for test in failing if test in calls), default=UNKNOWN)
     return Difficulty(lines=len(lines), tests_broken=len(failing), distance=steps if steps < UNKNOWN else None)
