@@ -8,16 +8,25 @@ inside the sandbox.
 from __future__ import annotations
 
 import asyncio
+import base64
+import importlib.util
 import json
+import py_compile
+import secrets
 import shlex
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+import tempfile
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from envs.runtime import TEST_ENV, image_of
 from envs.task import RepoProfile
-from sandbox.protocol import Limits, Sandbox, SandboxBackend, SandboxError, SandboxFileError
+from envs.testing.driver.main import READY
+from sandbox.protocol import Limits, Sandbox, SandboxBackend, SandboxError
 
 Progress = Callable[[int, int, str], None]
 """Called as `(done, total, text)`."""
@@ -35,7 +44,9 @@ from {_PACKAGE}.main import main
 del sys.path[:2]  # the folder of the driver, and the current one: the forks put it back
 main(*sys.argv[1:])
 """
+_PYCACHE = f"{_FOLDER}/pycache"
 _SLACK_S = 30.0
+_OUTPUT_KB = 64 << 10
 
 
 def driver_files() -> dict[str, bytes]:
@@ -64,6 +75,9 @@ class Job:
     """Functions (`path::qualname`) of whose calls the arguments are noted."""
     calls: tuple[tuple[str, str], ...] = ()
     """(function, arguments) that are called and answered, instead of any tests."""
+    plan: Mapping[str, str] | None = None
+    """Guard against forged results: test id -> what its runs are, `t` the test and `c` a canary (see
+    `envs.testing.driver.guard`). None: the results of code that is trusted, as when a repository is measured."""
     call_s: float = 0.5
     """CPU seconds that each of the calls may take."""
 
@@ -83,6 +97,12 @@ class Outcome:
     """What a job did. `end` is `ok`, `cpu` or `wall` (a limit), or `crash`."""
 
     end: str
+    code: int = 0
+    """Exit code of the test runner."""
+    changed: tuple[str, ...] = ()
+    """Parts of the runner that are not as they were before the tests (of a guarded job)."""
+    runs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Test id -> the statuses of all its runs, in their order."""
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     statuses: Mapping[str, str] = field(default_factory=dict)
@@ -182,7 +202,7 @@ class JobWorker:
     async def _once(self, jobs: Sequence[Job], hash_seed: int) -> list[Outcome]:
         if self._sandbox is None:
             memory = 512 + max(job.memory_mb for job in jobs)
-            limits = Limits(memory_mb=memory, output_kb=16, tmp_mb=512, file_mb=256)
+            limits = Limits(memory_mb=memory, output_kb=_OUTPUT_KB, tmp_mb=512, file_mb=256)
             self._sandbox = await self._backend.start(image_of(self._profile), limits)
             await place_driver(self._sandbox)
         return await run_in(self._sandbox, self._profile, jobs, hash_seed)
@@ -190,7 +210,22 @@ class JobWorker:
 
 async def place_driver(sandbox: Sandbox) -> None:
     """Put the driver where `run_in` starts it. Raises `SandboxError`."""
-    await sandbox.write({f"{_FOLDER}/{_PACKAGE}/{name}": data for name, data in driver_files().items()})
+    await sandbox.write(_shipped())
+
+
+@cache
+def _shipped() -> dict[str, bytes]:
+    """The driver and its byte code, which counts where the sandbox has the Python that runs this."""
+    files = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, data in driver_files().items():
+            place = f"{_FOLDER}/{_PACKAGE}/{name}"
+            compiled = importlib.util.cache_from_source(f"{_PYCACHE}{place}").replace("/__pycache__/", "/")
+            target = f"{folder}/code"
+            mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+            py_compile.compile(str(DRIVER / name), target, dfile=place, doraise=True, invalidation_mode=mode)
+            files |= {place: data, compiled: Path(target).read_bytes()}
+    return files
 
 
 async def run_in(sandbox: Sandbox, profile: RepoProfile, jobs: Sequence[Job], hash_seed: int = 0) -> list[Outcome]:
@@ -198,20 +233,23 @@ async def run_in(sandbox: Sandbox, profile: RepoProfile, jobs: Sequence[Job], ha
 
     Raises `SandboxError`, also when the driver cannot be started.
     """
-    results = f"{_FOLDER}/results.jsonl"
-    request = _request(profile, jobs)
-    await sandbox.write({f"{_FOLDER}/jobs.json": request.encode(), results: None})
-    own = {"PYTHONHASHSEED": str(hash_seed), "PYTHONPYCACHEPREFIX": f"{_FOLDER}/pycache"}
+    word = secrets.token_hex(16)
+    await sandbox.write({f"{_FOLDER}/jobs.json": _request(profile, jobs, word).encode()})
+    own = {"PYTHONHASHSEED": str(hash_seed), "PYTHONPYCACHEPREFIX": _PYCACHE}
     ran = await sandbox.run(
-        ["python", "-B", "-s", "-c", _START, f"{_FOLDER}/jobs.json", results],
+        ["python", "-B", "-s", "-c", _START, f"{_FOLDER}/jobs.json"],
         timeout_s=sum(job.wall_s for job in jobs) + _SLACK_S,
         env={**TEST_ENV, **test_environment(profile), **own},
     )
-    try:
-        lines = (await sandbox.read(results)).decode().splitlines(keepends=True)
-    except SandboxFileError:
-        raise SandboxError(f"the test driver did not start: {ran.output.strip()[-300:]}") from None
-    return [_outcome(line) for line in lines if line.endswith("\n")]
+    ready, *lines = ran.stdout.split("\n")
+    if ready != READY:
+        raise SandboxError(f"the test driver did not start: {ran.output.strip()[-300:]}")
+    if ran.dropped_bytes:
+        raise SandboxError("the tests told more than a sandbox holds: run fewer at a time")
+    whole = lines[-2:] == [word, ""] and ran.exit_code == 0
+    if not whole and any(job.plan is not None for job in jobs):
+        return []  # whoever ended the driver may have spoken in its place
+    return [_outcome(line) for line in lines[: -2 if whole else -1]]
 
 
 def test_environment(profile: RepoProfile) -> dict[str, str]:
@@ -225,9 +263,19 @@ def test_environment(profile: RepoProfile) -> dict[str, str]:
     return found
 
 
-def _request(profile: RepoProfile, jobs: Iterable[Job]) -> str:
+def test_options(profile: RepoProfile) -> list[str]:
+    """The options of the profile's own pytest command, without those that end it early or spread it over processes."""
+    words = shlex.split(profile.test_cmd)
+    at = next((i + 1 for i, word in enumerate(words) if word.rpartition("/")[2] in ("pytest", "py.test")), None)
+    return [] if at is None else [word for word in words[at:] if word not in ("{tests}", "-x", "--exitfirst")]
+
+
+def _request(profile: RepoProfile, jobs: Sequence[Job], word: str) -> str:
     return json.dumps(
         {
+            "word": word,
+            "once": any(job.plan is not None for job in jobs),
+            "options": test_options(profile) if profile.log_parser == "pytest" else [],
             "runner": profile.log_parser,
             "source_files": profile.source_files,
             "test_files": profile.test_files,
@@ -237,11 +285,17 @@ def _request(profile: RepoProfile, jobs: Iterable[Job]) -> str:
 
 
 def _outcome(line: str) -> Outcome:
-    data = json.loads(line)
+    data = json.loads(zlib.decompress(base64.b64decode(line)))
     tests = [record for record in data["tests"] if "id" in record]
     recorded = [call for record in data["tests"] for call in record.get("recorded", ())]
+    runs: defaultdict[str, list[str]] = defaultdict(list)
+    for test in tests:
+        runs[test["id"]].append(test["status"])
     return Outcome(
         end=data["end"],
+        code=data.get("code", 0),
+        changed=tuple(data.get("changed", ())),
+        runs={test: tuple(statuses) for test, statuses in runs.items()},
         seconds=data["seconds"],
         cpu_seconds=data["cpu_seconds"],
         statuses={test["id"]: test["status"] for test in tests},

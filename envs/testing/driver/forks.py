@@ -15,15 +15,18 @@ import sys
 import time
 from typing import Any
 
+from .guard import Fingerprint, Plan
 from .hidden_calls import run_calls
+from .processes import become_readable, end_others
 from .pytest_runner import run_pytest
 from .recording import Recorder
 from .records import Calls, describe
 from .unittest_runner import run_unittest
 
 
-def child(job: dict[str, Any], config: dict[str, Any], pipe: int) -> None:
+def child(job: dict[str, Any], config: dict[str, Any], fingerprint: Fingerprint | None, pipe: int) -> None:
     """The fork: limits first, then the repository. Never returns."""
+    become_readable()
     os.setsid()
     limit = int(job["memory_mb"]) << 20
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -43,12 +46,16 @@ def child(job: dict[str, Any], config: dict[str, Any], pipe: int) -> None:
     calls = Calls(frozenset(config["source_files"]), tests) if job.get("profile") else None
     if job.get("record"):
         calls = Recorder(job["record"], emit)
+    changed = fingerprint.changed if fingerprint else list  # bound before the repository is imported
+    code = 0
     try:
         if job.get("calls"):
             run_calls(job["calls"], emit, job["call_s"])
         else:
-            (run_pytest if config["runner"] == "pytest" else run_unittest)(job, emit, calls, tests)
-        emit({"end": "ok"})
+            run = run_pytest if config["runner"] == "pytest" else run_unittest
+            plan = Plan(job["plan"], sys.modules.get("pytest")) if job.get("plan") is not None else None
+            code = run(job, config, emit, calls, plan)
+        emit({"end": "ok", "code": code, "changed": changed()})
     except BaseException as error:  # of the repository's top level: SystemExit, KeyboardInterrupt, anything
         emit({"end": "crash", "failure": describe(error, error.__traceback__, tests)})
     finally:
@@ -64,19 +71,21 @@ def collect(pipe: int, deadline: float) -> bytes:
         if not part:
             break
         data += part
-        if data.rfind(b'{"end": ', max(0, len(data) - 4096)) >= 0 and data.endswith(b"\n"):
+        if data.endswith(b"\n") and data[data.rfind(b"\n", 0, -1) + 1 :].startswith(b'{"end": '):
             break
     return bytes(data)
 
 
-def supervise(job: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
-    """Run a job in a fork; what it did."""
+def supervise(
+    job: dict[str, Any], config: dict[str, Any], fingerprint: Fingerprint | None, before: frozenset[int]
+) -> dict[str, Any]:
+    """Run a job in a fork; what it did. Of the processes there are, only those of `before` stay."""
     began = time.monotonic()
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(reader)
-        child(job, config, writer)
+        child(job, config, fingerprint, writer)
     os.close(writer)
     try:
         data = collect(reader, began + job["wall_s"])
@@ -84,6 +93,7 @@ def supervise(job: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
         os.close(reader)
         late = time.monotonic() - began >= job["wall_s"]
         status, usage = end_of(pid, patience_s=0.0 if late else 0.5)
+        end_others(before)
     tests = [json.loads(line) for line in data.splitlines(keepends=True) if line.endswith(b"\n")]
     last = tests.pop() if tests and "end" in tests[-1] else {"end": "wall" if late else "crash"}
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF:

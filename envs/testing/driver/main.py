@@ -1,34 +1,58 @@
-"""`main JOBS RESULTS`: runs chosen tests of the repository in the current directory.
+"""`main JOBS`: runs chosen tests of the repository in the current directory.
 
-JOBS is a JSON object `{runner, source_files, test_files, jobs: [{files, targets, cpu_s, wall_s, memory_mb, profile,
-reverse, record, calls}]}`; RESULTS gets one JSON line per job, in order: `{end, seconds, cpu_seconds, tests: [...]}`.
-The other side is `envs.testing.runner`.
+Invariant: only this process tells results, and it runs no code of the repository: it forks, and its forks can neither
+write to its standard output nor look into it. JOBS is gone before the first of them runs.
+
+JOBS is a JSON object `{runner, options, source_files, test_files, once, word, jobs: [{files, targets, cpu_s, wall_s,
+memory_mb, profile, reverse, record, calls, plan}]}`. Standard output gets a first line, one line per job in order
+(`{end, code, changed, seconds, cpu_seconds, tests: [...]}`, compressed) and at last the word. The other side is
+`envs.testing.runner`.
 """
 
 from __future__ import annotations
 
+import base64
 import gc
 import importlib
 import json
+import os
+import sys
+import zlib
 from pathlib import Path
 
 from .forks import supervise
+from .guard import Fingerprint
+from .processes import become_unreadable, others
 from .tree import compile_once, placed, preload
 
+READY = "ready"
 
-def main(jobs_path: str, results_path: str) -> None:
+
+def main(jobs_path: str) -> None:
     """See the module."""
+    become_unreadable()
+    before = others()
     config = json.loads(Path(jobs_path).read_text())
+    os.unlink(jobs_path)
+    _tell(READY)
     paths = config["source_files"] + config["test_files"]
-    compile_once(paths)
-    preload(paths)
+    if not config["once"]:
+        compile_once(paths)
+        preload(paths)
     if config["runner"] == "pytest":
         importlib.import_module("pytest")
+    guarded = any(job.get("plan") is not None for job in config["jobs"])
+    fingerprint = Fingerprint() if guarded else None
     gc.collect()
     gc.freeze()  # the forks share the parent's pages
-    with Path(results_path).open("w") as results:
-        for job in config["jobs"]:
-            with placed(job["files"]):
-                outcome = supervise(job, config)
-            results.write(json.dumps(outcome) + "\n")
-            results.flush()
+    word = config.pop("word")
+    for job in config.pop("jobs"):
+        with placed(job["files"]):
+            outcome = supervise(job, config, fingerprint, before)
+        _tell(base64.b64encode(zlib.compress(json.dumps(outcome).encode(), 1)).decode())
+    _tell(word)
+
+
+def _tell(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()

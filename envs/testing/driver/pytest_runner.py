@@ -4,22 +4,32 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 from typing import Any
 
+from .guard import Plan
 from .records import MESSAGE_CHARS, Calls, Emit, describe
 
 
 class PytestRecorder:
     """The same records from pytest's hooks."""
 
-    def __init__(self, emit: Emit, calls: Calls | None, tests: frozenset[str], reverse: bool) -> None:
-        self._emit, self._calls, self._tests, self._reverse = emit, calls, tests, reverse
+    def __init__(
+        self, emit: Emit, calls: Calls | None, tests: frozenset[str], reverse: bool, plan: Plan | None
+    ) -> None:
+        self._emit, self._calls, self._tests, self._reverse, self._plan = emit, calls, tests, reverse, plan
         self._record: dict[str, Any] = {}
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         if self._reverse:
             items.reverse()
+        if self._plan is not None:
+            items[:] = self._plan.spread(items, lambda item: str(item.nodeid), _twin)
+
+    def pytest_runtest_call(self, item: Any) -> None:
+        if self._plan is not None and id(item) in self._plan.twins:
+            item._obj = self._plan.failing(getattr(item, "instance", None), item.obj)
 
     def pytest_collectreport(self, report: Any) -> None:
         if report.failed:
@@ -48,8 +58,26 @@ class PytestRecorder:
         self._emit(self._record)
 
 
-def run_pytest(job: dict[str, Any], emit: Emit, calls: Calls | None, tests: frozenset[str]) -> None:
-    """Run a job's targets."""
+def _twin(item: Any) -> Any:
+    """A second run of an item: an object of its own, so that its fixtures are set up and taken down anew."""
+    twin = copy.copy(item)
+    twin._report_sections = []
+    twin._initrequest()
+    return twin
+
+
+def run_pytest(
+    job: dict[str, Any],
+    config: dict[str, Any],
+    emit: Emit,
+    calls: Calls | None,
+    plan: Plan | None,
+) -> int:
+    """Run a job's targets; pytest's exit code."""
     pytest = importlib.import_module("pytest")
-    recorder = PytestRecorder(emit, calls, tests, bool(job.get("reverse")))
-    pytest.main(["-q", "-o", "addopts=", "-p", "no:cacheprovider", *job["targets"]], plugins=[recorder])
+    tests = frozenset(config["test_files"])
+    recorder = PytestRecorder(emit, calls, tests, bool(job.get("reverse")), plan)
+    pytest.hookimpl(tryfirst=True)(PytestRecorder.pytest_runtest_call)
+    pytest.hookimpl(trylast=True)(PytestRecorder.pytest_collection_modifyitems)
+    options = [*config["options"], "-q", "-p", "no:cacheprovider", "--maxfail=0"]
+    return int(pytest.main([*options, *job["targets"]], plugins=[recorder]))

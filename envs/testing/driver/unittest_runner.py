@@ -9,6 +9,7 @@ import unittest
 from collections.abc import Iterator
 from typing import Any
 
+from .guard import Plan
 from .records import Calls, Emit, describe
 
 
@@ -19,6 +20,7 @@ class Recorder(unittest.TestResult):
         super().__init__()
         self._emit, self._calls, self._tests = emit, calls, tests
         self._status, self._failure, self._began = "passed", None, 0.0
+        self.failed = False
 
     def startTest(self, test: unittest.TestCase) -> None:
         super().startTest(test)
@@ -29,6 +31,7 @@ class Recorder(unittest.TestResult):
     def stopTest(self, test: unittest.TestCase) -> None:
         calls = self._calls.stop() if self._calls else []
         seconds = time.perf_counter() - self._began
+        self.failed = self.failed or self._status == "failed"
         record = {"id": test.id(), "status": self._status, "seconds": seconds, "calls": calls}
         self._emit({**record, "failure": self._failure})
         super().stopTest(test)
@@ -36,6 +39,7 @@ class Recorder(unittest.TestResult):
     def _fail(self, test: unittest.TestCase, err: Any) -> None:
         failure = describe(err[1], err[2], self._tests)
         if not isinstance(test, unittest.TestCase):  # setUpClass or setUpModule: no test was started
+            self.failed = True
             self._emit({"id": test.id(), "status": "failed", "seconds": 0.0, "calls": [], "failure": failure})
         elif self._status != "failed":
             self._status, self._failure = "failed", failure  # type: ignore[assignment]
@@ -69,10 +73,28 @@ def flatten(suite: Any) -> Iterator[Any]:
             yield item
 
 
-def run_unittest(job: dict[str, Any], emit: Emit, calls: Calls | None, tests: frozenset[str]) -> None:
-    """Run a job's targets."""
+def _twin(test: Any, plan: Plan) -> Any:
+    name = test._testMethodName
+    twin = type(test)(name)
+    setattr(twin, name, plan.failing(twin, getattr(test, name)))  # found before the class's own
+    return twin
+
+
+def run_unittest(
+    job: dict[str, Any],
+    config: dict[str, Any],
+    emit: Emit,
+    calls: Calls | None,
+    plan: Plan | None,
+) -> int:
+    """Run a job's targets; the exit code that unittest would give."""
+    tests = frozenset(config["test_files"])
     names = [name.removesuffix(".py").replace("/", ".") if name in tests else name for name in job["targets"]]
     chosen = list(flatten(unittest.defaultTestLoader.loadTestsFromNames(names)))
     if job.get("reverse"):
         chosen.reverse()
-    unittest.TestSuite(chosen).run(Recorder(emit, calls, tests))
+    if plan is not None:
+        chosen = list(plan.spread(chosen, lambda test: str(test.id()), lambda test: _twin(test, plan)))
+    result = Recorder(emit, calls, tests)
+    unittest.TestSuite(chosen).run(result)
+    return int(result.failed)
