@@ -10,7 +10,7 @@ from collections.abc import Generator, Mapping
 
 from agents.expert import Script
 from envs.definitions import Definition, definitions, source_lines
-from envs.grader import shown_file
+from envs.grading.policy import shown_file
 from envs.patch import apply_patch
 from envs.task import RepoProfile, TaskInstance
 from envs.tools import Action

@@ -14,8 +14,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from contextrl.predictions import Prediction, Predictions, is_empty
 from envs.grader import Grader, GradeReport
+
+from contextrl.predictions import Prediction, Predictions, is_empty
 from envs.task import RepoProfile, TaskInstance
 from sandbox.protocol import SandboxError
 

@@ -32,7 +32,7 @@ from contextrl.report import write_report
 from contextrl.schedule import TaskSchedule
 from contextrl.start import Start, load_start
 from contextrl.world import World, build_world
-from envs.grader import GRADINGS
+from envs.grading import GRADINGS
 from sandbox import BackendOptions, Pool, SandboxBackend, open_backend
 from trajectories.records import Trajectory
 from trajectories.store import SQLStore

@@ -16,11 +16,11 @@ from agents.rollout import rollout_groups
 from agents.tool_agent import ToolAgent
 from contextrl.config import Recipe
 from contextrl.world import World
-from envs.grader import Grader
+from envs.grading import Grader
 from envs.grading.choose import TaskGrader
+from envs.grading.validated import ValidatedGrader
 from envs.swe import SWEEnv
 from envs.task import TaskInstance
-from envs.validated import ValidatedGrader
 from sandbox.protocol import Limits, SandboxBackend
 from trajectories.records import Trajectory
 

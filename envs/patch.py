@@ -14,7 +14,15 @@ from difflib import SequenceMatcher
 
 from envs.definitions import changed_definitions, touched_functions
 
-__all__ = ["PatchError", "apply_patch", "changed_definitions", "check_path", "make_patch", "touched_files"]
+__all__ = [
+    "ForbiddenPatch",
+    "PatchError",
+    "apply_patch",
+    "changed_definitions",
+    "check_path",
+    "make_patch",
+    "touched_files",
+]
 __all__ += ["touched_functions"]
 
 CONTEXT = 3
@@ -25,6 +33,10 @@ _UNUSUAL = re.compile(r'[\x00-\x1f\x7f"\\]')
 
 class PatchError(ValueError):
     """A patch that cannot be made, read or applied; the message names the file and the hunk."""
+
+
+class ForbiddenPatch(PatchError):
+    """A patch that leads out of the repository, or into git's own files: nobody makes one by mistake."""
 
 
 @dataclass
@@ -50,7 +62,7 @@ class _FilePatch:
 def check_path(path: str) -> str:
     """The path, if it names a file inside the repository; else `PatchError`."""
     if _UNUSUAL.search(path) or not {"", ".", "..", ".git"}.isdisjoint(path.split("/")):
-        raise PatchError(f"{path!r} is not a path inside the repository")
+        raise ForbiddenPatch(f"{path!r} is not a path inside the repository")
     return path
 
 
@@ -201,7 +213,7 @@ def _extended_header(line: str, files: list[_FilePatch]) -> None:
     item = files[-1]
     mode = _MODE.match(line)
     if mode and mode[1] not in ("100644", "100755"):
-        raise PatchError(f"{item.path}: mode {mode[1]} is refused (a link or a submodule)")
+        raise ForbiddenPatch(f"{item.path}: mode {mode[1]} is refused (a link or a submodule)")
     if line.startswith("new file mode "):
         item.old = None
     elif line.startswith("deleted file mode "):

@@ -14,7 +14,7 @@ from typing import Any
 import gymnasium
 
 from envs.definitions import changed_definitions, touched_functions
-from envs.grader import Grader, GradeReport
+from envs.grading import Grader, GradeReport
 from envs.grading.choose import TaskGrader
 from envs.patch import make_patch
 from envs.published import published_profile

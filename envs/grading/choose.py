@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 
-from envs.grader import GRADINGS, GradeReport, SandboxGrader
+from envs.grading import GRADINGS, GradeReport
 from envs.grading.eval_script import EvalScriptGrader, Keep
+from envs.grading.sandbox_grader import SandboxGrader
 from envs.task import RepoProfile, TaskInstance
 from sandbox.protocol import Limits, SandboxBackend
 

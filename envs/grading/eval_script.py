@@ -17,7 +17,7 @@ from asyncio import to_thread
 from collections.abc import Callable
 from dataclasses import replace
 
-from envs.grader import GRADINGS, MAX_PATCH_CHARS, GradeReport
+from envs.grading import GRADINGS, MAX_PATCH_CHARS, GradeReport
 from envs.grading.once import Once
 from envs.grading.script_run import ScriptRun, run_script
 from envs.grading.scripted_files import Parts, parts_of

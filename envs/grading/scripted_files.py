@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from envs.grader import decides_tests
+from envs.grading.policy import decides_tests
 from envs.grading.script import EvalScript, ScriptError, split_script
 from envs.patch import PatchError, apply_patch, check_path, touched_files
 from envs.task import RepoProfile, TaskInstance

@@ -38,11 +38,12 @@ DRIVER = Path(__file__).with_name("driver")
 _FOLDER = "/tmp/testrun"
 _PACKAGE = "contextrl_driver"
 _START = f"""\
-import sys
-sys.path[:0] = [{_FOLDER!r}]
+import os, sys
+own = [path for path in sys.path if os.path.abspath(path).startswith(os.getcwd())]
+sys.path[:] = [{_FOLDER!r}, *(path for path in sys.path if path not in own)]
 from {_PACKAGE}.main import main
-del sys.path[:2]  # the folder of the driver, and the current one: the forks put it back
-main(*sys.argv[1:])
+del sys.path[0]
+main(sys.argv[1], [path for path in own if path])  # only forks see the repository
 """
 _PYCACHE = f"{_FOLDER}/pycache"
 _SLACK_S = 30.0
@@ -216,7 +217,7 @@ async def place_driver(sandbox: Sandbox) -> None:
 @cache
 def _shipped() -> dict[str, bytes]:
     """The driver and its byte code, which counts where the sandbox has the Python that runs this."""
-    files = {}
+    files: dict[str, bytes] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, data in driver_files().items():
             place = f"{_FOLDER}/{_PACKAGE}/{name}"

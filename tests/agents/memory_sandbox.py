@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 
-from envs.grader import SandboxGrader
+from envs.grading.sandbox_grader import SandboxGrader
 from envs.swe import SWEEnv
 from envs.task import RepoProfile, TaskInstance
 from sandbox.protocol import ExecResult, SandboxError, SandboxFileError

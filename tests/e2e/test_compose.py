@@ -14,7 +14,7 @@ from compose_project import ROOT, Project, call, explained, inspect, needed
 from agents.expert import ScriptedExpert
 from agents.gold import gold_script
 from agents.rollout import rollout_groups
-from envs.grader import SandboxGrader
+from envs.grading.sandbox_grader import SandboxGrader
 from envs.repos import add_repository
 from envs.swe import SWEEnv
 from envs.synthesis.options import TaskOptions

@@ -1,15 +1,17 @@
 """Verdicts from real test runs: the right patch, wrong ones, dishonest ones, and failures that are ours."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from shop_repository import BROKEN, MONEY, PREFIX, TESTS
 
-from envs.grader import SandboxGrader, patched_files, verdict
+from envs.grading.canaries import draw_plan
+from envs.grading.policy import count_patch
+from envs.grading.sandbox_grader import SandboxGrader, verdict
 from envs.patch import PatchError, make_patch
-from envs.runtime import TestRun
-from envs.testlog import TestLog
-from sandbox.protocol import ExecResult, Limits, SandboxError
+from envs.testing.runner import Outcome
+from sandbox.protocol import Limits, SandboxError
 
 
 def change(**files):
@@ -40,11 +42,10 @@ async def test_the_gold_patch_is_resolved(grader, task, profile):
         (BROKEN + "# a remark\n", f"still failing: {PREFIX}total, {PREFIX}no_prices"),
         (BROKEN.replace("sum(prices) - tax", "7"), f"still failing: {PREFIX}no_prices"),  # the hidden test
         (MONEY.replace("paid - price", "price"), f"broken by the patch: {PREFIX}change"),
-        ("def broken(:", "the test run did not finish (exit code 1)"),
-        (MONEY + "import os; os._exit(0)\n", "the test run did not finish (exit code 0)"),
-        (MONEY + "import sys; sys.exit(0)\n", "the test run did not finish (exit code 0)"),
-        (MONEY + "import atexit, os; atexit.register(os._exit, 3)\n", "exit code 3 contradicts the log (0 failing)"),
-        (BROKEN + "import unittest; raise unittest.SkipTest\n", "the test run did not finish (exit code 1)"),
+        ("def broken(:", "the test run did not finish"),
+        (MONEY + "import os; os._exit(0)\n", "the test process was left without a word"),
+        (MONEY + "import sys; sys.exit(0)\n", "the test run did not finish"),
+        (BROKEN + "import unittest; raise unittest.SkipTest\n", "the test run did not finish"),
     ],
 )
 async def test_a_patch_that_does_not_repair(grader, task, profile, text, reason):
@@ -64,7 +65,7 @@ async def test_a_repository_with_pytest(grader, task, profile):
     pytest_task = task.model_copy(update=update)
     runner = {"test_cmd": "python -m pytest -rA {tests}", "log_parser": "pytest"}
     report = await grader.grade(pytest_task, profile.model_copy(update=runner), task.patch)
-    assert report.resolved, report
+    assert report.resolved, report.reason
     report = await grader.grade(pytest_task, profile.model_copy(update=runner), change(money=BROKEN + "# a remark\n"))
     assert report.reason == f"still failing: {', '.join(update['FAIL_TO_PASS'])}"
 
@@ -85,13 +86,12 @@ def new(path):
         ("", "the patch is empty"),
         (" \n", "the patch is empty"),
         ("nonsense", "the patch changes nothing"),
-        (make_patch({"tests/test_money.py": TESTS}, {"tests/test_money.py": ""}), "touches tests/test_money.py"),
-        (new("tests/deep/helper.py"), "touches tests/deep/helper.py"),
-        (new("shop/conftest.py"), "touches shop/conftest.py"),
-        (new("setup.cfg"), "touches setup.cfg"),
-        (new("evil.pth"), "touches evil.pth"),
-        (new("unittest/__init__.py"), "touches unittest/__init__.py"),
-        (new("unittest.py"), "touches unittest.py"),
+        (make_patch({"tests/test_money.py": TESTS}, {"tests/test_money.py": ""}), "nothing but tests/test_money.py"),
+        (new("tests/deep/helper.py"), "the patch changes nothing but tests/deep/helper.py, which decide how tests"),
+        (new("shop/conftest.py"), "nothing but shop/conftest.py"),
+        (new("evil.pth"), "makes evil.pth, which every Python would run at its start"),
+        (new("unittest/__init__.py"), "makes unittest/__init__.py, which would stand in for another module"),
+        (new("random.py"), "makes random.py, which would stand in for another module"),
         (new("shop/money.py"), "the patch does not apply: shop/money.py: the patch creates a file that is there"),
         (new("shop/money.py/x.py"), "the patch does not apply: a folder of shop/money.py/x.py is a file"),
         (new("shop"), "the patch does not apply: shop is not a regular file"),
@@ -155,23 +155,64 @@ def test_a_link_in_the_repository_is_not_followed(task, profile, tmp_path):
     (tree / "link").symlink_to(tmp_path / "secret")
     patch = make_patch({"link": "x\n"}, {"link": "y\n"})
     with pytest.raises(PatchError, match="link is not a regular file"):
-        patched_files(task, profile.model_copy(update={"tree": tree}), patch)
+        count_patch(task, profile.model_copy(update={"tree": tree}), patch)
+
+
+def outcome(plan, results, code, **more):
+    """A run as the guard sees it: every test as told, every twin failed."""
+    runs = {}
+    for name, status in results.items():
+        letters = plan.get(PREFIX + name, "t")
+        runs[PREFIX + name] = tuple(status if letter == "t" else "failed" for letter in letters)
+    return Outcome("ok", code=code, runs=runs, **more)
+
+
+PASSED = dict.fromkeys(["total", "no_prices", "change", "cart"], "passed")
 
 
 @pytest.mark.parametrize(
-    ("results", "exit_code", "resolved"),
+    ("results", "resolved"),
     [
-        ({"total": "passed", "no_prices": "passed", "change": "passed", "cart": "passed"}, 0, True),
-        ({"total": "passed", "no_prices": "passed", "change": "skipped", "cart": "passed"}, 0, True),
-        ({"total": "skipped", "no_prices": "passed", "change": "passed", "cart": "passed"}, 0, False),
-        ({"total": "passed", "no_prices": "passed", "change": "passed"}, 0, False),
-        ({"total": "passed", "no_prices": "passed", "change": "passed", "cart": "passed", "other": "failed"}, 1, True),
-        ({"total": "passed", "no_prices": "passed", "change": "passed", "cart": "passed", "other": "failed"}, 0, False),
-        ({"total": "passed", "no_prices": "passed", "change": "passed", "cart": "passed"}, 1, False),
-        ({}, 0, False),
+        (PASSED, True),
+        ({**PASSED, "change": "skipped"}, True),
+        ({**PASSED, "total": "skipped"}, False),
+        ({**PASSED, "total": "xfail"}, True),
+        ({name: "passed" for name in ("total", "no_prices", "change")}, False),
+        ({**PASSED, "other": "failed"}, True),
+        ({}, False),
     ],
 )
-def test_the_rule(task, results, exit_code, resolved):
-    log = TestLog({PREFIX + name: status for name, status in results.items()}, finished=True)
-    report = verdict(task, TestRun(ExecResult(exit_code, "", "", 0.1), log))
-    assert report.resolved is resolved and bool(report.reason) is not resolved
+def test_the_rule(task, results, resolved):
+    plan = draw_plan(task)
+    report = verdict(task, plan, outcome(plan, results, 1 if results else 0))
+    assert report.resolved is resolved and bool(report.reason) is not resolved and not report.tampered
+
+
+def test_every_test_has_twins_and_nobody_knows_which_run_is_one(task):
+    plans = [draw_plan(task) for _ in range(40)]
+    assert all(set(plan) == {*task.FAIL_TO_PASS, *task.PASS_TO_PASS} for plan in plans)
+    assert all(runs.count("t") == 1 and runs.count("c") == 3 for plan in plans for runs in plan.values())
+    assert len({runs for plan in plans for runs in plan.values()}) == 4
+    many = task.model_copy(update={"FAIL_TO_PASS": tuple(f"t{i}" for i in range(100))})
+    assert len(draw_plan(many)) == 24 + len(task.PASS_TO_PASS)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda o: replace(o, runs={t: ("passed",) * len(r) for t, r in o.runs.items()}), "that must fail is reported"),
+        (
+            lambda o: replace(o, runs={t: (*r, "passed") for t, r in o.runs.items()}),
+            "reported 5 times but was run 4",
+        ),
+        (lambda o: replace(o, code=0), "exit code 0 contradicts the results"),
+        (lambda o: replace(o, changed=("assertEqual",)), "parts of the test runner were replaced: assertEqual"),
+        (lambda o: replace(o, end="left"), "left without a word"),
+    ],
+)
+def test_signs_of_meddling(task, change, reason):
+    plan = draw_plan(task)
+    honest = outcome(plan, PASSED, 1)
+    assert verdict(task, plan, honest).resolved
+    report = verdict(task, plan, change(honest))
+    assert report.tampered and not report.resolved and reason in report.reason

@@ -17,7 +17,7 @@ from odd_package import CORE, FILES, PATH, TEST
 
 from envs.generated import candidates
 from envs.generated.repository import make_repository
-from envs.grader import SandboxGrader
+from envs.grading.sandbox_grader import SandboxGrader
 from envs.patch import make_patch
 from envs.swe import SWEEnv
 from envs.synthesis.differential import CALLS, Subject, hidden_calls

@@ -2,9 +2,9 @@
 
 from shop_repository import BROKEN, MONEY
 
-from envs.grader import SandboxGrader
+from envs.grading.sandbox_grader import SandboxGrader
+from envs.grading.validated import ValidatedGrader
 from envs.patch import make_patch
-from envs.validated import ValidatedGrader
 
 
 def change(text):

@@ -41,7 +41,7 @@ def child(job: dict[str, Any], config: dict[str, Any], fingerprint: Fingerprint 
 
     if "random" in sys.modules:
         sys.modules["random"].seed(os.environ.get("PYTHONHASHSEED"))  # the same run again draws the same numbers
-    sys.path.insert(0, os.getcwd())
+    sys.path[:0] = [os.getcwd(), *config["own_paths"]]
     tests = frozenset(config["test_files"])
     calls = Calls(frozenset(config["source_files"]), tests) if job.get("profile") else None
     if job.get("record"):
@@ -96,6 +96,8 @@ def supervise(
         end_others(before)
     tests = [json.loads(line) for line in data.splitlines(keepends=True) if line.endswith(b"\n")]
     last = tests.pop() if tests and "end" in tests[-1] else {"end": "wall" if late else "crash"}
+    if last["end"] == "crash" and "failure" not in last and os.WIFEXITED(status):
+        last["end"] = "left"
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF:
         last["end"] = "cpu"
     cpu = usage.ru_utime + usage.ru_stime

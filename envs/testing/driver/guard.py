@@ -17,12 +17,24 @@ from typing import Any
 
 TEST, TWIN = "t", "c"
 """Letters of a plan: id -> what its runs are, in their order."""
-_WATCHED = ("unittest.case", "unittest.suite", "unittest.result", "unittest.loader", "unittest.async_case", "pluggy")
-_WATCHED += ("_pytest.runner", "_pytest.reports", "_pytest.python", "_pytest.outcomes", "_pytest.unittest")
-_WATCHED += ("_pytest.main", "_pytest.nodes", "_pytest.fixtures", "_pytest.python_api", "_pytest.raises")
-_WATCHED += ("_pytest.skipping", "_pytest.assertion", "_pytest.config", "_pytest.compat", "contextrl_driver")
-_BUILTINS = ("isinstance", "issubclass", "getattr", "setattr", "hasattr", "type", "object", "len", "all", "any", "bool")
-_BUILTINS += ("repr", "AssertionError", "Exception", "BaseException", "KeyError", "LookupError", "SystemExit")
+_UNITTEST = ("case", "suite", "result", "loader", "async_case")
+_PYTEST: tuple[str, ...] = (
+    "runner",
+    "reports",
+    "python",
+    "outcomes",
+    "unittest",
+    "main",
+    "nodes",
+    "fixtures",
+    "python_api",
+    "raises",
+)
+_PYTEST += ("skipping", "assertion", "config", "compat")
+_WATCHED: tuple[str, ...] = (*(f"unittest.{name}" for name in _UNITTEST), *(f"_pytest.{name}" for name in _PYTEST))
+_WATCHED += ("pluggy", "contextrl_driver")
+_BUILTINS = ["isinstance", "issubclass", "getattr", "setattr", "hasattr", "type", "object", "len", "all", "any"]
+_BUILTINS += ["bool", "repr", "AssertionError", "Exception", "BaseException", "KeyError", "LookupError", "SystemExit"]
 
 Entry = tuple[Any, str, Any, Any]
 """Container, name, value, and the value's code where it has one."""

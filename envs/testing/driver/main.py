@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import base64
 import gc
-import importlib
 import json
 import os
 import sys
@@ -23,13 +22,14 @@ from pathlib import Path
 from .forks import supervise
 from .guard import Fingerprint
 from .processes import become_unreadable, others
+from .pytest_runner import preload_pytest
 from .tree import compile_once, placed, preload
 
 READY = "ready"
 
 
-def main(jobs_path: str) -> None:
-    """See the module."""
+def main(jobs_path: str, own_paths: list[str]) -> None:
+    """See the module. `own_paths`: folders of the repository that its modules are imported from, beside its top."""
     become_unreadable()
     before = others()
     config = json.loads(Path(jobs_path).read_text())
@@ -39,8 +39,9 @@ def main(jobs_path: str) -> None:
     if not config["once"]:
         compile_once(paths)
         preload(paths)
+    config["own_paths"] = own_paths
     if config["runner"] == "pytest":
-        importlib.import_module("pytest")
+        preload_pytest()
     guarded = any(job.get("plan") is not None for job in config["jobs"])
     fingerprint = Fingerprint() if guarded else None
     gc.collect()

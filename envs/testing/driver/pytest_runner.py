@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import importlib
+import importlib.metadata
 from typing import Any
 
 from .guard import Plan
@@ -58,6 +60,17 @@ class PytestRecorder:
         self._emit(self._record)
 
 
+def preload_pytest() -> None:
+    """pytest and the plugins that are installed beside it, so that the forks find them ready.
+
+    Some plugins replace parts of pytest when they are imported. What is theirs is not the repository's doing.
+    """
+    importlib.import_module("pytest")
+    for plugin in importlib.metadata.entry_points(group="pytest11"):
+        with contextlib.suppress(Exception):  # a plugin of the repository itself is not here: it is not installed
+            importlib.import_module(plugin.module)
+
+
 def _twin(item: Any) -> Any:
     """A second run of an item: an object of its own, so that its fixtures are set up and taken down anew."""
     twin = copy.copy(item)
@@ -79,5 +92,5 @@ def run_pytest(
     recorder = PytestRecorder(emit, calls, tests, bool(job.get("reverse")), plan)
     pytest.hookimpl(tryfirst=True)(PytestRecorder.pytest_runtest_call)
     pytest.hookimpl(trylast=True)(PytestRecorder.pytest_collection_modifyitems)
-    options = [*config["options"], "-q", "-p", "no:cacheprovider", "--maxfail=0"]
+    options = [*config["options"], "-q", "-p", "no:cacheprovider", "--maxfail=0", "--continue-on-collection-errors"]
     return int(pytest.main([*options, *job["targets"]], plugins=[recorder]))

@@ -6,7 +6,8 @@ grader that was given. It is for scripted experts. A policy's reward always come
 
 from __future__ import annotations
 
-from envs.grader import Grader, GradeReport, patched_files
+from envs.grading import Grader, GradeReport
+from envs.grading.policy import count_patch
 from envs.patch import PatchError
 from envs.task import RepoProfile, TaskInstance
 
@@ -32,6 +33,6 @@ def _repairs(task: TaskInstance, profile: RepoProfile, patch: str) -> bool:
     if task.eval_script:  # an import: nothing here has validated it
         return False
     try:
-        return patched_files(task, profile, patch) == patched_files(task, profile, task.patch)
+        return count_patch(task, profile, patch) == count_patch(task, profile, task.patch)
     except PatchError:
         return False
