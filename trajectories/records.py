@@ -67,6 +67,12 @@ class Verdict(Record):
     reason: str = ""
     """Why it is not resolved, in a few words; empty when it is."""
     seconds: float = 0.0
+    tampered: bool = False
+    """Somebody meddled with the grading; the reason says how that showed."""
+    dropped: tuple[str, ...] = ()
+    """Files of the patch that did not count."""
+    hashes: dict[str, str] = Field(default_factory=dict)
+    """What the verdict is about: the image's name, and sha256 of the patch and of the grader's tests."""
 
 
 class Trajectory(Record):

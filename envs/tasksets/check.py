@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from envs.grader import Grader
+from envs.grading import Grader
 from envs.patch import make_patch
 from envs.task import RepoProfile, TaskInstance
 from envs.testing.runner import Progress, silent, together

@@ -3,7 +3,9 @@
 import asyncio
 import itertools
 
-from envs.grading.sandbox_grader import SandboxGrader
+from envs.grading import GradeReport
+from envs.grading.policy import count_patch
+from envs.patch import PatchError
 from envs.swe import SWEEnv
 from envs.task import RepoProfile, TaskInstance
 from sandbox.protocol import ExecResult, SandboxError, SandboxFileError
@@ -77,6 +79,25 @@ class MemoryBackend:
         return sandbox
 
 
+class MemoryGrader:
+    """Looks at the function, in a sandbox of its own."""
+
+    def __init__(self, backend):
+        self.backend = backend
+
+    async def grade(self, task, profile, patch):
+        try:
+            text = count_patch(task, profile, patch).files.get("calc.py") or ""
+        except PatchError as error:
+            return GradeReport(False, reason=str(error))
+        sandbox = await self.backend.start(None, None)
+        await self.backend.pause()
+        await sandbox.stop()
+        status = "passed" if "a + b" in text else "failed"
+        verdicts = dict.fromkeys(task.FAIL_TO_PASS, status), dict.fromkeys(task.PASS_TO_PASS, "passed")
+        return GradeReport(status == "passed", *verdicts, reason="" if status == "passed" else "still failing")
+
+
 def make_task(name="calc-1"):
     return TaskInstance(
         instance_id=name,
@@ -103,4 +124,4 @@ def make_env(backend, tree, **options):
         source_files=("calc.py",),
         test_files=("test_calc.py",),
     )
-    return SWEEnv([], {"calc": profile}, backend, SandboxGrader(backend), **options)
+    return SWEEnv([], {"calc": profile}, backend, MemoryGrader(backend), **options)
