@@ -14,9 +14,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from envs.grader import Grader, GradeReport
-
 from contextrl.predictions import Prediction, Predictions, is_empty
+from envs.grading import Grader, GradeReport
 from envs.task import RepoProfile, TaskInstance
 from sandbox.protocol import SandboxError
 

@@ -71,7 +71,7 @@ class SandboxGrader:
         outcomes = await self._run(task, profile, counted, jobs)
         report = verdict(task, plan, outcomes[0] if outcomes else Outcome("crash"))
         if report.resolved and task.hidden:
-            reason = hidden_reason(task, outcomes[1])
+            reason = hidden_reason(task, outcomes[1] if len(outcomes) > 1 else Outcome("crash"))
             report = replace(report, resolved=not reason, reason=reason)
         logger.debug("%s: %s", task.instance_id, report.reason or "resolved")
         return replace(report, seconds=time.perf_counter() - started)

@@ -9,13 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
-from envs.grader import GradeReport
 from typer.testing import CliRunner
 
 from contextrl.cli import app
 from contextrl.cli.grade import kept_in
 from contextrl.graded import Results, grade_all, summary
 from contextrl.predictions import Prediction, PredictionError, Predictions, is_empty, read_predictions
+from envs.grading import GradeReport
 from envs.patch import make_patch
 from envs.task import RepoProfile, TaskInstance
 from envs.tasksets import save_taskset

@@ -8,8 +8,8 @@ import threading
 from importlib.metadata import EntryPoint
 
 import pytest
-from envs.grader import SandboxGrader
 
+from envs.grading.sandbox_grader import SandboxGrader
 from envs.patch import make_patch
 from envs.tasksets import TaskSetError, registry, save_taskset
 from envs.tasksets.check import check_tasks

@@ -89,7 +89,7 @@ def run_unittest(
 ) -> int:
     """Run a job's targets; the exit code that unittest would give."""
     tests = frozenset(config["test_files"])
-    names = [name.removesuffix(".py").replace("/", ".") if name in tests else name for name in job["targets"]]
+    names = [name[:-3].replace("/", ".") if name.endswith(".py") else name for name in job["targets"]]
     chosen = list(flatten(unittest.defaultTestLoader.loadTestsFromNames(names)))
     if job.get("reverse"):
         chosen.reverse()
