@@ -92,7 +92,7 @@ def verdict(task: TaskInstance, plan: Mapping[str, str], outcome: Outcome) -> Gr
     judged = judge(plan, outcome)
     fail_to_pass = {test: judged.statuses.get(test, "missing") for test in task.FAIL_TO_PASS}
     pass_to_pass = {test: judged.statuses.get(test, "missing") for test in task.PASS_TO_PASS}
-    failing = [test for test, status in fail_to_pass.items() if status not in ("passed", "xfail")]
+    failing = [test for test, status in fail_to_pass.items() if status != "passed"]  # xfail: the patch may have said so
     broken = [test for test, status in pass_to_pass.items() if status not in ("passed", "xfail", "skipped")]
     if judged.meddling:
         reason = judged.meddling
