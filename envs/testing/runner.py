@@ -221,11 +221,12 @@ def _shipped() -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         for name, data in driver_files().items():
             place = f"{_FOLDER}/{_PACKAGE}/{name}"
-            compiled = importlib.util.cache_from_source(f"{_PYCACHE}{place}").replace("/__pycache__/", "/")
+            beside = importlib.util.cache_from_source(place)
+            apart = f"{_PYCACHE}{beside.replace('/__pycache__/', '/')}"
             target = f"{folder}/code"
             mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
             py_compile.compile(str(DRIVER / name), target, dfile=place, doraise=True, invalidation_mode=mode)
-            files |= {place: data, compiled: Path(target).read_bytes()}
+            files |= {place: data, **dict.fromkeys((beside, apart), Path(target).read_bytes())}
     return files
 
 
@@ -236,7 +237,9 @@ async def run_in(sandbox: Sandbox, profile: RepoProfile, jobs: Sequence[Job], ha
     """
     word = secrets.token_hex(16)
     await sandbox.write({f"{_FOLDER}/jobs.json": _request(profile, jobs, word).encode()})
-    own = {"PYTHONHASHSEED": str(hash_seed), "PYTHONPYCACHEPREFIX": _PYCACHE}
+    own = {"PYTHONHASHSEED": str(hash_seed)}
+    if all(job.plan is None for job in jobs):  # many runs: one run finds Python's own byte code only without it
+        own["PYTHONPYCACHEPREFIX"] = _PYCACHE
     ran = await sandbox.run(
         ["python", "-B", "-s", "-c", _START, f"{_FOLDER}/jobs.json"],
         timeout_s=sum(job.wall_s for job in jobs) + _SLACK_S,
