@@ -19,6 +19,7 @@ from itertools import accumulate
 
 EPOCH = 946684800
 """Time of the commit, and of all files: 1 January 2000."""
+IDENTITY = {"NAME": "developer", "EMAIL": "developer@localhost", "DATE": f"{EPOCH} +0000"}
 _WHO = f"developer <developer@localhost> {EPOCH} +0000"
 _MESSAGE = "Initial commit\n"
 _CONFIG = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n\tlogallrefupdates = false\n"

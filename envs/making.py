@@ -7,14 +7,12 @@ in another process, such as a worker of a vector of environments.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from envs.repos import load_profile
 from envs.swe import EpisodeError, SWEEnv
 from envs.task import RepoProfile, TaskInstance
-from envs.tasksets import load_taskset
-from sandbox.home import home
+from envs.tasksets.registry import find_taskset
 from sandbox.protocol import SandboxBackend
 
 
@@ -28,7 +26,7 @@ def make_env(
 ) -> SWEEnv:
     """An environment of one task (`task`) or of many (`tasks`).
 
-    Both may be text: `"SET/INSTANCE"` is one task of a task set, `"SET"` all of it; by name or folder.
+    Both may be text: `"SET/INSTANCE"` is one task of a task set, `"SET"` all of it (see `envs.tasksets.registry`).
     `profiles` are those in the home folder unless given; `backend` is a backend's name unless it is one; `options` go
     to `SWEEnv`. Raises `EpisodeError`, `RepoError` and `TaskSetError`, each in one sentence.
     """
@@ -49,16 +47,11 @@ def _found(what: TaskInstance | Sequence[TaskInstance] | str | None) -> list[Tas
         return list(what or ())
     name, slash, instance_id = what.rpartition("/")
     try:
-        return _taskset(what)
+        return find_taskset(what)
     except ValueError:
         if not slash:
             raise
-    found = [task for task in _taskset(name) if task.instance_id == instance_id]
+    found = [task for task in find_taskset(name) if task.instance_id == instance_id]
     if not found:
         raise EpisodeError(f"the task set {name!r} has no task {instance_id!r}")
     return found
-
-
-def _taskset(name: str) -> list[TaskInstance]:
-    known = home() / "tasksets" / name
-    return load_taskset(known if known.is_dir() else Path(name))

@@ -55,16 +55,28 @@ class TreeOrigin:
 
 
 class ImageOrigin:
-    """A published image: a second sandbox of it, started when it is first asked."""
+    """A published image: a second sandbox of it, started when it is first asked.
 
-    def __init__(self, image: Image, backend: SandboxBackend, limits: Limits, sizes: Mapping[str, int]) -> None:
-        self._image, self._backend, self._limits, self.sizes = image, backend, limits, sizes
+    `changed` is what the task puts over it, path -> contents.
+    """
+
+    def __init__(
+        self,
+        image: Image,
+        backend: SandboxBackend,
+        limits: Limits,
+        sizes: Mapping[str, int],
+        changed: Mapping[str, bytes | None],
+    ) -> None:
+        self._image, self._backend, self._limits, self.sizes, self._changed = image, backend, limits, sizes, changed
         self._pristine: Sandbox | None = None
 
     async def read(self, path: str) -> bytes | None:
         """See `Origin`."""
         if path not in self.sizes:
             return None
+        if path in self._changed:
+            return self._changed[path]
         if self._pristine is None:
             self._pristine = await self._backend.start(self._image, self._limits)
         try:

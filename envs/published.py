@@ -1,4 +1,4 @@
-"""Tasks whose repository lies ready in a published image: what stands in for their profile.
+"""Tasks whose repository lies ready in a published image: what stands in for their profile, and how the bug gets there.
 
 Invariant: nothing is assumed of the image but what the task's own evaluation script says: how its shell is made ready
 and how its tests run.
@@ -9,11 +9,24 @@ from __future__ import annotations
 import re
 import shlex
 
-from envs.patch import PatchError, touched_files
+from envs.git_objects import EPOCH, IDENTITY
+from envs.patch import PatchError, apply_patch, touched_files
 from envs.task import LogParser, RepoProfile, TaskInstance
+from sandbox.protocol import Sandbox, SandboxError, SandboxFileError
 
 _READY = re.compile(r"(source|\.|conda|export|cd) ")
 _START = ">>>>> Start Test Output"
+
+_WHO = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in IDENTITY.items()}
+_ANEW = f"""
+rm -rf .git
+if command -v git >/dev/null; then
+    git -c init.defaultBranch=main init --quiet --template=
+    git add --all && git commit --quiet --message 'Initial commit'
+    rm -f .git/COMMIT_EDITMSG && rm -rf .git/logs
+fi
+find . -exec touch --no-dereference --date=@{EPOCH} -- {{}} +
+"""
 
 
 def published_profile(task: TaskInstance) -> RepoProfile:
@@ -53,3 +66,27 @@ def _test_files(task: TaskInstance) -> tuple[str, ...]:
         return tuple(path for path in touched_files(task.test_patch) if path.endswith(".py"))
     except PatchError:
         return ()
+
+
+async def break_image(sandbox: Sandbox, task: TaskInstance) -> dict[str, bytes | None]:
+    """Put into a published image what its task changes there, and make its repository anew where that is anything.
+
+    The image as it is has a fresh repository already, but of its own state: of the repaired one.
+    """
+    paths = touched_files(task.bug_patch)
+    texts = {path: await _text(sandbox, path) for path in paths}
+    after = {**apply_patch(texts.get, task.bug_patch), **task.setup}
+    changed = {path: None if text is None else text.encode() for path, text in after.items()}
+    if changed:
+        await sandbox.write(changed)
+        result = await sandbox.run(["/bin/sh", "-c", _ANEW], env=_WHO)
+        if result.exit_code:
+            raise SandboxError(f"the repository of {task.instance_id} cannot be made: {result.output[-200:]}")
+    return changed
+
+
+async def _text(sandbox: Sandbox, path: str) -> str | None:
+    try:
+        return (await sandbox.read(path)).decode()
+    except SandboxFileError:
+        return None

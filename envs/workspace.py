@@ -12,6 +12,7 @@ from pathlib import Path
 
 from envs.git_objects import EPOCH
 from envs.origin import ImageOrigin, Origin, TreeOrigin
+from envs.published import break_image
 from envs.runtime import image_of
 from envs.task import RepoProfile, TaskInstance
 from sandbox.protocol import TESTBED, Limits, Sandbox, SandboxBackend, SandboxError, SandboxFileError
@@ -96,9 +97,10 @@ async def open_workspace(
     image = image_of(profile)
     sandbox = await backend.start(image, limits, network=task.network)
     try:
-        if image.reference:  # its repository was made anew when the image was derived
+        if image.reference:
+            changed = await break_image(sandbox, task)
             sizes = {path: size for path, (size, _) in (await list_files(sandbox)).items()}
-            return Workspace(sandbox, ImageOrigin(image, backend, limits, sizes))
+            return Workspace(sandbox, ImageOrigin(image, backend, limits, sizes, changed))
         origin = TreeOrigin(task, profile)
         setup = {path: text.encode() for path, text in task.setup.items()}
         await sandbox.write({**setup, **origin.repository})

@@ -1,10 +1,16 @@
 """What the evaluation script of a published task says about its image."""
 
+import subprocess
+import sys
+
 import pytest
 
+from envs.patch import make_patch
 from envs.published import published_profile
 from envs.runtime import image_of, test_command
 from envs.task import TaskInstance
+from envs.workspace import open_workspace
+from sandbox import Limits, open_backend
 
 SCRIPT = """#!/bin/bash
 set -uxo pipefail
@@ -52,3 +58,40 @@ def test_a_script_without_marks_and_a_task_without_an_image():
     assert image.reference == "ns/image:tag" and "/" not in image.name
     with pytest.raises(ValueError, match="o__r-1 names neither a profile nor an image"):
         published_profile(published("pytest", image=""))
+
+
+IMAGE = """FROM {base}
+RUN mkdir /testbed && cd /testbed && printf 'def f():\\n    return 1\\n' >a.py && echo notes >b.txt && git init -q \\
+ && git add . && git -c user.name=x -c user.email=x@x commit -qm one
+"""
+
+
+@pytest.fixture
+def image(tmp_path):
+    base = subprocess.run([sys.executable, "-m", "sandbox.base_image"], capture_output=True, text=True, check=True)
+    (tmp_path / "Dockerfile").write_text(IMAGE.format(base=base.stdout.split()[-1]))
+    subprocess.run(["docker", "build", "-q", "-t", "contextrl-test-bug:1", tmp_path], check=True, capture_output=True)
+    return "contextrl-test-bug:1"
+
+
+@pytest.mark.docker
+async def test_a_bug_that_the_image_lacks_is_there_for_the_agent_and_its_repair_nowhere(image):
+    fixed, broken = "def f():\n    return 1\n", "def f():\n    return 2\n"
+    task = published("pytest -rA", image=image).model_copy(
+        update={"bug_patch": make_patch({"a.py": fixed}, {"a.py": broken})}
+    )
+    backend = await open_backend("docker")
+    place = await open_workspace(backend, task, published_profile(task), Limits())
+    looked = await place.sandbox.run(
+        "cat a.py; git status --short; git log --all --format=%s; git reflog; find . -newermt 2000-01-02"
+    )
+    assert looked.output == broken + "Initial commit\n"
+    assert "return 1" not in (await place.sandbox.run("git cat-file --batch-all-objects --batch")).output
+    assert await place.changes() == ({}, {})
+    await place.sandbox.run("sed -i s/2/3/ a.py; rm b.txt")
+    assert await place.changes() == (
+        {"a.py": broken, "b.txt": "notes\n"},
+        {"a.py": broken.replace("2", "3"), "b.txt": None},
+    )
+    await place.close()
+    await backend.close()
