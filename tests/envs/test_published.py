@@ -82,9 +82,8 @@ async def test_a_bug_that_the_image_lacks_is_there_for_the_agent_and_its_repair_
     )
     backend = await open_backend("docker")
     place = await open_workspace(backend, task, published_profile(task), Limits())
-    looked = await place.sandbox.run(
-        "cat a.py; git status --short; git log --all --format=%s; git reflog; find . -newermt 2000-01-02"
-    )
+    look = "cat a.py; find . -newermt 2000-01-02; git status --short; git log --all --format=%s; git reflog"
+    looked = await place.sandbox.run(look)
     assert looked.output == broken + "Initial commit\n"
     assert "return 1" not in (await place.sandbox.run("git cat-file --batch-all-objects --batch")).output
     assert await place.changes() == ({}, {})
