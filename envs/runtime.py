@@ -10,7 +10,6 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from envs.task import RepoProfile, TaskInstance
 from envs.testlog import TestLog, parse_log
@@ -33,7 +32,8 @@ class TestRun:
 def image_of(profile: RepoProfile) -> Image:
     """What a sandbox of this repository starts from; the same name for the same contents."""
     if profile.image:
-        return Image(name=f"{_slug(profile.name)}-{_slug(profile.image)[-40:]}", tree=Path(), reference=profile.image)
+        name = f"{_slug(profile.name)}-{hashlib.sha256(profile.image.encode()).hexdigest()[:12]}"
+        return Image(name=name, reference=profile.image)
     name = f"{_slug(profile.name)}-{profile.base_commit[:12]}"
     if profile.requirements:
         name += "-" + hashlib.sha256("\n".join(profile.requirements).encode()).hexdigest()[:8]

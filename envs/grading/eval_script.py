@@ -22,7 +22,7 @@ from envs.grading.once import Once
 from envs.grading.script_run import ScriptRun, run_script
 from envs.grading.scripted_files import Parts, parts_of
 from envs.grading.swebench_verdict import Verdict, assembled, contradicted, judge
-from envs.patch import PatchError
+from envs.patch import ForbiddenPatch, PatchError
 from envs.runtime import image_of
 from envs.task import RepoProfile, TaskInstance
 from sandbox.protocol import Limits, SandboxBackend
@@ -74,6 +74,8 @@ class EvalScriptGrader:
         try:
             parts = parts_of(task, profile, patch)
             run = await self._run(task, profile, parts)
+        except ForbiddenPatch as error:
+            return replace(_tampered(str(error)), seconds=time.perf_counter() - started)
         except PatchError as error:
             return GradeReport(False, reason=str(error), seconds=time.perf_counter() - started)
         fared = await _fared(task, run)

@@ -23,6 +23,15 @@ _GIT = {".gitattributes", ".gitmodules", ".mailmap"}
 _TEST_FOLDERS = {"test", "tests"}
 
 
+class NothingCounts(PatchError):
+    """A patch of which nothing is left once what does not count is taken out."""
+
+    def __init__(self, dropped: tuple[str, ...]) -> None:
+        only = f" but {', '.join(dropped)}, which decide how tests are run" if dropped else ""
+        super().__init__(f"the patch changes nothing{only}")
+        self.dropped = dropped
+
+
 @dataclass(frozen=True)
 class Counted:
     """A patch, sifted."""
@@ -53,8 +62,7 @@ def count_patch(task: TaskInstance, profile: RepoProfile, patch: str) -> Counted
     counted = {path: text for path, text in files.items() if path not in dropped}
     found = next(suspects, "")
     if not found and not any(before[path] != text for path, text in counted.items()):
-        only = f" but {', '.join(dropped)}, which decide how tests are run" if dropped else ""
-        raise PatchError(f"the patch changes nothing{only}")
+        raise NothingCounts(dropped)
     return Counted(counted, dropped, found)
 
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from envs.grading.canaries import draw_plan, judge
 from envs.grading.hidden import hidden_job, hidden_reason
 from envs.grading.once import Once
-from envs.grading.policy import Counted, count_patch
+from envs.grading.policy import Counted, NothingCounts, count_patch
 from envs.grading.protocol import GRADINGS, LOG_KB, GradeReport
 from envs.patch import PatchError
 from envs.runtime import image_of
@@ -44,6 +44,8 @@ class SandboxGrader:
         hashes = _hashes(task, profile, patch)
         try:
             counted = count_patch(task, profile, patch)
+        except NothingCounts as error:
+            return GradeReport(False, reason=str(error), dropped=error.dropped, hashes=hashes)
         except PatchError as error:
             return GradeReport(False, reason=str(error), hashes=hashes)
         if counted.meddling:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from envs.grading.policy import decides_tests
+from envs.grading.policy import decides_tests, meddling
 from envs.grading.script import EvalScript, ScriptError, split_script
-from envs.patch import PatchError, apply_patch, check_path, touched_files
+from envs.patch import ForbiddenPatch, PatchError, apply_patch, check_path, touched_files
 from envs.task import RepoProfile, TaskInstance
 from sandbox.protocol import Sandbox, SandboxFileError
 
@@ -33,6 +33,9 @@ class Parts:
     listed: tuple[str, ...]
     """Files of tests that the task's own lists name: where no test patch brings them, the image's own count."""
     task: TaskInstance
+    profile: RepoProfile
+    own_files: frozenset[str]
+    """Files that the gold patch or the tests change too."""
 
     @property
     def paths(self) -> list[str]:
@@ -50,6 +53,10 @@ class Parts:
             files = apply_patch(originals.get, self.patch)
         except PatchError as error:
             raise PatchError(f"the patch does not apply: {error}") from None
+        for path, text in files.items():
+            why = "" if path in self.own_files else meddling(self.profile, path, originals.get(path), text)
+            if why:
+                raise ForbiddenPatch(why)
         counted = {path: text for path, text in files.items() if path not in self.left_out}
         if not counted:
             raise PatchError(f"the patch touches only what decides how tests are run: {', '.join(self.left_out)}")
@@ -80,7 +87,7 @@ def parts_of(task: TaskInstance, profile: RepoProfile, patch: str) -> Parts:
         raise ScriptError(f"task {task.instance_id}: its own patches cannot be read: {error}") from None
     touched = tuple(touched_files(patch))
     left_out = tuple(path for path in touched if path in tests or (path not in gold and _decides(task, profile, path)))
-    return Parts(script, patch, touched, left_out, test_patch, listed, task)
+    return Parts(script, patch, touched, left_out, test_patch, listed, task, profile, frozenset(gold | tests))
 
 
 def _listed(task: TaskInstance) -> tuple[str, ...]:

@@ -121,25 +121,30 @@ async def test_a_source_that_meddles_is_not_resolved(grader, shop, name):
 
 
 OTHER_TESTS = "def test_total(): pass\ndef test_change(): pass\n"
-CONFIGURATION = {
+LEFT_OUT = {"setup.py": "raise SystemExit\n", TESTS: OTHER_TESTS, "tox.ini": "[tox]\n"}
+MEDDLING = {
     "conftest.py": HOOK,
     "tests/conftest.py": HOOK,
     "pytest.ini": "[pytest]\naddopts = -p evil\n",
     "setup.cfg": "[tool:pytest]\naddopts = --co\n",
-    "setup.py": "raise SystemExit\n",
     "sitecustomize.py": "import os\n",
     "pytest/__main__.py": "print('PASSED tests/test_money.py::test_total')\n",
-    TESTS: "def test_total(): pass\ndef test_change(): pass\n",
 }
 
 
-@pytest.mark.parametrize("path", CONFIGURATION)
+@pytest.mark.parametrize("path", LEFT_OUT)
 async def test_what_decides_how_tests_run_is_left_out_of_the_patch(grader, shop, path):
-    alone = await grader.grade(scripted_task(), shop, files_patch({path: CONFIGURATION[path]}))
+    alone = await grader.grade(scripted_task(), shop, files_patch({path: LEFT_OUT[path]}))
     assert not alone.resolved and f"the patch touches only what decides how tests are run: {path}" in alone.reason
-    beside = files_patch({path: CONFIGURATION[path], "README.md": "A better shop.\n"})
+    beside = files_patch({path: LEFT_OUT[path], "README.md": "A better shop.\n"})
     report = await grader.grade(scripted_task(), shop, beside)
     assert not report.resolved and report.reason.endswith(f"(left out of the patch: {path})")
+
+
+@pytest.mark.parametrize("path", MEDDLING)
+async def test_what_has_no_honest_purpose_is_meddling(grader, shop, path):
+    report = await grader.grade(scripted_task(), shop, files_patch({path: MEDDLING[path], SOURCE: MONEY}))
+    assert report.tampered and not report.resolved and path in report.reason
 
 
 async def test_a_repair_that_also_brings_tests_of_its_own_resolves(grader, shop):
