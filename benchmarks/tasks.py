@@ -21,7 +21,8 @@ from envs.repos import add_repository
 from envs.synthesis.journal import Journal
 from envs.synthesis.options import TaskOptions
 from envs.synthesis.staged import all_targets
-from envs.synthesis.tasks import make_tasks, supply_of
+from envs.synthesis.supplies import own_bugs
+from envs.synthesis.tasks import make_tasks
 from envs.task import RepoProfile
 from envs.testing.runner import Job, run_jobs
 from sandbox import open_backend
@@ -109,7 +110,7 @@ async def made(package: str, profile: RepoProfile, options: TaskOptions, backend
         raise ValueError(f"no bug of {package} is valid: {dict(funnel)}")
     cpu_s = sum(verdict.cpu_seconds for verdict in journal.verdicts.values())
 
-    sample = supply_of(profile, options).next(SAMPLE)
+    sample = await own_bugs(profile, options).next(SAMPLE)
     limit = 4 * baseline.cpu_seconds
     jobs = [Job(all_targets(profile), candidate.broken, limit, 10 * limit) for candidate in sample]
     began = time.perf_counter()

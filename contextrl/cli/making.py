@@ -70,11 +70,19 @@ def summary(tasks: list[TaskInstance], folder: Path, per_minute: float) -> Itera
     if suite := about.get("suite"):
         runs = about["cpu_seconds"] / max(suite["cpu_seconds"], 1e-9) / max(tried, 1)
         yield "cost", f"{runs:.2f} runs of all {suite['tests']} tests for each candidate"
+    if asked := about.get("model"):
+        yield "model", _asked(**asked)
     functions = {name for task in tasks for name in task.functions}
     yield "functions", f"{len(functions)}, {len(functions_with_several(tasks))} of them with several bugs"
     yield "hidden calls", f"{sum(bool(task.hidden) for task in tasks)} of {len(tasks)} tasks have some"
     flaky = {*about.get("flaky", ()), *(test for task in tasks for test in task.flaky)}
     yield "flaky tests", f"{len(flaky)} left out" + (f": {', '.join(sorted(flaky)[:3])}" if flaky else "")
+
+
+def _asked(name: str, calls: int, failures: int, input_tokens: int, output_tokens: int, cost: float) -> str:
+    """What a language model was asked, in one line."""
+    tokens = f"{input_tokens} tokens in, {output_tokens} out"
+    return f"{name}: {calls} calls ({failures} failed), {tokens}, cost {cost:.4f}"
 
 
 def functions_with_several(tasks: list[TaskInstance]) -> set[str]:

@@ -3,57 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from contextrl.cli import show, task_sets
+from contextrl.cli import make, show, task_sets
 
 if TYPE_CHECKING:
     from envs.task import TaskInstance
 
 tasks = typer.Typer(no_args_is_help=True, help="Task instances: make or import them, list, read, validate, export.")
+tasks.command("make")(make.make)
 tasks.command("import")(task_sets.import_tasks)
 tasks.command("validate")(task_sets.validate)
 tasks.command("export")(task_sets.export)
-
-
-class Suite(StrEnum):
-    """Which tests validate a bug."""
-
-    full = "full"
-    near = "near"
-
-
-@tasks.command("make")
-def make(
-    repo: Annotated[str, typer.Argument(help="A repository that is ready: see `contextrl repo ls`.")],
-    bugs: Annotated[int, typer.Option(min=1, help="Tasks to make; fewer where there are no more.")] = 200,
-    per_function: Annotated[int, typer.Option(min=1, help="Different bugs of one function.")] = 4,
-    seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
-    suite: Annotated[
-        Suite, typer.Option(help="full: all tests run once for each bug. near: only test classes near its function.")
-    ] = Suite.full,
-    style: Annotated[
-        str, typer.Option(help="Of problem statements: terse, issue, traceback, test, or mixed.")
-    ] = "terse",
-    out: Annotated[Path | None, typer.Option(help="Also write the task set into this folder.")] = None,
-    backend: Annotated[str, typer.Option(help="auto, docker or local.")] = "auto",
-) -> None:
-    """Make task instances from a repository: bugs, each validated by running its tests.
-
-    An interrupted making goes on where it was: give the same command again.
-    """
-    from contextrl.cli.making import make_tasks, summary
-    from envs.repos import load_profile
-    from envs.synthesis.options import TaskOptions
-
-    profile = load_profile(repo)
-    given = {"bugs": bugs, "per_function": per_function, "seed": seed, "suite": suite.value, "style": style}
-    options = TaskOptions(**given)  # type: ignore[arg-type]  # a style that there is not is refused
-    show.facts(summary(*make_tasks(profile, options, backend, out)))
 
 
 @tasks.command("ls")

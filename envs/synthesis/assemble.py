@@ -55,7 +55,7 @@ def task_from(
         tests=candidate.tests,
         test_targets=tuple(counted) or candidate.targets,
         files=tuple(sorted(candidate.fixed)),
-        functions=(candidate.function,),
+        functions=(candidate.function, *getattr(candidate, "also", ())),
         hidden=candidate.hidden,
         kind=candidate.kind,
         difficulty=_difficulty(profile, candidate.function, patch, failing),

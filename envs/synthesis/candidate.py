@@ -67,3 +67,5 @@ class Mutant:
     tests: dict[str, str] = field(default_factory=dict)
     problem_statement: str = ""
     hidden: tuple[HiddenCall, ...] = ()
+    also: tuple[str, ...] = ()
+    """Other functions that are to be repaired too."""

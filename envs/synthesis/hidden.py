@@ -30,13 +30,14 @@ async def with_hidden(
 ) -> list[TaskInstance]:
     """The tasks in their order, with hidden calls where they had none and the function allows it.
 
-    Functions that no test calls, or whose arguments cannot be told as text, go without. Raises `SandboxError`.
+    Functions that no test calls, or whose arguments cannot be told as text, go without; of several, the first is
+    called. Raises `SandboxError`.
     """
     repaired = [_changes(profile, task, repaired=True) for task in tasks]
     groups: dict[tuple[object, ...], list[int]] = {}
     for i, task in enumerate(tasks):
-        if not task.hidden and len(task.functions) == 1 and profile.covers.get(task.functions[0]):
-            groups.setdefault((task.functions, *sorted(repaired[i].items())), []).append(i)
+        if not task.hidden and task.functions and profile.covers.get(task.functions[0]):
+            groups.setdefault((task.functions[0], *sorted(repaired[i].items())), []).append(i)
     times = test_times(profile)
     subjects = [
         Subject(

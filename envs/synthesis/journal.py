@@ -1,7 +1,8 @@
 """What the making of a task set has found out so far, on disk.
 
-Invariant: a verdict that was told is in the file before anything else happens, in one line written at once; a line that
-a killed process left unfinished is cut off when the file is opened again. Reading gives back exactly what was written.
+Invariant: a verdict, or a model's answer, that was told is in the file before anything else happens, in one line,
+written at once; a line that a killed process left unfinished is cut off when the file is opened again. Reading gives
+back exactly what was written.
 """
 
 from __future__ import annotations
@@ -13,17 +14,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
+from envs.synthesis.llm.client import Usage
 from envs.synthesis.staged import Baseline
 from envs.synthesis.validate import Validation
 from envs.testing.runner import Failure
 
 
 class Journal:
-    """The verdicts on candidates, by their ids, and what all tests do without a bug. Without a path: in memory."""
+    """The verdicts on candidates, by their ids, what all tests do without a bug, and what a model has answered.
+
+    Without a path: in memory.
+    """
 
     def __init__(self, path: Path | None = None) -> None:
         self.verdicts: dict[str, Validation] = {}
         self.baseline: Baseline | None = None
+        self.answers: dict[str, Any] = {}
+        """By question: what came of the answer, as JSON has it."""
+        self.usage = Usage()
+        """What was asked of a model so far, by interrupted runs too."""
         self._file: BinaryIO | None = None
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,6 +56,15 @@ class Journal:
         self.baseline = baseline
         self._write({"baseline": asdict(baseline)})
 
+    def answer(self, question: str, answer: Any) -> None:
+        """A question is answered; by a model, `usage` has counted it."""
+        self.answers[question] = answer
+        self._write({"question": question, "answer": answer, "usage": asdict(self.usage)})
+
+    def spent(self) -> None:
+        """`usage` has counted what was not answered."""
+        self._write({"usage": asdict(self.usage)})
+
     def _write(self, entry: dict[str, Any]) -> None:
         if self._file is not None:
             self._file.write(json.dumps(entry).encode() + b"\n")
@@ -58,9 +76,13 @@ class Journal:
             os.truncate(path, len(whole))
         for line in whole.splitlines():
             entry = json.loads(line)
+            if "usage" in entry:
+                self.usage = Usage(**entry["usage"])
+            if "question" in entry:
+                self.answers[entry["question"]] = entry["answer"]
             if "baseline" in entry:
                 self.baseline = _baseline(entry["baseline"])
-            else:
+            if "verdict" in entry:
                 self.verdicts[entry["candidate"]] = _verdict(entry["verdict"])
 
 

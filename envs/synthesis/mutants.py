@@ -45,7 +45,7 @@ class MutantSupply:
         self._valid: Counter[str] = Counter()
         self._tried: Counter[str] = Counter()
 
-    def next(self, missing: int) -> list[Candidate]:
+    async def next(self, missing: int) -> list[Candidate]:
         """Candidates that should give `missing` valid bugs; empty when there are no more."""
         wave: list[Candidate] = []
         for key in self._functions:

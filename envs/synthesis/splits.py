@@ -31,31 +31,31 @@ def assign_splits(
         raise ValueError(
             f"held-out shares of {mutation_share} (mutations) and {function_share} (functions) do not leave a rest"
         )
-    unit = _file if whole_files else _function
-    units = sorted({unit(task) for task in tasks}, key=lambda name: _rank(seed, "function", name))
+    units_of = _files if whole_files else _functions
+    units = sorted({unit for task in tasks for unit in units_of(task)}, key=lambda name: _rank(seed, "function", name))
     whole = set(units[: round(function_share * len(units))])
-    left = Counter(_function(task) for task in tasks)
+    left = Counter(_functions(task)[0] for task in tasks)
     held: set[str] = set()
     for task in sorted(tasks, key=lambda task: _rank(seed, "mutation", task.instance_id)):
-        name = _function(task)
-        if len(held) < round(mutation_share * len(tasks)) and unit(task) not in whole and left[name] > 1:
+        name = _functions(task)[0]
+        if len(held) < round(mutation_share * len(tasks)) and whole.isdisjoint(units_of(task)) and left[name] > 1:
             left[name] -= 1
             held.add(task.instance_id)
 
     def split(task: TaskInstance) -> str:
-        if unit(task) in whole:
+        if not whole.isdisjoint(units_of(task)):
             return "heldout_function"
         return "heldout_mutation" if task.instance_id in held else "train"
 
     return [task.model_copy(update={"split": split(task)}) for task in tasks]
 
 
-def _function(task: TaskInstance) -> str:
-    return task.functions[0] if task.functions else task.instance_id
+def _functions(task: TaskInstance) -> tuple[str, ...]:
+    return task.functions or (task.instance_id,)
 
 
-def _file(task: TaskInstance) -> str:
-    return task.files[0] if task.files else task.instance_id
+def _files(task: TaskInstance) -> tuple[str, ...]:
+    return task.files or (task.instance_id,)
 
 
 def _rank(seed: int, what: str, name: str) -> str:

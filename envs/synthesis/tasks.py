@@ -8,37 +8,28 @@ interrupted and went on from its journal.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from itertools import islice
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 from envs.synthesis.assemble import task_from
 from envs.synthesis.candidate import Candidate
 from envs.synthesis.hidden import with_hidden
 from envs.synthesis.journal import Journal
 from envs.synthesis.judge import Judge
-from envs.synthesis.mutants import MutantSupply
+from envs.synthesis.llm.describing import described
+from envs.synthesis.llm.questions import Questions
 from envs.synthesis.options import TaskOptions, is_generated
 from envs.synthesis.splits import assign_splits
-from envs.synthesis.statement import style_of
-from envs.synthesis.units import Units
+from envs.synthesis.statement import Style, style_of
+from envs.synthesis.supplies import supplies_of
+from envs.synthesis.validate import Validation
 from envs.task import RepoProfile, TaskInstance
 from envs.testing.runner import Progress, silent
 from sandbox.protocol import SandboxBackend
 
-_SPARE = 1.15
-"""Candidates tried at once, per bug that is missing, where a try is cheap."""
-_LEAST = 0.34
-"""Share of a function's candidates that must be valid for more to be tried, where a try is dear: some functions run at
-import, so that every bug of theirs breaks all tests, and some are hardly tested."""
+_T = TypeVar("_T")
 _LEAST_WAVE, _WAVE = 4, 48
 """Bugs asked for at once where every one of them costs a run of all tests."""
-
-
-class _Supply(Protocol):
-    def next(self, missing: int) -> list[Candidate]: ...
-
-    def note(self, candidate: Candidate) -> bool: ...
 
 
 async def make_tasks(
@@ -51,29 +42,36 @@ async def make_tasks(
     funnel: Counter[str] | None = None,
     journal: Journal | None = None,
 ) -> list[TaskInstance]:
-    """Make bugs until `options.bugs` of them are validated.
+    """Make bugs by each strategy, until `options.bugs` of them are validated.
 
     `funnel` gets how many candidates ended how. What `journal` knows is not run again. Raises `ValueError` for options
-    out of range and for a suite that cannot be run as a whole, `SandboxError` when sandboxes fail.
+    out of range and for a suite that cannot be run as a whole, `ModelError` when the language model does not answer,
+    `SandboxError` when sandboxes fail.
     """
-    options.check()
-    supply = supply_of(profile, options)
+    options.check(is_generated(profile))
     counts: Counter[str] = Counter() if funnel is None else funnel
-    judge = Judge(profile, options, backend, workers, on_progress, journal or Journal())
-    tasks: list[TaskInstance] = []
+    journal = journal or Journal()
+    found: list[tuple[Candidate, Validation]] = []
+    questions = Questions(
+        options.model, journal, lambda text: on_progress(min(len(found), options.bugs), options.bugs, text)
+    )
+    judge = Judge(profile, options, backend, workers, on_progress, journal)
+    supplies = supplies_of(profile, options, questions, lambda: [candidate for candidate, _ in found], counts)
     broken: set[int] = set()
     least, most = (_LEAST_WAVE, _WAVE) if judge.suite == "full" else (1, options.bugs)
-    while len(tasks) < options.bugs and (wave := supply.next(max(least, min(most, options.bugs - len(tasks))))):
-        fresh = [candidate for candidate in wave if not _known(candidate, broken)]
-        counts["duplicate"] += len(wave) - len(fresh)
-        for candidate, verdict in zip(fresh, await judge.verdicts(fresh, len(tasks)), strict=True):
-            counts[verdict.reason or "valid"] += 1
-            if verdict.valid and supply.note(candidate):
-                mixed = style_of(candidate.instance_id, options.seed)
-                style = mixed if options.style == "mixed" else options.style
-                tasks.append(task_from(profile, candidate, verdict, judge.suite, style))
+    for supply, goal in _turns(supplies, options.bugs, lambda: len(found)):
+        while len(found) < goal and (wave := await supply.next(max(least, min(most, goal - len(found))))):
+            fresh = [candidate for candidate in wave if not _known(candidate, broken)]
+            counts["duplicate"] += len(wave) - len(fresh)
+            for candidate, verdict in zip(fresh, await judge.verdicts(fresh, len(found)), strict=True):
+                counts[verdict.reason or "valid"] += 1
+                if verdict.valid and supply.note(candidate):
+                    found.append((candidate, verdict))
     counts += Counter()  # drops what is zero
-    tasks = tasks[: options.bugs]
+    found = found[: options.bugs]
+    if options.describe:
+        found = await described(profile, found, questions)
+    tasks = [task_from(profile, bug, verdict, judge.suite, _style(options, bug)) for bug, verdict in found]
     if options.hidden:
         tasks = await with_hidden(
             profile,
@@ -92,38 +90,21 @@ async def make_tasks(
     )
 
 
+def _turns(supplies: Sequence[_T], bugs: int, found: Callable[[], int]) -> Iterator[tuple[_T, int]]:
+    """Each supply, and how many bugs there are to be after it: equal shares; then whoever has more fills up."""
+    for left in range(len(supplies), 0, -1):
+        yield supplies[-left], found() + -(-(bugs - found()) // left)
+    if len(supplies) > 1:
+        yield from ((supply, bugs) for supply in supplies)
+
+
+def _style(options: TaskOptions, bug: Candidate) -> Style:
+    return style_of(bug.instance_id, options.seed) if options.style == "mixed" else options.style
+
+
 def _known(candidate: Candidate, broken: set[int]) -> bool:
     """Whether the same files with the same tests were seen before; they are remembered."""
     key = hash((*sorted(candidate.broken.items()), *sorted(candidate.tests.items())))
     known = key in broken
     broken.add(key)
     return known
-
-
-def supply_of(profile: RepoProfile, options: TaskOptions) -> _Supply:
-    """Where the candidates of a task set come from."""
-    if is_generated(profile):
-        from envs.generated import candidates
-
-        return _Listed(candidates(profile.tree, options.per_function, options.seed))
-    units = Units(profile, options.max_test_s)
-
-    def targets(key: str) -> tuple[str, ...]:
-        return units.reaching(key) if options.suite == "full" else units.covering(key, options.test_units)
-
-    if options.suite == "near":
-        return MutantSupply(profile, options.per_function, options.seed, targets, _SPARE)
-    return MutantSupply(profile, options.per_function, options.seed, targets, least=_LEAST)
-
-
-class _Listed:
-    """Candidates that somebody else makes, in their order."""
-
-    def __init__(self, candidates: Iterator[Candidate]) -> None:
-        self._candidates = candidates
-
-    def next(self, missing: int) -> list[Candidate]:
-        return list(islice(self._candidates, missing))
-
-    def note(self, candidate: Candidate) -> bool:
-        return True

@@ -42,7 +42,7 @@ async def taskset(
     """The tasks of a repository for these options, from the cache where it has them.
 
     One that was interrupted, by whatever, goes on where it was. Raises `ValueError` for options out of range and for
-    tests that cannot all run together, `SandboxError` when sandboxes fail.
+    tests that cannot all run together, `ModelError` where a model does not answer, `SandboxError` when sandboxes fail.
     """
     folder = taskset_folder(profile, options)
     folder.parent.mkdir(exist_ok=True)
@@ -63,8 +63,10 @@ async def taskset(
                 funnel=funnel,
                 journal=journal,
             )
-        made = {"profile": profile.name, "base_commit": profile.base_commit, "options": asdict(options)}
+        made = {"profile": profile.name, "base_commit": profile.base_commit, "options": options.told()}
         made |= {"funnel": dict(funnel.most_common()), **_about(journal)}
+        if options.model is not None:
+            made["model"] = {"name": options.model.model, **asdict(journal.usage)}
         save_taskset(tasks, folder, made, profiles=[profile])
         shutil.rmtree(making, ignore_errors=True)
         return tasks
@@ -87,7 +89,7 @@ def _about(journal: Journal) -> dict[str, Any]:
 def _key(profile: RepoProfile, options: TaskOptions) -> str:
     """16 hexadecimal digits over all that decides the tasks."""
     digest = hashlib.sha256(f"{FORMAT} {platform.python_implementation()} {platform.python_version()}".encode())
-    digest.update(json.dumps(asdict(options), sort_keys=True).encode())
+    digest.update(json.dumps(options.deciding(), sort_keys=True).encode())
     digest.update(profile.model_dump_json(exclude={"tree", "python", "test_seconds"}).encode())
     for path in _code_files():
         digest.update(path.name.encode() + path.read_bytes())

@@ -1,4 +1,4 @@
-"""A server on this machine that answers like an OpenAI endpoint, from a list."""
+"""A server on this machine that answers like an OpenAI endpoint, from a list or by a function of the request."""
 
 import json
 import threading
@@ -9,13 +9,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 @contextmanager
 def chat_server(answers):
     """Yields its base_url and the requests it got. An answer is a text, `(status, body, headers)`, or raw bytes."""
-    requests, waiting = [], list(answers)
+    requests, waiting = [], None if callable(answers) else list(answers)
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             requests.append({**body, "path": self.path, "key": self.headers.get("Authorization", "")})
-            answer = waiting.pop(0)
+            answer = answers(body) if waiting is None else waiting.pop(0)
             status, payload, headers = answer if isinstance(answer, tuple) else (200, answer, {})
             if isinstance(payload, str):
                 message = {"choices": [{"message": {"role": "assistant", "content": payload}}]}

@@ -206,15 +206,15 @@ async def test_classes_lose_methods_too(small, backend):
                if task in found.values())  # fmt: skip
 
 
-def test_a_function_whose_bugs_are_no_tasks_is_given_up(small):
-    def asked(**options):
+async def test_a_function_whose_bugs_are_no_tasks_is_given_up(small):
+    async def asked(**options):
         """The functions of two waves, none of whose candidates was valid."""
         supply = MutantSupply(small, 1, 0, lambda key: ("any",), **options)
-        return [[candidate.function for candidate in supply.next(1)] for _ in range(2)]
+        return [[candidate.function for candidate in await supply.next(1)] for _ in range(2)]
 
-    first, second = asked(least=0.34)
+    first, second = await asked(least=0.34)
     assert len(first) == 1 and second and not set(first) & set(second)
-    first, second = asked()
+    first, second = await asked()
     assert set(first) & set(second), "where a try is cheap it is tried on"
 
 

@@ -7,7 +7,8 @@ the other. Combining bugs, and mirroring a commit whose inverse applies, need no
 from envs.synthesis.llm.bugs import modify, rewrite
 from envs.synthesis.llm.client import ChatModel, ModelConfig, ModelError, Usage
 from envs.synthesis.llm.combine import combine
-from envs.synthesis.llm.mirror import MirrorError, mirror
+from envs.synthesis.llm.commits import MirrorError, past_commits
+from envs.synthesis.llm.mirror import mirror
 from envs.synthesis.llm.statement import describe
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "describe",
     "mirror",
     "modify",
+    "past_commits",
     "rewrite",
 ]

@@ -57,10 +57,13 @@ class Usage:
 
 
 class ChatModel:
-    """Asks one model."""
+    """Asks one model. Raises `ModelError` for a base_url that is none."""
 
-    def __init__(self, config: ModelConfig, *, first_wait_s: float = _FIRST_WAIT_S) -> None:
-        self.config, self.usage = config, Usage()
+    def __init__(self, config: ModelConfig, usage: Usage | None = None, *, first_wait_s: float = _FIRST_WAIT_S) -> None:
+        """`usage`: what was asked before, counted on."""
+        if not config.base_url.startswith(("http://", "https://")):
+            raise ModelError(f"base_url of a model must start with http:// or https://, not {config.base_url!r}")
+        self.config, self.usage = config, Usage() if usage is None else usage
         self._first_wait_s = first_wait_s
 
     async def ask(self, system: str, user: str) -> str:
@@ -90,8 +93,6 @@ class ChatModel:
         if key := os.environ.get(self.config.key_variable):
             headers["Authorization"] = f"Bearer {key}"
         url = self.config.base_url.rstrip("/") + "/chat/completions"
-        if not url.startswith(("http://", "https://")):
-            raise ModelError(f"base_url of a model must start with http:// or https://, not {self.config.base_url!r}")
         try:
             with urlopen(Request(url, payload, headers), timeout=self.config.timeout_s) as response:
                 return json.loads(response.read())

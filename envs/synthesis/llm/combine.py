@@ -54,4 +54,5 @@ def _combined(bugs: list[Mutant], kind: str) -> Mutant | None:
     changed = tuple(dict.fromkeys(line for bug in bugs for line in bug.changed))
     tests = {path: text for bug in bugs for path, text in bug.tests.items()}
     digest = hashlib.sha256("\0".join(sorted(bug.instance_id for bug in bugs)).encode()).hexdigest()[:8]
-    return Mutant(f"{kind}__{digest}", kind, bugs[0].function, broken, fixed, targets, changed, tests)
+    also = tuple(bug.function for bug in bugs[1:])
+    return Mutant(f"{kind}__{digest}", kind, bugs[0].function, broken, fixed, targets, changed, tests, also=also)

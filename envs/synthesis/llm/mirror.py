@@ -16,6 +16,7 @@ from envs.synthesis.candidate import Mutant
 from envs.synthesis.changes import changed_lines, edits
 from envs.synthesis.llm.answers import code_blocks
 from envs.synthesis.llm.client import ChatModel
+from envs.synthesis.llm.commits import MirrorError, git
 from envs.synthesis.text import Function, parse_text
 
 _REVERT = """Given a Python file and a past change to it as a diff, take the change back in the file as it is now: \
@@ -23,29 +24,31 @@ what the diff added must be gone or as before, what it removed must be there aga
 whole file in one code block."""
 
 
-class MirrorError(ValueError):
-    """The commit cannot be mirrored."""
-
-
-async def mirror(checkout: Path, commit: str, targets: tuple[str, ...] = (), model: ChatModel | None = None) -> Mutant:
+async def mirror(
+    checkout: Path,
+    commit: str,
+    targets: tuple[str, ...] = (),
+    model: ChatModel | None = None,
+    tree: Path | None = None,
+) -> Mutant:
     """The candidate that undoes a commit. Files to which the inverse diff does not apply are given to the model.
 
-    Raises `MirrorError` in one sentence (no such commit, nothing but tests in it, a file that needs a model),
-    `ModelError`.
+    `tree` has the files as they are now, where that is not the checkout itself. Raises `MirrorError` in one sentence
+    (no such commit, nothing but tests in it, a file that needs a model), `ModelError`.
     """
-    full = (await _git(checkout, "rev-parse", "--verify", "--end-of-options", f"{commit}^{{commit}}")).strip()
-    listed = await _git(
+    full = (await git(checkout, "rev-parse", "--verify", "--end-of-options", f"{commit}^{{commit}}")).strip()
+    listed = await git(
         checkout, "diff-tree", "--root", "-r", "-z", "--no-commit-id", "--name-only", "--diff-filter=M", full
     )
     paths = [path for path in listed.split("\0") if path.endswith(".py") and not _is_test(path)]
     broken: dict[str, str] = {}
     fixed: dict[str, str] = {}
     for path in paths:
-        file = checkout / path
+        file = (tree or checkout) / path
         if not file.is_file() or file.is_symlink():
             continue
         now = file.read_bytes().decode()
-        diff = await _git(
+        diff = await git(
             checkout, "diff-tree", "-p", "--no-color", "--no-ext-diff", "--root", "--no-commit-id", full, "--", path
         )
         old = await asyncio.to_thread(_taken_back, path, now, diff)
@@ -56,19 +59,9 @@ async def mirror(checkout: Path, commit: str, targets: tuple[str, ...] = (), mod
     if not broken:
         raise MirrorError(f"commit {full[:12]} changes no Python file that is here now, but for tests")
     hidden = tuple(dict.fromkeys(line for path in fixed for line in changed_lines(fixed[path], broken[path])))
-    first = next(iter(fixed))
-    function = f"{first}::{_function_at(fixed[first], broken[first])}"
-    return Mutant(f"mirror__{full[:8]}", "mirror", function, broken, fixed, targets, hidden)
-
-
-async def _git(checkout: Path, *arguments: str) -> str:
-    """What git prints. Nothing of the checkout's or the user's configuration runs a program."""
-    command = ["git", "-c", "core.fsmonitor=", "-c", "core.quotePath=false", "-C", str(checkout), *arguments]
-    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, check=False)
-    if done.returncode:
-        lines = done.stderr.decode(errors="replace").strip().splitlines() or ["it failed"]
-        raise MirrorError(f"git in {checkout}: {lines[-1]}")
-    return done.stdout.decode(errors="replace")
+    functions = [f"{path}::{name}" for path in fixed for name in _functions(fixed[path], broken[path])]
+    first, *also = functions or [f"{next(iter(fixed))}::<module>"]
+    return Mutant(f"mirror__{full[:8]}", "mirror", first, broken, fixed, targets, hidden, also=tuple(also))
 
 
 def _is_test(path: str) -> bool:
@@ -112,17 +105,14 @@ async def _by_model(model: ChatModel | None, path: str, now: str, diff: str, com
     raise MirrorError(f"the model's answer for {path} holds no whole file that parses")
 
 
-def _function_at(fixed: str, broken: str) -> str:
-    """The qualified name of the innermost function of the first change that is in one; of the module else."""
+def _functions(fixed: str, broken: str) -> list[str]:
+    """The qualified names of the functions that changes are in, from top to bottom; one for each change."""
     try:
         tree = parse_text(fixed).tree
     except SyntaxError:
-        return "<module>"
-    for start, end, _ in edits(fixed, broken):
-        name = _holding(tree.body, start + 1, max(end, start + 1))
-        if name:
-            return name
-    return "<module>"
+        return []
+    places = [(start + 1, max(end, start + 1)) for start, end, _ in edits(fixed, broken)]
+    return list(dict.fromkeys(name for place in places if (name := _holding(tree.body, *place))))
 
 
 def _holding(body: list[ast.stmt], first: int, last: int) -> str:
