@@ -62,6 +62,7 @@ class TaskOptions:
         """The options as a task set tells them: no address, no place on this machine."""
         model = self.model.model_dump(include=_DECIDING) if self.model else None
         data = asdict(replace(self, model=None)) | {"model": model, "commits": len(self.commits)}
+        data["strategies"] = [name for name in STRATEGIES if name in self.strategies]
         return {name: value for name, value in data.items() if name != "history"}
 
     def deciding(self) -> dict[str, Any]:

@@ -182,4 +182,5 @@ def test_what_decides_is_in_the_key_and_what_does_not_is_not(small):
     ]
     others += [replace(one, commits=("b",)), replace(one, describe=True), replace(one, strategies=("modify",))]
     assert taskset_folder(small, same) == taskset_folder(small, one)
+    assert taskset_folder(small, replace(one, strategies=("mirror", "modify"))) == taskset_folder(small, one)
     assert len({taskset_folder(small, other) for other in [one, *others]}) == len(others) + 1
