@@ -152,7 +152,7 @@ class _Trial:
         self._cpu_s += outcome.cpu_seconds
         self._failures = {**outcome.failures, **self._failures}
         if outcome.end != "ok":
-            self.reason = "crashes" if outcome.end == "crash" else "hangs"
+            self.reason = "hangs" if outcome.end in ("cpu", "wall") else "crashes"
 
     def first_job(self) -> Job:
         """The tests that reach the function."""
