@@ -17,7 +17,7 @@ from typing import Any
 
 from .guard import Fingerprint, Plan
 from .hidden_calls import run_calls
-from .processes import become_readable, end_others
+from .processes import become_readable, end_others, share_arenas
 from .pytest_runner import run_pytest
 from .recording import Recorder
 from .records import Calls, describe
@@ -30,6 +30,7 @@ def child(job: dict[str, Any], config: dict[str, Any], fingerprint: Fingerprint 
     os.setsid()
     limit = int(job["memory_mb"]) << 20
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    share_arenas()
     signal.signal(signal.SIGPROF, signal.SIG_DFL)  # ends the process: code under test cannot catch it
     signal.setitimer(signal.ITIMER_PROF, job["cpu_s"])
     null = os.open(os.devnull, os.O_RDWR)

@@ -13,6 +13,7 @@ import signal
 import time
 
 _DUMPABLE, _SUBREAPER = 4, 36
+_ARENA_MAX = -8
 _ROUNDS = 200
 
 
@@ -26,6 +27,12 @@ def become_unreadable() -> None:
 def become_readable() -> None:
     """For a fork, in which tests may look at /proc/self as everywhere."""
     ctypes.CDLL(None).prctl(_DUMPABLE, 1, 0, 0, 0)
+
+
+def share_arenas() -> None:
+    """Threads made from now on reserve no 64 MiB of addresses each, by which a limit on addresses would allow a few."""
+    with contextlib.suppress(AttributeError):  # not every C library has it, nor reserves any
+        ctypes.CDLL(None).mallopt(_ARENA_MAX, 2)
 
 
 def others() -> frozenset[int]:
