@@ -78,9 +78,13 @@ def remove_package(python: Path, name: str) -> None:
     site = _site(python)
     for found in site.glob("*.dist-info"):
         if name and canonicalize_name(found.name.split("-")[0]) == canonicalize_name(name):
-            for entry in _recorded(found, site):
+            entries = _recorded(found, site)
+            for entry in entries:
                 entry.unlink(missing_ok=True)
-            shutil.rmtree(found)
+            for folder in sorted({parent for entry in entries for parent in entry.parents}, reverse=True):
+                if site in folder.parents and folder.is_dir() and not any(folder.iterdir()):
+                    folder.rmdir()  # an empty one would be imported as a namespace
+            shutil.rmtree(found, ignore_errors=True)
 
 
 def _site(python: Path) -> Path:

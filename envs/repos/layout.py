@@ -26,11 +26,12 @@ _OTHER_FILES = {"setup.py", "conftest.py", "noxfile.py", "fabfile.py", "tasks.py
 def parse_all(tree: Path) -> dict[str, ast.Module]:
     """Every Python file of a tree that can be parsed."""
     files = sorted(p.relative_to(tree).as_posix() for p in tree.rglob("*.py") if p.is_file())
-    parsed = {path: _parse(tree / path) for path in files}
+    parsed = {path: parse(tree / path) for path in files}
     return {path: module for path, module in parsed.items() if module is not None}
 
 
-def _parse(path: Path) -> ast.Module | None:
+def parse(path: Path) -> ast.Module | None:
+    """What a file holds; None where that cannot be parsed."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -10,7 +10,10 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
+from envs.repos.layout import has_tests, parse
+from envs.repos.pytest_config import PytestConfig, pytest_config
 from envs.repos.source import RepoError
 from envs.task import RepoProfile
 from envs.testing.runner import Job, Outcome, Progress, run_jobs, silent, together
@@ -19,6 +22,8 @@ from sandbox.protocol import SandboxBackend
 RUNS = 3
 SLOW_S = 600.0
 """Where one run takes longer than this, two runs must do."""
+FILE_CPU_S, FILE_WALL_S = 180.0, 600.0
+"""A test file that takes longer is not used: what it says of a bug would come too late."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,8 @@ class Measured:
     reason: str = ""
     """What most of the failing tests say, and how many of them."""
     runs: int = 2
+    slow: tuple[str, ...] = ()
+    """Test files that ran into a limit in one of the runs; none of their tests is known."""
 
 
 async def measure(
@@ -55,15 +62,18 @@ async def measure(
 
     `watched` is the first run, where it was made already (`look`).
     """
-    units = test_units(profile)
-    if watched is not None and sum(outcome.seconds for outcome in watched) > SLOW_S:
-        runs = 2
+    units, slow = test_units(profile), []
+    if watched is not None:
+        slow = [unit for unit, outcome in zip(units, watched, strict=True) if _limited(outcome)]
+        units = [unit for unit in units if unit not in slow]
+        watched = [outcome for outcome in watched if not _limited(outcome)]
+        runs = 2 if sum(outcome.seconds for outcome in watched) > SLOW_S else runs
     left = [which for which in range(runs) if which or watched is None]
     done = dict.fromkeys(left, 0)
     began = time.monotonic()
 
     async def run(which: int) -> list[Outcome]:
-        jobs = [Job(unit, profile=which == 0, reverse=which == 1) for unit in units]
+        jobs = [_job(unit, which) for unit in units]
 
         def progress(now: int, total: int, text: str) -> None:
             done[which] = now
@@ -72,7 +82,20 @@ async def measure(
         return await _run(profile, jobs, backend, max(1, workers // len(left)), which, progress)
 
     fresh = await together(*(run(which) for which in left))
-    return _measured([*([] if watched is None else [watched]), *fresh], runs)
+    ran = [*([] if watched is None else [watched]), *fresh]
+    limited = [any(map(_limited, outcomes)) for outcomes in zip(*ran, strict=True)]
+    slow += [unit for unit, cut in zip(units, limited, strict=True) if cut]
+    whole = [[outcome for outcome, cut in zip(run, limited, strict=True) if not cut] for run in ran]
+    return _measured(whole, runs, tuple(sorted(name for unit in slow for name in unit)))
+
+
+def _job(unit: tuple[str, ...], which: int) -> Job:
+    """A test file in the first, second or third run."""
+    return Job(unit, cpu_s=FILE_CPU_S, wall_s=FILE_WALL_S, profile=which == 0, reverse=which == 1)
+
+
+def _limited(outcome: Outcome) -> bool:
+    return outcome.end in {"cpu", "wall"}
 
 
 async def look(
@@ -83,7 +106,7 @@ async def look(
     units: Sequence[tuple[str, ...]] | None = None,
 ) -> list[Outcome]:
     """The first run, in order under the profiler; of these units, or of all."""
-    jobs = [Job(unit, profile=True) for unit in (test_units(profile) if units is None else units)]
+    jobs = [_job(unit, 0) for unit in (test_units(profile) if units is None else units)]
     began = time.monotonic()
 
     def progress(now: int, total: int, text: str) -> None:
@@ -110,8 +133,18 @@ def pace(done: int, total: int, began: float) -> str:
 
 
 def test_units(profile: RepoProfile) -> list[tuple[str, ...]]:
-    """What one job runs: a test file that is not empty."""
-    return [(target(profile, path),) for path in profile.test_files if (profile.tree / path).read_bytes().strip()]
+    """What one job runs: a test file that is not empty, and that pytest would find by itself."""
+    config = pytest_config(profile.tree) if profile.log_parser == "pytest" else None
+    found = [path for path in profile.test_files if (profile.tree / path).read_bytes().strip()]
+    return [(target(profile, path),) for path in found if config is None or _is_run(profile.tree, path, config)]
+
+
+def _is_run(tree: Path, path: str, config: PytestConfig) -> bool:
+    """By its name, or because it holds tests; helpers beside them (`conftest.py`) are no tests."""
+    if config.is_file(PurePosixPath(path).name):
+        return True
+    module = parse(tree / path)
+    return module is not None and has_tests(module, config)
 
 
 test_units.__test__ = False  # type: ignore[attr-defined]
@@ -124,7 +157,7 @@ def target(profile: RepoProfile, path: str) -> str:
     return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
-def _measured(outcomes: Sequence[Sequence[Outcome]], runs: int) -> Measured:
+def _measured(outcomes: Sequence[Sequence[Outcome]], runs: int, slow: tuple[str, ...]) -> Measured:
     watched, backwards = outcomes[0], outcomes[1]
     statuses = [_merged(run) for run in outcomes]
     known = {test: None for run in statuses for test in run}
@@ -132,7 +165,7 @@ def _measured(outcomes: Sequence[Sequence[Outcome]], runs: int) -> Measured:
     steady = {test: statuses[1][test] for test in known if test in statuses[1] and test not in set(flaky)}
     passing = tuple(test for test, status in steady.items() if status == "passed")
     if not passing:
-        raise RepoError(_why_nothing_passes([o for run in outcomes for o in run], known, flaky))
+        raise RepoError(_why_nothing_passes([o for run in outcomes for o in run], known, flaky, slow))
     covers = _covers(watched, frozenset(passing))
     chosen = frozenset(passing)
     failing = tuple(test for test, status in steady.items() if status == "failed")
@@ -147,6 +180,7 @@ def _measured(outcomes: Sequence[Sequence[Outcome]], runs: int) -> Measured:
         tuple(test for test, status in steady.items() if status not in {"passed", "failed"}),
         commonest_reason(backwards, frozenset(failing)),
         runs,
+        slow,
     )
 
 
@@ -184,10 +218,13 @@ def _distances(outcomes: Sequence[Outcome], covers: dict[str, tuple[str, ...]]) 
     return {key: tuple(away[key, test] for test in tests) for key, tests in covers.items()}
 
 
-def _why_nothing_passes(outcomes: Sequence[Outcome], known: Mapping[str, None], flaky: tuple[str, ...]) -> str:
+def _why_nothing_passes(
+    outcomes: Sequence[Outcome], known: Mapping[str, None], flaky: tuple[str, ...], slow: tuple[str, ...]
+) -> str:
     if not known:
-        ends = {outcome.end for outcome in outcomes} - {"ok"}
-        why = "ran into a limit or ended early" if ends else "held no test that the runner collects"
+        early = [outcome.reason for outcome in outcomes if outcome.end != "ok"]
+        why = f"took longer than {FILE_CPU_S:.0f} CPU seconds" if slow else "held no test that the runner collects"
+        why = f"ended early ({next(filter(None, early), 'without a word')})" if early else why
         return f"its test files {why}: say how its tests run (option test) or what they need (option install)"
     if len(flaky) == len(known):
         return f"all of its {len(known)} tests are flaky: none gave the same result twice"

@@ -19,7 +19,7 @@ from envs.repos.environment import install, install_guessed, make_environment, p
 from envs.repos.fetch import Fetched
 from envs.repos.imported import missing
 from envs.repos.learned import Learned
-from envs.repos.measure import RUNS, Measured, look, measure, test_units
+from envs.repos.measure import FILE_CPU_S, RUNS, Measured, look, measure, test_units
 from envs.repos.pythons import find_python
 from envs.repos.source import RepoError, Source
 from envs.task import RepoProfile
@@ -139,6 +139,8 @@ class Study:
         if found.failing:
             least = "more than half, " if 2 * len(found.failing) > total else ""
             self._notes.append(f"{len(found.failing)} of {total} tests fail ({least}{found.reason}): they are not used")
+        if found.slow:
+            self._notes.append(f"{', '.join(found.slow)} took longer than {FILE_CPU_S:.0f} CPU seconds: not used")
         if found.runs < RUNS and self._wanted.source.kind != "generated":
             self._notes.append(f"its tests are slow, so they were run {found.runs} times only")
 

@@ -98,6 +98,8 @@ class Outcome:
     """What a job did. `end` is `ok`, `cpu` or `wall` (a limit), or `crash`."""
 
     end: str
+    reason: str = ""
+    """What a `crash` said, where it did."""
     code: int = 0
     """Exit code of the test runner."""
     changed: tuple[str, ...] = ()
@@ -297,6 +299,7 @@ def _outcome(line: str) -> Outcome:
         runs[test["id"]].append(test["status"])
     return Outcome(
         end=data["end"],
+        reason=": ".join(data["failure"][key] for key in ("type", "message")) if data.get("failure") else "",
         code=data.get("code", 0),
         changed=tuple(data.get("changed", ())),
         runs={test: tuple(statuses) for test, statuses in runs.items()},

@@ -21,6 +21,7 @@ from .processes import become_readable, end_others, share_arenas
 from .pytest_runner import run_pytest
 from .recording import Recorder
 from .records import Calls, describe
+from .tree import forget
 from .unittest_runner import run_unittest
 
 
@@ -42,7 +43,9 @@ def child(job: dict[str, Any], config: dict[str, Any], fingerprint: Fingerprint 
 
     if "random" in sys.modules:
         sys.modules["random"].seed(os.environ.get("PYTHONHASHSEED"))  # the same run again draws the same numbers
-    sys.path[:0] = [os.getcwd(), *config["own_paths"]]
+    roots = [os.getcwd(), *config["own_paths"]]
+    sys.path[:0] = roots
+    forget(roots)
     tests = frozenset(config["test_files"])
     calls = Calls(frozenset(config["source_files"]), tests) if job.get("profile") else None
     if job.get("record"):

@@ -60,12 +60,18 @@ class PytestRecorder:
         self._emit(self._record)
 
 
+_OURS = ("-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning")
+"""Plugins are imported before pytest looks for them, which a repository that makes errors of warnings must not see."""
+
+
 def preload_pytest() -> None:
     """pytest and the plugins that are installed beside it, so that the forks find them ready.
 
     Some plugins replace parts of pytest when they are imported. What is theirs is not the repository's doing.
+    Where the repository is a part of pytest, it is not installed, and only the forks can import pytest.
     """
-    importlib.import_module("pytest")
+    with contextlib.suppress(Exception):
+        importlib.import_module("pytest")
     for plugin in importlib.metadata.entry_points(group="pytest11"):
         with contextlib.suppress(Exception):  # a plugin of the repository itself is not here: it is not installed
             importlib.import_module(plugin.module)
@@ -92,5 +98,13 @@ def run_pytest(
     recorder = PytestRecorder(emit, calls, tests, bool(job.get("reverse")), plan)
     pytest.hookimpl(tryfirst=True)(PytestRecorder.pytest_runtest_call)
     pytest.hookimpl(trylast=True)(PytestRecorder.pytest_collection_modifyitems)
-    options = [*config["options"], "-q", "-p", "no:cacheprovider", "--maxfail=0", "--continue-on-collection-errors"]
+    options = [
+        *config["options"],
+        *_OURS,
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--maxfail=0",
+        "--continue-on-collection-errors",
+    ]
     return int(pytest.main([*options, *job["targets"]], plugins=[recorder]))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.machinery
 import importlib.util
 import os
 import py_compile
@@ -30,6 +31,19 @@ def preload(paths: list[str]) -> None:
     for name in sorted(name for name in wanted if name.split(".")[0] in allowed):
         with contextlib.suppress(Exception):
             importlib.import_module(name)
+
+
+def forget(roots: list[str]) -> None:
+    """Unload what was imported from elsewhere and is the repository's own: pytest itself needs `packaging`.
+
+    What is the standard library's stays: the interpreter, and this program, run on it.
+    """
+    ours = {__name__.partition(".")[0], "__main__"}
+    for name in {name.partition(".")[0] for name in sys.modules} - sys.stdlib_module_names - ours:
+        found = importlib.machinery.PathFinder.find_spec(name, roots)
+        if found is not None and found.origin is not None:  # a folder without Python is no package
+            for module in [module for module in sys.modules if module.partition(".")[0] == name]:
+                del sys.modules[module]
 
 
 def compile_once(paths: list[str]) -> None:
