@@ -7,6 +7,7 @@ given: neither git nor any program of the sandbox that an agent could have repla
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -35,8 +36,10 @@ class Workspace:
 
     sandbox: Sandbox
     origin: Origin
+    times: Mapping[str, float] = field(default_factory=dict)
+    """Path -> time of modification when it was given, where that is not `EPOCH`."""
     left_out: list[str] = field(default_factory=list)
-    """Paths that changed and that no patch can hold: links, binary and oversized files."""
+    """Paths that changed and that no patch can hold: links, binary and oversized files, those beyond `MAX_CHANGED`."""
 
     async def changes(self) -> tuple[dict[str, str | None], dict[str, str | None]]:
         """What the agent changed: path -> text as it was given and as it is now, None where there is no such file.
@@ -46,7 +49,9 @@ class Workspace:
         before: dict[str, str | None] = {}
         after: dict[str, str | None] = {}
         self.left_out = []
-        for path in (await self._suspects())[:MAX_CHANGED]:
+        suspects = await self._suspects()
+        self.left_out += suspects[MAX_CHANGED:]
+        for path in suspects[:MAX_CHANGED]:
             try:
                 old, new = await self.origin.read(path), await self._read(path)
                 if old != new:
@@ -56,15 +61,18 @@ class Workspace:
         return before, after
 
     async def _suspects(self) -> list[str]:
-        """Paths that may differ from what was given: their time or size does, or they are new, or gone."""
+        """Paths that may differ from what was given: their time or size does, or they are new, or gone. New ones last:
+        a build may have made many.
+        """
         given, found = self.origin.sizes, []
         there = await list_files(self.sandbox)
         for path, (size, time) in there.items():
             if size < 0 or size > MAX_BYTES:
                 self.left_out += [path] if given.get(path) != size else []
-            elif not path.endswith(".pyc") and (given.get(path) != size or time != EPOCH):
+            elif not path.endswith(".pyc") and (given.get(path) != size or time != self.times.get(path, EPOCH)):
                 found.append(path)
-        return sorted(found + [path for path in given if path not in there])
+        found += [path for path in given if path not in there]
+        return sorted(found, key=lambda path: (path not in given, path))
 
     async def _read(self, path: str) -> bytes | None:
         try:
@@ -89,6 +97,10 @@ async def list_files(sandbox: Sandbox) -> dict[str, tuple[int, float]]:
     return {path: (int(size), float(time)) for size, time, path in records}
 
 
+def _times(there: Mapping[str, tuple[int, float]]) -> dict[str, float]:
+    return {path: time for path, (_, time) in there.items()}
+
+
 async def open_workspace(
     backend: SandboxBackend, task: TaskInstance, profile: RepoProfile, limits: Limits
 ) -> Workspace:
@@ -99,14 +111,15 @@ async def open_workspace(
     try:
         if image.reference:
             changed = await break_image(sandbox, task)
-            sizes = {path: size for path, (size, _) in (await list_files(sandbox)).items()}
-            return Workspace(sandbox, ImageOrigin(image, backend, limits, sizes, changed))
+            there = await list_files(sandbox)
+            sizes = {path: size for path, (size, _) in there.items()}
+            return Workspace(sandbox, ImageOrigin(image, backend, limits, sizes, changed), _times(there))
         origin = TreeOrigin(task, profile)
         setup = {path: text.encode() for path, text in task.setup.items()}
         await sandbox.write({**setup, **origin.repository})
         hidden = len(origin.sizes) <= _SMALL_TREE and any(path not in task.problem_statement for path in setup)
         await _set_times(sandbox, None if hidden else [*setup, *origin.repository])
-        return Workspace(sandbox, origin)
+        return Workspace(sandbox, origin, {} if hidden else _times(await list_files(sandbox)))
     except BaseException:
         await sandbox.stop()
         raise

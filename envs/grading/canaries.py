@@ -68,7 +68,7 @@ def _forged(letter: str, status: str) -> bool:
 
 def _contradiction(outcome: Outcome) -> str:
     if outcome.changed:
-        return f"parts of the test runner were replaced: {', '.join(outcome.changed)}"
+        return f"parts of the test runner were replaced: {', '.join(outcome.changed[:5])}"
     failed = any(status == "failed" for runs in outcome.runs.values() for status in runs)
     if outcome.end == "left":
         return "the test process was left without a word"

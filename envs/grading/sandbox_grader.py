@@ -6,6 +6,7 @@ that runs none of its code; a run in which anything shows that results were forg
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import time
@@ -15,6 +16,7 @@ from dataclasses import replace
 from envs.grading.canaries import draw_plan, judge
 from envs.grading.hidden import hidden_job, hidden_reason
 from envs.grading.once import Once
+from envs.grading.own_ways import OwnWays, in_doubt
 from envs.grading.policy import Counted, NothingCounts, count_patch
 from envs.grading.protocol import GRADINGS, LOG_KB, GradeReport
 from envs.patch import PatchError
@@ -36,6 +38,7 @@ class SandboxGrader:
         self._backend = backend
         self._limits = replace(limits, output_kb=max(limits.output_kb, LOG_KB))
         self._verdicts: Once[GradeReport] = Once(concurrency)
+        self._own: Once[OwnWays] = Once(concurrency)
 
     async def grade(self, task: TaskInstance, profile: RepoProfile, patch: str) -> GradeReport:
         """The verdict on a patch to what the task shows. Equal questions are answered by one run, also when they
@@ -57,11 +60,43 @@ class SandboxGrader:
 
     async def close(self) -> None:
         """Give up the runs that are under way, and wait until their sandboxes are gone."""
-        await self._verdicts.close()
+        await asyncio.gather(self._verdicts.close(), self._own.close())
 
     async def _grade(self, task: TaskInstance, profile: RepoProfile, counted: Counted) -> GradeReport:
         started = time.perf_counter()
         plan = draw_plan(task)
+        outcomes = await self._run(task, profile, counted.files, plan)
+        report = verdict(task, plan, outcomes[0])
+        if in_doubt(plan, outcomes[0], report):
+            own = await self._own.answer(_key(task, profile, {}), lambda: self._own_ways(task, profile))
+            if not own.twins:
+                plan = {}
+                outcomes = await self._run(task, profile, counted.files, plan)
+            report = verdict(task, plan, own.excuse(outcomes[0]))
+        if report.resolved and task.hidden:
+            reason = hidden_reason(task, outcomes[1])
+            report = replace(report, resolved=not reason, reason=reason)
+        logger.debug("%s: %s", task.instance_id, report.reason or "resolved")
+        return replace(report, seconds=time.perf_counter() - started)
+
+    async def _own_ways(self, task: TaskInstance, profile: RepoProfile) -> OwnWays:
+        own = OwnWays()
+        try:
+            gold = count_patch(task, profile, task.patch).files
+        except PatchError:  # nothing to compare with
+            return own
+        for plan in (draw_plan(task), draw_plan(task)):  # twins lie otherwise: what passes once may fail
+            outcome = (await self._run(task, profile, gold, plan))[0]
+            own = OwnWays(own.replaced.union(outcome.changed))
+            if not verdict(task, plan, own.excuse(outcome)).resolved:
+                alone = (await self._run(task, profile, gold, {}))[0]
+                return replace(own, twins=not verdict(task, {}, own.excuse(alone)).resolved)
+        return own
+
+    async def _run(
+        self, task: TaskInstance, profile: RepoProfile, files: Mapping[str, str | None], plan: Mapping[str, str]
+    ) -> list[Outcome]:
+        """What the tests did, and the hidden calls where the task has them."""
         tests = Job(
             task.test_targets or profile.test_files,
             cpu_s=self._limits.timeout_s,
@@ -70,21 +105,13 @@ class SandboxGrader:
             plan=plan,
         )
         jobs = [tests, hidden_job(task)] if task.hidden else [tests]
-        outcomes = await self._run(task, profile, counted, jobs)
-        report = verdict(task, plan, outcomes[0] if outcomes else Outcome("crash"))
-        if report.resolved and task.hidden:
-            reason = hidden_reason(task, outcomes[1] if len(outcomes) > 1 else Outcome("crash"))
-            report = replace(report, resolved=not reason, reason=reason)
-        logger.debug("%s: %s", task.instance_id, report.reason or "resolved")
-        return replace(report, seconds=time.perf_counter() - started)
-
-    async def _run(self, task: TaskInstance, profile: RepoProfile, counted: Counted, jobs: list[Job]) -> list[Outcome]:
         sandbox = await self._backend.start(image_of(profile), self._limits, network=False)  # whatever the task had
         try:
-            everything = {**task.setup, **counted.files, **task.tests}
+            everything = {**task.setup, **files, **task.tests}
             await sandbox.write({p: None if text is None else text.encode() for p, text in everything.items()})
             await place_driver(sandbox)
-            return await run_in(sandbox, profile, jobs)
+            outcomes = await run_in(sandbox, profile, jobs)
+            return outcomes + [Outcome("crash")] * (len(jobs) - len(outcomes))
         finally:
             await sandbox.stop()
 

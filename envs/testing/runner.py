@@ -104,6 +104,8 @@ class Outcome:
     """Exit code of the test runner."""
     changed: tuple[str, ...] = ()
     """Parts of the runner that are not as they were before the tests (of a guarded job)."""
+    unready: frozenset[str] = frozenset()
+    """Tests that failed before or after their own body (under pytest)."""
     runs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Test id -> the statuses of all its runs, in their order."""
     seconds: float = 0.0
@@ -302,6 +304,7 @@ def _outcome(line: str) -> Outcome:
         reason=": ".join(data["failure"][key] for key in ("type", "message")) if data.get("failure") else "",
         code=data.get("code", 0),
         changed=tuple(data.get("changed", ())),
+        unready=frozenset(test["id"] for test in tests if test.get("unready")),
         runs={test: tuple(statuses) for test, statuses in runs.items()},
         seconds=data["seconds"],
         cpu_seconds=data["cpu_seconds"],

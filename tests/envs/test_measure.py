@@ -34,7 +34,9 @@ async def test_a_module_that_pytest_has_of_its_own_is_taken_from_the_repository(
 
 async def test_a_repository_may_make_errors_of_warnings(tmp_path, backend):
     profile = profile_of(tmp_path / "tree", {"test_it.py": "def test_it():\n    pass\n"})
-    (tmp_path / "tree" / "pytest.ini").write_text("[pytest]\nfilterwarnings = error::pytest.PytestAssertRewriteWarning\n")
+    (tmp_path / "tree" / "pytest.ini").write_text(
+        "[pytest]\nfilterwarnings = error::pytest.PytestAssertRewriteWarning\n"
+    )
     assert (await measure.measure(profile, backend)).passing == ("test_it.py::test_it",)
 
 

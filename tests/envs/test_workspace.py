@@ -1,12 +1,13 @@
 """What an agent is given shows nothing of the repair, and what it changed is seen from outside."""
 
+import shutil
 import subprocess
 
 import pytest
 from shop_repository import BROKEN, FILES, MONEY
 
 from envs.git_objects import EPOCH, blob, one_commit
-from envs.workspace import open_workspace
+from envs.workspace import MAX_CHANGED, open_workspace
 from sandbox import open_backend
 
 
@@ -102,3 +103,20 @@ async def test_an_agent_cannot_put_its_own_programs_in_the_way(place):
 async def test_nothing_changed(place):
     await place.sandbox.run("git status; touch README.md; chmod +x README.md; python -m unittest -q")
     assert await place.changes() == ({}, {})
+
+
+async def test_a_large_tree_loses_no_change(backend, task, profile, limits, tmp_path):
+    """Its files keep the times that they had, and thousands of new ones do not hide what was edited."""
+    tree = tmp_path / "large"
+    shutil.copytree(profile.tree, tree)
+    (tree / "a").mkdir()
+    for number in range(2100):
+        (tree / f"a/{number}.py").write_text("")
+    large = profile.model_copy(update={"tree": tree, "name": "large"})
+    place = await open_workspace(backend, task, large, limits)
+    assert await place.changes() == ({}, {})
+    await place.sandbox.run("echo x >> shop/text.py; rm a/7.py; mkdir b; cd b; touch $(seq 1001)")
+    before, after = await place.changes()
+    assert {"shop/text.py", "a/7.py"} < before.keys() and after["a/7.py"] is None
+    assert len(before) == MAX_CHANGED and len(place.left_out) == 3
+    await place.close()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import sys
+import unittest
 from collections.abc import Callable, Iterator
 from types import FunctionType, ModuleType
 from typing import Any
@@ -36,8 +37,8 @@ _WATCHED += ("pluggy", "contextrl_driver")
 _BUILTINS = ["isinstance", "issubclass", "getattr", "setattr", "hasattr", "type", "object", "len", "all", "any"]
 _BUILTINS += ["bool", "repr", "AssertionError", "Exception", "BaseException", "KeyError", "LookupError", "SystemExit"]
 
-Entry = tuple[Any, str, Any, Any]
-"""Container, name, value, and the value's code where it has one."""
+Entry = tuple[Any, str, Any, Any, str]
+"""Container, key, value, the value's code where it has one, and the whole name."""
 
 
 class Plan:
@@ -70,7 +71,8 @@ class Plan:
         async def later(*_: Any, **__: Any) -> None:
             fail(case)
 
-        return later if inspect.iscoroutinefunction(original) else body
+        of_unittest = isinstance(case, unittest.TestCase)  # it calls both kinds, but pytest only this one in its stead
+        return later if inspect.iscoroutinefunction(original) and not of_unittest else body
 
 
 def _failures(pytest: Any) -> list[Callable[[Any], None]]:
@@ -119,22 +121,23 @@ class Fingerprint:
                 self._note(vars(module), name)
                 for value in list(vars(module).values()):
                     if isinstance(value, type) and value.__module__.startswith(_WATCHED):
-                        self._note(vars(value), name)
+                        self._note(vars(value), f"{value.__module__}.{value.__qualname__}")
         builtins = vars(sys.modules["builtins"])
-        self._entries += [(builtins, name, builtins[name], None) for name in _BUILTINS]
+        self._entries += [(builtins, name, builtins[name], None, f"builtins.{name}") for name in _BUILTINS]
 
-    def _note(self, container: Any, _: str) -> None:
+    def _note(self, container: Any, owner: str) -> None:
         for key, value in list(container.items()):
             function = getattr(value, "__func__", getattr(value, "fget", value))
             if isinstance(function, FunctionType):
-                self._entries.append((container, key, value, (function, function.__code__)))
+                self._entries.append((container, key, value, (function, function.__code__), f"{owner}.{key}"))
             elif isinstance(value, type):
-                self._entries.append((container, key, value, None))
+                self._entries.append((container, key, value, None, f"{owner}.{key}"))
 
     def changed(self) -> list[str]:
-        """Names of what is not as it was; at most five."""
-        found = []
-        for container, key, value, code in self._entries:
-            if container.get(key) is not value or (code is not None and code[0].__code__ is not code[1]):
-                found.append(key)
-        return found[:5]
+        """Names of what is not as it was."""
+        found = [
+            name
+            for container, key, value, code, name in self._entries
+            if container.get(key) is not value or (code is not None and code[0].__code__ is not code[1])
+        ]
+        return list(dict.fromkeys(found))  # a class is met in every module that imports it

@@ -8,10 +8,14 @@ import contextlib
 import copy
 import importlib
 import importlib.metadata
+from collections.abc import Iterator
 from typing import Any
 
 from .guard import Plan
 from .records import MESSAGE_CHARS, Calls, Emit, describe
+
+_SETTLED = {"numprocesses": 0, "randomly_reorganize": False, "randomly_seed": 0}
+"""Options of pytest-xdist, whose workers would know of nothing here, and of pytest-randomly, which draws an order."""
 
 
 class PytestRecorder:
@@ -23,6 +27,12 @@ class PytestRecorder:
         self._emit, self._calls, self._tests, self._reverse, self._plan = emit, calls, tests, reverse, plan
         self._record: dict[str, Any] = {}
 
+    def pytest_cmdline_main(self, config: Any) -> Iterator[None]:
+        for name, value in _SETTLED.items():
+            if hasattr(config.option, name):
+                setattr(config.option, name, value)
+        yield
+
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         if self._reverse:
             items.reverse()
@@ -31,7 +41,8 @@ class PytestRecorder:
 
     def pytest_runtest_call(self, item: Any) -> None:
         if self._plan is not None and id(item) in self._plan.twins:
-            item._obj = self._plan.failing(getattr(item, "instance", None), item.obj)
+            body = self._plan.failing(getattr(item, "instance", None), getattr(item, "obj", None))
+            setattr(item, "_obj" if isinstance(item, importlib.import_module("pytest").Function) else "runtest", body)
 
     def pytest_collectreport(self, report: Any) -> None:
         if report.failed:
@@ -51,8 +62,11 @@ class PytestRecorder:
         self._record["seconds"] += report.duration
         if report.failed:
             self._record["status"] = "failed"
+            self._record["unready"] = report.when != "call"
         elif report.skipped and self._record["status"] == "passed":
             self._record["status"] = "xfail" if hasattr(report, "wasxfail") else "skipped"
+        elif hasattr(report, "wasxfail"):
+            self._record["status"] = "xfail"  # it passed where it need not: nothing can be told from it
 
     def pytest_runtest_logfinish(self, nodeid: str, location: Any) -> None:
         if self._calls:
@@ -81,7 +95,12 @@ def _twin(item: Any) -> Any:
     """A second run of an item: an object of its own, so that its fixtures are set up and taken down anew."""
     twin = copy.copy(item)
     twin._report_sections = []
-    twin._initrequest()
+    twin.own_markers = list(item.own_markers)
+    vars(twin).pop("_instance", None)  # an instance of its own
+    if hasattr(twin, "_obj"):
+        twin._obj = None
+    if hasattr(twin, "_initrequest"):
+        twin._initrequest()
     return twin
 
 
@@ -98,13 +117,7 @@ def run_pytest(
     recorder = PytestRecorder(emit, calls, tests, bool(job.get("reverse")), plan)
     pytest.hookimpl(tryfirst=True)(PytestRecorder.pytest_runtest_call)
     pytest.hookimpl(trylast=True)(PytestRecorder.pytest_collection_modifyitems)
-    options = [
-        *config["options"],
-        *_OURS,
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "--maxfail=0",
-        "--continue-on-collection-errors",
-    ]
+    pytest.hookimpl(hookwrapper=True)(PytestRecorder.pytest_cmdline_main)
+    options = [*config["options"], *_OURS, "-q", "-p", "no:cacheprovider", "--maxfail=0"]
+    options += ["--continue-on-collection-errors"]
     return int(pytest.main([*options, *job["targets"]], plugins=[recorder]))

@@ -14,6 +14,8 @@ from typing import Any
 
 Emit = Callable[[dict[str, Any]], None]
 
+_HERE = os.getcwd()
+
 MESSAGE_CHARS = 600
 PROFILE_S = 0.3
 UNKNOWN = 1000
@@ -28,7 +30,7 @@ def describe(error: BaseException, trace: TracebackType | None, tests: frozenset
         message = ""
     found: dict[str, Any] = {"type": type(error).__name__, "message": message[:MESSAGE_CHARS], "path": "", "line": 0}
     while trace is not None:
-        path = os.path.relpath(trace.tb_frame.f_code.co_filename)
+        path = os.path.relpath(os.path.join(_HERE, trace.tb_frame.f_code.co_filename), _HERE)  # tests change folders
         if path in tests:
             found.update(path=path, line=trace.tb_lineno)
         trace = trace.tb_next

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 import unittest
 from collections.abc import Iterator
@@ -75,7 +76,8 @@ def flatten(suite: Any) -> Iterator[Any]:
 
 def _twin(test: Any, plan: Plan) -> Any:
     name = test._testMethodName
-    twin = type(test)(name)
+    twin = copy.copy(test)  # not made anew: whoever made the test may have given it more than its name
+    twin._cleanups = []
     setattr(twin, name, plan.failing(twin, getattr(test, name)))  # found before the class's own
     return twin
 
