@@ -8,24 +8,17 @@ inside the sandbox.
 from __future__ import annotations
 
 import asyncio
-import base64
-import importlib.util
 import json
-import py_compile
 import secrets
 import shlex
-import tempfile
-import zlib
-from collections import defaultdict
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from envs.runtime import TEST_ENV, image_of
 from envs.task import RepoProfile
 from envs.testing.driver.main import READY
+from envs.testing.jobs import Failure, Job, Outcome, outcome_of
+from envs.testing.shipping import FOLDER, PYCACHE, START, driver_files, place_driver
 from sandbox.protocol import Limits, Sandbox, SandboxBackend, SandboxError
 
 Progress = Callable[[int, int, str], None]
@@ -33,98 +26,28 @@ Progress = Callable[[int, int, str], None]
 
 T = TypeVar("T")
 
-DRIVER = Path(__file__).with_name("driver")
-"""The package that runs inside the sandbox."""
-_FOLDER = "/tmp/testrun"
-_PACKAGE = "contextrl_driver"
-_START = f"""\
-import os, sys
-own = [path for path in sys.path if os.path.abspath(path).startswith(os.getcwd())]
-sys.path[:] = [{_FOLDER!r}, *(path for path in sys.path if path not in own)]
-from {_PACKAGE}.main import main
-del sys.path[0]
-main(sys.argv[1], [path for path in own if path])  # only forks see the repository
-"""
-_PYCACHE = f"{_FOLDER}/pycache"
+__all__ = [
+    "Failure",
+    "Job",
+    "JobWorker",
+    "Outcome",
+    "Progress",
+    "driver_files",
+    "place_driver",
+    "run_in",
+    "run_jobs",
+    "silent",
+    "test_environment",
+    "test_options",
+    "together",
+]
+
 _SLACK_S = 30.0
 _OUTPUT_KB = 64 << 10
 
 
-def driver_files() -> dict[str, bytes]:
-    """The driver's files by name."""
-    return {path.name: path.read_bytes() for path in sorted(DRIVER.glob("*.py"))}
-
-
 def silent(done: int, total: int, text: str) -> None:
     """The progress callback that says nothing."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """Tests to run on the tree with some files changed (None: deleted)."""
-
-    targets: tuple[str, ...]
-    """Names that unittest loads, or pytest node ids."""
-    files: Mapping[str, str | None] = field(default_factory=dict)
-    cpu_s: float = 600.0
-    wall_s: float = 900.0
-    memory_mb: int = 1024
-    profile: bool = False
-    """Note which functions of the sources each test calls."""
-    reverse: bool = False
-    record: tuple[str, ...] = ()
-    """Functions (`path::qualname`) of whose calls the arguments are noted."""
-    calls: tuple[tuple[str, str], ...] = ()
-    """(function, arguments) that are called and answered, instead of any tests."""
-    plan: Mapping[str, str] | None = None
-    """Guard against forged results: test id -> what its runs are, `t` the test and `c` a canary (see
-    `envs.testing.driver.guard`). None: the results of code that is trusted, as when a repository is measured."""
-    call_s: float = 0.5
-    """CPU seconds that each of the calls may take."""
-
-
-@dataclass(frozen=True)
-class Failure:
-    """What a failing test said; `path` and `line` are the innermost line of a test file on the way there."""
-
-    type: str
-    message: str
-    path: str = ""
-    line: int = 0
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a job did. `end` is `ok`, `cpu` or `wall` (a limit), or `crash`."""
-
-    end: str
-    reason: str = ""
-    """What a `crash` said, where it did."""
-    code: int = 0
-    """Exit code of the test runner."""
-    changed: tuple[str, ...] = ()
-    """Parts of the runner that are not as they were before the tests (of a guarded job)."""
-    unready: frozenset[str] = frozenset()
-    """Tests that failed before or after their own body (under pytest)."""
-    runs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Test id -> the statuses of all its runs, in their order."""
-    seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    statuses: Mapping[str, str] = field(default_factory=dict)
-    """Test id -> passed, failed, skipped or xfail, in the order they ran."""
-    failures: Mapping[str, Failure] = field(default_factory=dict)
-    times: Mapping[str, float] = field(default_factory=dict)
-    calls: Mapping[str, tuple[tuple[str, str, int], ...]] = field(default_factory=dict)
-    """Test id -> (path, qualified name, calls from the test to it the shortest way) of the functions that it called."""
-    recorded: tuple[tuple[str, str], ...] = ()
-    """(function, arguments) of the different calls that the tests made; texts of `envs.testing.values`."""
-    answers: tuple[str, ...] = ()
-    """What the calls answered, in their order; fewer than they are where one of them ended the process."""
-
-    @property
-    def passed(self) -> frozenset[str]:
-        """Ids of the tests that passed."""
-        return frozenset(test for test, status in self.statuses.items() if status == "passed")
 
 
 async def run_jobs(
@@ -213,39 +136,18 @@ class JobWorker:
         return await run_in(self._sandbox, self._profile, jobs, hash_seed)
 
 
-async def place_driver(sandbox: Sandbox) -> None:
-    """Put the driver where `run_in` starts it. Raises `SandboxError`."""
-    await sandbox.write(_shipped())
-
-
-@cache
-def _shipped() -> dict[str, bytes]:
-    """The driver and its byte code, which counts where the sandbox has the Python that runs this."""
-    files: dict[str, bytes] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for name, data in driver_files().items():
-            place = f"{_FOLDER}/{_PACKAGE}/{name}"
-            beside = importlib.util.cache_from_source(place)
-            apart = f"{_PYCACHE}{beside.replace('/__pycache__/', '/')}"
-            target = f"{folder}/code"
-            mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
-            py_compile.compile(str(DRIVER / name), target, dfile=place, doraise=True, invalidation_mode=mode)
-            files |= {place: data, **dict.fromkeys((beside, apart), Path(target).read_bytes())}
-    return files
-
-
 async def run_in(sandbox: Sandbox, profile: RepoProfile, jobs: Sequence[Job], hash_seed: int = 0) -> list[Outcome]:
     """Jobs in one call of the driver; fewer outcomes than jobs where they took the driver with them.
 
     Raises `SandboxError`, also when the driver cannot be started.
     """
     word = secrets.token_hex(16)
-    await sandbox.write({f"{_FOLDER}/jobs.json": _request(profile, jobs, word).encode()})
+    await sandbox.write({f"{FOLDER}/jobs.json": _request(profile, jobs, word).encode()})
     own = {"PYTHONHASHSEED": str(hash_seed)}
     if all(job.plan is None for job in jobs):  # many runs: one run finds Python's own byte code only without it
-        own["PYTHONPYCACHEPREFIX"] = _PYCACHE
+        own["PYTHONPYCACHEPREFIX"] = PYCACHE
     ran = await sandbox.run(
-        ["python", "-B", "-s", "-c", _START, f"{_FOLDER}/jobs.json"],
+        ["python", "-B", "-s", "-c", START, f"{FOLDER}/jobs.json"],
         timeout_s=sum(job.wall_s for job in jobs) + _SLACK_S,
         env={**TEST_ENV, **test_environment(profile), **own},
     )
@@ -257,7 +159,7 @@ async def run_in(sandbox: Sandbox, profile: RepoProfile, jobs: Sequence[Job], ha
     whole = lines[-2:] == [word, ""] and ran.exit_code == 0
     if not whole and any(job.plan is not None for job in jobs):
         return []  # whoever ended the driver may have spoken in its place
-    return [_outcome(line) for line in lines[: -2 if whole else -1]]
+    return [outcome_of(line) for line in lines[: -2 if whole else -1]]
 
 
 def test_environment(profile: RepoProfile) -> dict[str, str]:
@@ -289,33 +191,4 @@ def _request(profile: RepoProfile, jobs: Sequence[Job], word: str) -> str:
             "test_files": profile.test_files,
             "jobs": [vars(job) for job in jobs],
         }
-    )
-
-
-def _outcome(line: str) -> Outcome:
-    data = json.loads(zlib.decompress(base64.b64decode(line)))
-    tests = [record for record in data["tests"] if "id" in record]
-    recorded = [call for record in data["tests"] for call in record.get("recorded", ())]
-    runs: defaultdict[str, list[str]] = defaultdict(list)
-    for test in tests:
-        runs[test["id"]].append(test["status"])
-    return Outcome(
-        end=data["end"],
-        reason=": ".join(data["failure"][key] for key in ("type", "message")) if data.get("failure") else "",
-        code=data.get("code", 0),
-        changed=tuple(data.get("changed", ())),
-        unready=frozenset(test["id"] for test in tests if test.get("unready")),
-        runs={test: tuple(statuses) for test, statuses in runs.items()},
-        seconds=data["seconds"],
-        cpu_seconds=data["cpu_seconds"],
-        statuses={test["id"]: test["status"] for test in tests},
-        failures={test["id"]: Failure(**test["failure"]) for test in tests if test["failure"]},
-        times={test["id"]: test["seconds"] for test in tests},
-        calls={
-            test["id"]: tuple((path, name, away) for path, name, away in test["calls"])
-            for test in tests
-            if test["calls"]
-        },
-        recorded=tuple((function, arguments) for function, arguments in recorded),
-        answers=tuple(record["answer"] for record in data["tests"] if "answer" in record),
     )
