@@ -7,6 +7,7 @@ verdict, and is tried again by the next run. What stands in the results file is 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -42,27 +43,42 @@ class Result:
 
 
 class Results:
-    """The results file: one JSON object a line, added to as gradings end."""
+    """The results file: one JSON object a line, only ever added to, by one run at a time."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        """Raises `ValueError` where another run adds to it, or where it holds something else."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lines = path.open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(self._lines, fcntl.LOCK_EX | fcntl.LOCK_NB)  # our death releases it
+        except BlockingIOError:
+            self._lines.close()
+            raise ValueError(f"another run is adding to {path}: wait for it, or choose another --out") from None
         self.found = {result.key: result for result in _read(path) if result.outcome != "error"}
         """What an earlier run has found, by key."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(_line(result) for result in self.found.values()), encoding="utf-8")
+        self._cut = not path.read_bytes().endswith(b"\n") and path.stat().st_size > 0
 
     def add(self, result: Result) -> None:
         """Keep it."""
-        with self._path.open("a", encoding="utf-8") as lines:
-            lines.write(_line(result))
+        self._lines.write("\n" * self._cut + _line(result))
+        self._lines.flush()
+        self._cut = False
+
+    def close(self) -> None:
+        """Let another run have it."""
+        self._lines.close()
 
 
 def _read(path: Path) -> Iterable[Result]:
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         try:
-            yield Result(**json.loads(line))
-        except (ValueError, TypeError):  # the line that an interruption cut
+            data = json.loads(line)
+        except ValueError:  # the line that an interruption cut
             continue
+        try:
+            yield Result(**data)
+        except TypeError:
+            raise ValueError(f"{path}, line {number}, is no result of a grading: choose another --out") from None
 
 
 def _line(result: Result) -> str:

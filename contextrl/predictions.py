@@ -46,7 +46,7 @@ class Predictions:
 
 def read_predictions(source: str, tasks: Sequence[TaskInstance]) -> Predictions:
     """Predictions from a .json or .jsonl file, or the gold patches for the word `gold`. Raises `PredictionError`."""
-    if source == GOLD:
+    if source == GOLD and tasks:
         return Predictions({task.instance_id: Prediction(task.instance_id, task.patch, GOLD) for task in tasks})
     ids = {task.instance_id for task in tasks}
     known: dict[str, Prediction] = {}
@@ -62,6 +62,8 @@ def read_predictions(source: str, tasks: Sequence[TaskInstance]) -> Predictions:
             raise PredictionError(f"{source}: {name} is predicted twice, not alike (the second is {where}): keep one")
         else:
             known[name] = prediction
+    if not tasks:
+        raise PredictionError("the task set has no task: there is nothing to grade")
     if not known:
         some = ", ".join(list(unknown)[:3]) or "none at all"
         raise PredictionError(f"{source} predicts no task of this set (it predicts {some}): is it the right --tasks?")
@@ -75,6 +77,8 @@ def _entries(path: Path) -> Iterator[tuple[str, Any]]:
     """Where an entry stands, and the entry."""
     if path.suffix not in (".json", ".jsonl"):
         raise PredictionError(f"{path}: predictions are a .json file, a .jsonl file, or the word {GOLD}")
+    if not path.is_file():
+        raise PredictionError(f"{path} is no file" if path.exists() else f"there is no file {path}")
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -102,7 +106,7 @@ def _with_id(key: str, entry: Any) -> Any:
 def _json(text: str, where: str) -> Any:
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise PredictionError(f"{where} is not JSON: {error}") from None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -38,7 +39,7 @@ def grade(
     profiles = profiles_of(wanted)
     _refuse_another_file(out)
     results = Results(out.with_suffix(".instances.jsonl"))
-    with open_progress() as progress:
+    with contextlib.closing(results), open_progress() as progress:
         progress.stage(f"Grading {len(wanted)} predictions")
         graded = asyncio.run(_grade(backend, workers, found, profiles, asked, results, logs, progress.update))
     report = summary(found, asked, graded)

@@ -65,7 +65,7 @@ def import_tasks(
 
 
 def export(
-    taskset: Annotated[str, typer.Argument(help="A task set: its name, or its folder.")],
+    taskset: Annotated[str, typer.Argument(help="A task set: a name from `contextrl tasks ls`, a folder, or a file.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The folder or file to write.")],
     format: Annotated[Format, typer.Option(help="folder: SWE-bench 5's layout; rows otherwise.")] = Format.FOLDER,
 ) -> None:
@@ -80,13 +80,15 @@ def export(
         save_taskset(tasks, output, how_made(folder) if folder else None, sources=True)
     elif output.is_dir():
         raise TaskSetError(f"{output} is a folder: give the file to write, such as {output / taskset}.{format.value}")
+    elif output.suffix != f".{format.value}":  # it is how a set is read again; and nobody else's file is overwritten
+        raise TaskSetError(f"let --output end with .{format.value}, not {output.name!r}")
     else:
         write_rows(tasks, output, parquet=format is Format.PARQUET)
     typer.echo(f"{len(tasks)} tasks: {output}")
 
 
 def validate(
-    taskset: Annotated[str, typer.Argument(help="A task set: its name, or its folder.")],
+    taskset: Annotated[str, typer.Argument(help="A task set: a name from `contextrl tasks ls`, a folder, or a file.")],
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many tasks.")] = None,
     backend: Annotated[str, typer.Option(help="auto, docker or local.")] = "auto",
     workers: Annotated[int, typer.Option(min=1, help="Tasks at a time.")] = 2,
@@ -96,6 +98,8 @@ def validate(
     from envs.tasksets.registry import find_taskset
 
     tasks = find_taskset(taskset)[:limit]
+    if not tasks:
+        raise ValueError(f"the task set {taskset} has no task: there is nothing to validate")
     with open_progress() as progress:
         progress.stage(f"Validating {taskset}")
         checked = asyncio.run(_check(tasks, backend, workers, progress.update))

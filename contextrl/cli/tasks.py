@@ -20,6 +20,9 @@ tasks.command("validate")(task_sets.validate)
 tasks.command("export")(task_sets.export)
 
 
+SPLITS = ("train", "heldout_mutation", "heldout_function")
+
+
 @tasks.command("ls")
 def ls(
     taskset: Annotated[str | None, typer.Argument(help="A task set; without it, the task sets are listed.")] = None,
@@ -29,11 +32,13 @@ def ls(
     from envs.tasksets.registry import entry_point_names, find_taskset
 
     if taskset is None:
-        sets = [(f.name, *_about(f)) for f in folders()]
+        sets = [(folder.name, *_about(folder)) for folder in folders()]
         sets += [(name, "", "of an installed package", "") for name in entry_point_names()]
         empty = "No task set yet: `contextrl tasks make REPOSITORY`, or `contextrl tasks import`."
         show.table(("task set", "tasks", "splits", "repositories"), sets, empty)
         return
+    if split not in (None, *SPLITS):
+        raise ValueError(f"there is no split {split!r}: give one of {', '.join(SPLITS)}")
     found = [t for t in find_taskset(taskset) if split in (None, t.split)]
     instances = [
         (t.instance_id, t.kind, t.split, ", ".join(t.functions or t.files), len(t.FAIL_TO_PASS), len(t.hidden))
@@ -100,8 +105,12 @@ def folders() -> list[Path]:
 
 
 def _about(folder: Path) -> tuple[str, str, str]:
+    from envs.tasksets import TaskSetError
     from envs.tasksets.reader import about
 
-    ours = about(folder).get("contextrl", {})
+    try:
+        ours = about(folder).get("contextrl", {})
+    except TaskSetError as error:  # the others are listed all the same
+        return "?", str(error), ""
     splits = ", ".join(f"{count} {split}" for split, count in ours.get("splits", {}).items())
-    return str(ours.get("tasks", "?")), splits, ", ".join(r["name"] for r in ours.get("repositories", ()))
+    return str(ours.get("tasks", "?")), splits, ", ".join(str(r.get("name", "?")) for r in ours.get("repositories", ()))

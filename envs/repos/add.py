@@ -57,7 +57,7 @@ async def add_repository(
     Raises `RepoError` with one sentence for a person, `SandboxError` when sandboxes fail.
     """
     parsed = parse_source(source)
-    wanted = Wanted(parsed, check_name(name or parsed.name), install, test, python)
+    wanted = Wanted(parsed, check_name(parsed.name if name is None else name), install, test, python)
     known = find_locked(parsed.text, parsed.sha256, options_of(wanted)) if parsed.version else None
     if known is not None:
         on_progress(STEPS, STEPS, f"{known.name} {known.version} is ready")

@@ -144,10 +144,16 @@ async def _fetch_git(source: Source, tree: Path, work: Path) -> Fetched:
     if not code and source.revision:
         code, output = await command("git", "checkout", "--quiet", "--detach", source.revision, cwd=clone, env=env)
     if code:
-        raise RepoError(f"{source.text} cannot be fetched: {(output.strip().splitlines() or ['no output'])[-1]}")
+        raise RepoError(f"{source.text} cannot be fetched: {_git_failure(output)}")
     _, commit = await command("git", "rev-parse", "HEAD", cwd=clone, env=env)
     _copy_folder(clone, tree)
     return Fetched(_metadata_version(tree), commit.strip(), {"commit": commit.strip()})
+
+
+def _git_failure(output: str) -> str:
+    """The line of git's output that says why; hints follow it."""
+    lines = output.strip().splitlines() or ["no output"]
+    return next((line for line in lines if line.startswith(("fatal:", "error:"))), lines[-1])
 
 
 def _generate(source: Source, tree: Path) -> Fetched:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ Row = dict[str, Any]
 def read_rows(path: Path) -> list[Row]:
     """The rows of a `.json`, `.jsonl` or `.parquet` file. Raises `TaskSetError`."""
     if not path.is_file():
-        raise TaskSetError(f"there is no file {path}: give a .json, .jsonl or .parquet file of rows")
+        what = f"{path} is no file" if path.exists() else f"there is no file {path}"
+        raise TaskSetError(f"{what}: give a .json, .jsonl or .parquet file of rows")
     if path.suffix == ".parquet":
         return _parquet(path)
     try:
@@ -37,7 +39,7 @@ def _whole(text: str) -> list[Row] | None:
     """The rows of one JSON value: a list, one row, or rows by their id. None where it is no such value."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if isinstance(found, dict):
         found = [found] if {"instance_id", "INSTANCE_ID"} & set(found) else list(found.values())
@@ -51,10 +53,10 @@ def _lines(text: str, path: Path) -> list[Row]:
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise TaskSetError(f"{path}, line {number}: no JSON: {error}; give one row a line, or a list") from None
         if not isinstance(row, dict):
-            raise TaskSetError(f"{path}, line {number}: a {type(row).__name__}, not a row: give one object a line")
+            raise TaskSetError(f"{path}, line {number}: no row: give one object a line, or a list of objects")
         rows.append(row)
     return rows
 
@@ -120,10 +122,17 @@ _NESTED |= {"test_targets", "files", "functions", "flaky", "repairs"}
 def load_rows(path: Path, *, profiles: Iterable[RepoProfile] = ()) -> list[TaskInstance]:
     """The tasks of a file that `write_rows` wrote. Raises `TaskSetError`."""
     repositories = Repositories(profiles)
+    rows = read_rows(path)
+    if not rows:
+        raise TaskSetError(f"{path} holds no row: give a .json, .jsonl or .parquet file of task instances")
     try:
-        return [from_row(_unpacked(row), repositories) for row in read_rows(path)]
+        tasks = [from_row(_unpacked(row), repositories) for row in rows]
     except TaskSetError as error:
         raise TaskSetError(f"{path}: {error}") from None
+    name, times = Counter(task.instance_id for task in tasks).most_common(1)[0]
+    if times > 1:
+        raise TaskSetError(f"{path}: {times} rows have the instance id {name!r}: keep one of them")
+    return tasks
 
 
 def _unpacked(row: Mapping[str, Any]) -> Row:
@@ -132,6 +141,6 @@ def _unpacked(row: Mapping[str, Any]) -> Row:
         if isinstance(found[column], str):
             try:
                 found[column] = json.loads(found[column])
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue  # a word of another data set: the field's own check tells
     return found

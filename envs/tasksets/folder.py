@@ -23,7 +23,7 @@ from envs.task import RepoProfile, TaskInstance
 from envs.tasksets.harness import image_name, repository_dockerfile, task_dockerfile
 from envs.tasksets.layout import CONFIG, FILES, FORMAT, HIDDEN, OPTIONAL, TASK, TESTS_FILE, is_taskset
 from envs.tasksets.repositories import Repositories, TaskSetError, source_of
-from envs.tasksets.rows import TESTS, to_row
+from envs.tasksets.rows import TESTS, check_id, to_row
 
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
@@ -51,7 +51,7 @@ def save_taskset(
         (new / "tasks").mkdir(parents=True)
         dataset = f"contextrl/{folder.name}"
         for task in tasks:
-            _write_task(new / "tasks" / _folder_name(task), task, dataset, repositories)
+            _write_task(new / "tasks" / check_id(task.instance_id), task, dataset, repositories)
         found = {(task.profile, task.base_commit): repositories.find(task.profile, task.base_commit) for task in tasks}
         used = [profile for profile in found.values() if profile is not None]
         (new / CONFIG).write_text(_yaml(_config(tasks, used, dataset, meta)), encoding="utf-8")
@@ -61,13 +61,6 @@ def save_taskset(
         if folder.exists():
             folder.rename(Path(work) / "old")
         new.rename(folder)
-
-
-def _folder_name(task: TaskInstance) -> str:
-    name = task.instance_id
-    if not name or name.startswith(".") or "/" in name or "\0" in name:
-        raise TaskSetError(f"the instance id {name!r} cannot name a folder: use letters, digits, '.', '_' and '-'")
-    return name
 
 
 def _config(

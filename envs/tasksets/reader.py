@@ -7,6 +7,7 @@ with a folder is one sentence that names the task and the file.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -29,18 +30,30 @@ def about(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         old = " (it has the layout of an older version: make it again)" if (folder / "taskset.json").is_file() else ""
         raise TaskSetError(f"{folder} is no task set: it has no {CONFIG}{old}") from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise TaskSetError(f"{path} cannot be read: {_first_line(error)}") from None
-    if not isinstance(found, dict) or not isinstance(found.get("contextrl", {}), dict):
-        raise TaskSetError(f"{path} cannot be read: it holds no mapping; make the set again")
+    if not isinstance(found, dict) or not _is_ours(found.get("contextrl", {})):
+        raise TaskSetError(f"{path} cannot be read: it holds no mapping of the known form; make the set again")
     return dict(found)
+
+
+def _is_ours(part: object) -> bool:
+    """Whether the part that is only ours has its form; it is not there in a set of somebody else."""
+    if not isinstance(part, dict) or not isinstance(part.get("splits", {}), dict):
+        return False
+    order, repositories = part.get("order", []), part.get("repositories", [])
+    texts = isinstance(order, list) and all(isinstance(name, str) for name in order)
+    return texts and isinstance(repositories, list) and all(isinstance(r, dict) for r in repositories)
 
 
 def how_made(folder: Path) -> dict[str, Any]:
     """What `save_taskset` was given as `meta`; empty for a set of somebody else. Raises `TaskSetError`."""
     about(folder)
-    found: dict[str, Any] = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
-    return dict(found.get("contextrl", {}).get("made") or {})
+    try:
+        found: dict[str, Any] = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+        return dict(found.get("contextrl", {}).get("made") or {})
+    except (ValueError, TypeError, yaml.YAMLError) as error:
+        raise TaskSetError(f"{folder / CONFIG} cannot be read: {_first_line(error)}") from None
 
 
 def load_taskset(folder: Path, *, profiles: Iterable[RepoProfile] = ()) -> list[TaskInstance]:
@@ -57,7 +70,7 @@ def load_taskset(folder: Path, *, profiles: Iterable[RepoProfile] = ()) -> list[
             f"{folder} should hold {ours.get('tasks')} tasks but has {len(names)}: get it again, or, if you took some "
             f"out or put some in, write their number in {CONFIG} (contextrl: tasks)"
         )
-    sources = {str(r.get("name")): str(r.get("source")) for r in ours.get("repositories", ()) if isinstance(r, dict)}
+    sources = {str(r.get("name")): str(r.get("source")) for r in ours.get("repositories", ())}
     repositories = Repositories(profiles, sources)
     order = [name for name in ours.get("order", ()) if name in names]
     ordered = [*order, *sorted(names - set(order))]
@@ -66,6 +79,8 @@ def load_taskset(folder: Path, *, profiles: Iterable[RepoProfile] = ()) -> list[
 
 def _load_task(folder: Path, repositories: Repositories) -> TaskInstance:
     try:
+        if folder.is_symlink():
+            raise TaskSetError("it is a link: a task set holds folders, since a link may show files of this machine")
         row = _read_row(folder)
         if row.get("instance_id") != folder.name:
             raise TaskSetError(f"its instance_id is {row.get('instance_id')!r}: it must be the folder's name")
@@ -81,9 +96,9 @@ def _read_row(folder: Path) -> dict[str, Any]:
         if column not in row.get("derived", ()) or column == "test_patch":
             row[column] = _text(folder / name)
     for column, name in OPTIONAL.items():
-        if (folder / name).is_file():
+        if os.path.lexists(folder / name):
             row[column] = _text(folder / name)
-    if (folder / HIDDEN).is_file():
+    if os.path.lexists(folder / HIDDEN):
         row["hidden"] = _parsed(folder / HIDDEN, json.loads, list)
     row["image"] = row.pop("published_image", row.get("image", ""))
     return row
@@ -92,7 +107,7 @@ def _read_row(folder: Path) -> dict[str, Any]:
 def _parsed(path: Path, parse: Callable[[str], Any], kind: type) -> Any:
     try:
         found = parse(_text(path))
-    except (ValueError, yaml.YAMLError) as error:
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         if isinstance(error, TaskSetError):
             raise
         raise TaskSetError(f"{path.name} cannot be read: {_first_line(error)}") from None
@@ -102,6 +117,8 @@ def _parsed(path: Path, parse: Callable[[str], Any], kind: type) -> Any:
 
 
 def _text(path: Path) -> str:
+    if path.is_symlink() or (path.exists() and not path.is_file()):  # `/dev/zero`, somebody's keys
+        raise TaskSetError(f"{path.name} is no regular file: put its text there (a link may show this machine's files)")
     try:
         return path.read_bytes().decode()
     except FileNotFoundError:

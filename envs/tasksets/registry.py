@@ -24,6 +24,8 @@ def find_taskset(name: str) -> list[TaskInstance]:
 
     Raises `TaskSetError`.
     """
+    if not name.strip():
+        raise TaskSetError("no task set is named: `contextrl tasks ls` lists those here; a path to one will do as well")
     folder = taskset_folder(name)
     if folder is not None:
         return load_taskset(folder)

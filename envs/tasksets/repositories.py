@@ -6,6 +6,7 @@ error says in one sentence how to get them.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 
 from envs.task import RepoProfile
@@ -46,9 +47,10 @@ class Repositories:
         profile = self.find(name, base_commit)
         if profile is None:
             source = source or self._sources.get(name, "")
+            named = f" --name {shlex.quote(name)}" if name else ""
             raise TaskSetError(
                 f"the repository {name or 'it was made from'} at commit {base_commit[:12]} is not on this machine: "
-                f"contextrl repo add {source or 'SOURCE'} --name {name}"
+                f"contextrl repo add {shlex.quote(source) if source else 'SOURCE'}{named}"
             )
         return self.reader(profile)
 

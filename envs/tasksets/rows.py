@@ -9,6 +9,7 @@ that the task itself does not say.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, get_args
 
@@ -21,6 +22,8 @@ from envs.tasksets.repositories import Base, Repositories, TaskSetError, source_
 
 TESTS = ("FAIL_TO_PASS", "PASS_TO_PASS")
 _SPLITS = get_args(TaskInstance.model_fields["split"].annotation)
+_NO_NAME = re.compile(r"[/\x00-\x1f\x7f]")
+_LONGEST = 200
 _FIELDS = frozenset(TaskInstance.model_fields) - {"setup", "tests"}
 
 
@@ -59,8 +62,8 @@ def _files_as_patches(row: dict[str, Any], task: TaskInstance, base: Base | None
 
 def from_row(row: Mapping[str, Any], repositories: Repositories) -> TaskInstance:
     """The task of a row that `to_row` made, or of one in SWE-bench's format. Raises `TaskSetError`."""
-    name = str(row.get("instance_id") or "a row without instance_id")
-    unreal = set(row.get("derived") or ())
+    name = check_id(row.get("instance_id"))
+    unreal = set(_names(row.get("derived") or (), f"{name}: derived"))
     data = {key: value for key, value in row.items() if key in _FIELDS and key not in unreal}
     for key in TESTS:
         data[key] = test_ids(row.get(key), f"{name}: {key}")
@@ -80,6 +83,22 @@ def from_row(row: Mapping[str, Any], repositories: Repositories) -> TaskInstance
         raise TaskSetError(f"{name}: {error}") from None
 
 
+def check_id(name: object) -> str:
+    """An instance id, which names folders of sets, of logs, of episodes. Raises `TaskSetError`."""
+    if not isinstance(name, str) or not name or name.startswith(".") or _NO_NAME.search(name) or len(name) > _LONGEST:
+        shown = repr(name) if len(repr(name)) < _LONGEST else f"{repr(name)[:40]}..."
+        raise TaskSetError(
+            f"the instance id {shown} cannot name a folder: use at most {_LONGEST} letters, digits, '.', '_' and '-'"
+        )
+    return name
+
+
+def _names(value: object, where: str) -> list[str]:
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
+        raise TaskSetError(f"{where} is no list of names: give a list of strings")
+    return list(value)
+
+
 def _patches_as_files(row: Mapping[str, Any], repositories: Repositories) -> dict[str, Any]:
     read: Base = lambda path: None  # noqa: E731
     if str(row.get("whole_files", "")).lower() != "true":
@@ -89,18 +108,18 @@ def _patches_as_files(row: Mapping[str, Any], repositories: Repositories) -> dic
     data: dict[str, Any] = {}
     setup: dict[str, str] = {}
     if "setup" in row:
-        data["setup"] = setup = _patched(read, row.get("bug_patch", ""), row["setup"], "bug_patch")
+        data["setup"] = setup = _patched(read, row, "setup", "bug_patch")
         data["bug_patch"] = ""
     if "tests" in row:
-        tests = row["tests"]
         given = lambda path: setup[path] if path in setup else read(path)  # noqa: E731
-        whole = isinstance(tests, Mapping)
-        data["tests"] = tests if whole else _patched(given, row.get("test_patch", ""), tests, "test_patch")
+        whole = isinstance(row["tests"], Mapping)
+        data["tests"] = row["tests"] if whole else _patched(given, row, "tests", "test_patch")
     return data
 
 
-def _patched(read: Base, patch: str, paths: list[str], column: str) -> dict[str, str]:
-    """The files after the patch: those that it touches and those that are named."""
+def _patched(read: Base, row: Mapping[str, Any], names: str, column: str) -> dict[str, str]:
+    """The files after the patch of a column: those that it touches and those that are named."""
+    paths, patch = _names(row[names], names), str(row.get(column, ""))
     try:
         touched = apply_patch(read, patch)
     except PatchError as error:
@@ -117,7 +136,7 @@ def test_ids(value: object, where: str) -> tuple[str, ...]:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = None
     if not isinstance(value, list | tuple) or not all(isinstance(test, str) for test in value):
         raise TaskSetError(f"{where} is no list of test ids: give a list of strings, or the JSON of one")

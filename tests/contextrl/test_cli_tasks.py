@@ -134,9 +134,9 @@ def test_what_is_known_of_a_task_is_shown(plugged_in: RepoProfile) -> None:
 def test_a_set_is_exported_and_read_again(tmp_path: Path, home: Path, plugged_in: RepoProfile, format: str) -> None:
     if format == "parquet":
         pytest.importorskip("pyarrow")
-    out, back = tmp_path / "out", tmp_path / "back"
+    out, back = tmp_path / f"out.{format}", tmp_path / "back"
     contextrl("export", "mine", "-o", out, "--format", format)
-    contextrl("export", out.rename(out.with_suffix({"folder": ".set"}.get(format, f".{format}"))), "-o", back)
+    contextrl("export", out, "-o", back)
     assert load_taskset(back) == load_taskset(home / "tasksets" / "mine")
     if format == "folder":
         assert how_made(back) == {"funnel": {"valid": 2}}
@@ -157,3 +157,15 @@ def test_a_set_is_validated(plugged_in: RepoProfile) -> None:
     assert "lib-2          it is resolved without any repair" in wrong
     assert wrong.endswith("1 of 2 tasks are right\n")
     assert contextrl("validate", "mine", "--backend", "local", "--limit", 1).stdout == "1 of 1 tasks are right\n"
+
+
+def test_one_broken_set_does_not_hide_the_others(home: Path, plugged_in: RepoProfile) -> None:
+    (home / "tasksets" / "broken").mkdir()
+    (home / "tasksets" / "broken" / "sweb.yaml").write_text("contextrl: {splits: [x]}")
+    listed = contextrl("ls").stdout
+    assert "mine" in listed and "of the known form; make the set again" in listed
+    assert "no split 'trian': give one of train" in contextrl("ls", "mine", "--split", "trian", code=2).stderr
+    assert "no task set is named" in contextrl("ls", "", code=2).stderr
+    assert (
+        "let --output end with .jsonl" in contextrl("export", "mine", "-o", "x.py", "--format", "jsonl", code=2).stderr
+    )

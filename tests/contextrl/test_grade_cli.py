@@ -1,5 +1,6 @@
 """`contextrl grade`: predictions in, a report out; nothing of a file is lost, nothing of an interrupted run either."""
 
+import contextlib
 import json
 import os
 import signal
@@ -173,6 +174,7 @@ def test_ctrl_c_loses_no_result(shop):
         ('[{"model_patch": ""}]', "p.json: entry 1 has no instance_id"),
         ('[{"instance_id": "shop-1", "model_patch": 3}]', "the model_patch of shop-1 is not text"),
         ("{", "p.json is not JSON"),
+        ("[" * 100_000, "p.json is not JSON"),
         ("7", "p.json holds int, not a list of predictions"),
         ("[]", "p.json predicts no task of this set (it predicts none at all)"),
         ('[{"instance_id": "x-1", "model_patch": ""}]', "p.json predicts no task of this set (it predicts x-1)"),
@@ -198,6 +200,15 @@ def test_places_and_names_that_do_not_fit_are_refused(shop):
     save_taskset([published], shop / "published")
     said = grade("gold", "--tasks", "published", "--out", "p.json").stderr
     assert "task shop-1 lies in a published image, which needs Docker: --backend docker" in said
+
+
+def test_one_run_at_a_time_adds_to_a_results_file_and_it_must_be_one(shop):
+    kept = shop / "report.instances.jsonl"
+    with contextlib.closing(Results(kept)):
+        assert "another run is adding to report.instances.jsonl" in refused("gold", "--tasks", "tasks")
+    kept.write_text(mine := json.dumps(prediction("shop-1", "x")) + "\n")
+    assert "line 1, is no result of a grading: choose another --out" in refused("gold", "--tasks", "tasks")
+    assert kept.read_text() == mine
 
 
 def test_logs_lie_where_the_official_harness_has_them(tmp_path):
@@ -236,11 +247,11 @@ async def test_a_failure_of_ours_is_an_error_that_the_next_run_tries_again(tmp_p
     predictions = Predictions({"shop-1": Prediction("shop-1", WRONG, "m")})
 
     async def run(failures):
-        results = Results(tmp_path / "r.jsonl")
         said = []
-        graded = await grade_all(
-            tasks, {"shop-1": None}, predictions, Failing(failures), results, on_progress=lambda *a: said.append(a)
-        )
+        with contextlib.closing(Results(tmp_path / "r.jsonl")) as results:
+            graded = await grade_all(
+                tasks, {"shop-1": None}, predictions, Failing(failures), results, on_progress=lambda *a: said.append(a)
+            )
         assert said[-1][:2] == (1, 1)
         return summary(tasks, predictions, graded)
 

@@ -200,7 +200,7 @@ def test_files_of_every_kind(tmp_path):
     ("name", "data", "told"),
     [
         ("a.jsonl", b'{"a": 1}\n{b', "a.jsonl, line 2: no JSON"),
-        ("a.jsonl", b"3\n", "a.jsonl, line 1: a int, not a row"),
+        ("a.jsonl", b"3\n", "a.jsonl, line 1: no row"),
         ("a.parquet", b"no", "cannot be read as Parquet"),
         ("a.txt", b"\xff\xfe", "is not text in UTF-8"),
         ("none.jsonl", None, "there is no file"),

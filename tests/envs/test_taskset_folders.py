@@ -1,6 +1,8 @@
 """Task sets on disk: what is saved is what is loaded, in a layout that swebench's own tools read."""
 
 import json
+import os
+import shutil
 import subprocess
 import time
 
@@ -12,7 +14,8 @@ from shop_repository import MONEY
 from envs.patch import make_patch
 from envs.task import Difficulty, HiddenCall, TaskInstance
 from envs.tasksets import TaskSetError, load_taskset, save_taskset
-from envs.tasksets.reader import about
+from envs.tasksets.files import load_rows
+from envs.tasksets.reader import about, how_made
 from envs.tasksets.repositories import Repositories
 from envs.tasksets.rows import to_row
 
@@ -224,6 +227,70 @@ def test_a_damaged_task_set_is_told_in_one_sentence(tmp_path, tasks, name, text,
         load_taskset(tmp_path / "set")
     assert "\n" not in str(caught.value)
     assert "pydantic" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["problem_statement.md", "hidden.json", "tests.json", "hints.md"])
+def test_a_link_or_a_pipe_of_a_stranger_is_not_followed(tmp_path, tasks, name):
+    folder = tmp_path / "set"
+    save_taskset(tasks[:1], folder)
+    (tmp_path / "secret").write_text("the key")
+    place = folder / "tasks" / "t-0" / name
+    for make in (lambda: place.symlink_to(tmp_path / "secret"), lambda: os.mkfifo(place), place.mkdir):
+        place.unlink(missing_ok=True)
+        make()
+        with pytest.raises(TaskSetError, match=f"t-0: {name} is no regular file"):
+            load_taskset(folder)
+    shutil.move(folder / "tasks" / "t-0", tmp_path / "elsewhere")
+    (folder / "tasks" / "t-0").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(TaskSetError, match="t-0: it is a link"):
+        load_taskset(folder)
+
+
+@pytest.mark.parametrize(
+    "ours", ["splits: [x]", "repositories: 5", "repositories: [x]", "order: {a: b}", "order: [[]]"]
+)
+def test_a_config_of_another_form_is_told_in_one_sentence(tmp_path, tasks, ours):
+    save_taskset(tasks[:1], tmp_path / "set")
+    (tmp_path / "set" / "sweb.yaml").write_text(f"contextrl: {{format: '2', tasks: '1', {ours}}}\n")
+    with pytest.raises(TaskSetError, match="holds no mapping of the known form"):
+        load_taskset(tmp_path / "set")
+    (tmp_path / "set" / "sweb.yaml").write_text("contextrl: {made: !unknown x}\n")
+    with pytest.raises(TaskSetError, match=r"sweb\.yaml cannot be read"):
+        how_made(tmp_path / "set")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"instance_id": "../../x"}, "the instance id '../../x' cannot name a folder"),
+        ({"instance_id": "a\nb"}, "cannot name a folder"),
+        ({"instance_id": "x" * 100_000}, "the instance id 'xxx"),
+        ({"instance_id": 5}, "the instance id 5 cannot"),
+        ({"setup": 5}, "setup is no list of names"),
+        ({"tests": 5}, "tests is no list of names"),
+        ({"derived": 5}, "derived is no list of names"),
+        ({"FAIL_TO_PASS": "[" * 100_000}, "FAIL_TO_PASS is no list of test ids"),
+        ({"hidden": "[" * 100_000}, "the field hidden is wrong"),
+        ({"base_commit": "d", "profile": "x", "source": "a; rm -rf /"}, "repo add 'a; rm -rf /' --name x"),
+    ],
+)
+def test_a_row_of_a_stranger_is_told_in_one_sentence(tmp_path, profile, task, change, message):
+    row = {**to_row(task, Repositories([profile])), **change}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(TaskSetError) as refused:
+        load_rows(tmp_path / "rows.jsonl", profiles=[profile])
+    assert message in str(refused.value) and len(str(refused.value)) < 600
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("", "holds no row"), ("[" * 100_000, "line 1: no JSON"), ("null", "line 1: no row"), ("{row}\n{row}", "2 rows")],
+)
+def test_a_file_that_holds_no_tasks_or_one_twice_is_refused(tmp_path, profile, task, text, message):
+    row = json.dumps(to_row(task, Repositories([profile])))
+    (tmp_path / "rows.jsonl").write_text(text.replace("{row}", row))
+    with pytest.raises(TaskSetError, match=message):
+        load_rows(tmp_path / "rows.jsonl", profiles=[profile])
 
 
 def test_a_set_that_lost_a_task_is_not_taken_for_whole(tmp_path, tasks):

@@ -15,6 +15,7 @@ from envs.tasksets.files import read_rows
 from envs.tasksets.importers import swe_bench, swe_gym, swe_rebench, swe_smith
 from envs.tasksets.importers.repair import Row
 from envs.tasksets.repositories import TaskSetError
+from envs.tasksets.rows import check_id
 
 KINDS: dict[str, Callable[[Row], TaskInstance | None]] = {
     "swe-bench": swe_bench.task,
@@ -48,7 +49,7 @@ def import_rows(kind: str, rows: Iterable[Mapping[str, Any]], *, skip_bad: bool 
         row = Row(number, data)
         try:
             task = KINDS[kind](row)
-            if task is not None and task.instance_id in seen:
+            if task is not None and check_id(task.instance_id) in seen:
                 raise row.wrong("instance_id", "is that of an earlier row", "leave one of them out (--skip-bad)")
         except TaskSetError as error:
             if not skip_bad:

@@ -47,7 +47,7 @@ class Row:
 
     def wrong(self, field: str, problem: str, remedy: str) -> TaskSetError:
         """The error that tells what is wrong with a field."""
-        name = self._data.get("instance_id") or "without an instance_id"
+        name = str(self._data.get("instance_id") or "without an instance_id")[:80]
         return TaskSetError(f"row {self.number} ({name}): {field} {problem}: {remedy}")
 
     def has(self, field: str) -> bool:
@@ -151,7 +151,7 @@ def _missing(value: object) -> bool:
 def _decoded(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
