@@ -15,6 +15,7 @@ from envs.synthesis.staged import measure_baseline, validate_staged
 from envs.synthesis.units import Units, case_of, file_of
 from envs.synthesis.validate import Validation
 from envs.task import RepoProfile
+from envs.testing.driver.tree import placed
 from envs.testing.runner import Failure
 from sandbox.local import LocalBackend
 
@@ -194,3 +195,12 @@ def test_a_journal_gives_back_what_it_was_told(tmp_path):
         journal.add("four", Validation("crashes"))
     lines = path.read_text().splitlines()
     assert [json.loads(line)["candidate"] for line in lines] == ["one", "two", "four"]
+
+
+def test_a_program_stays_one_while_its_text_is_another(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.py").write_text("1")
+    (tmp_path / "run.py").chmod(0o755)
+    with placed({"run.py": "2"}):
+        assert (tmp_path / "run.py").read_text() == "2" and (tmp_path / "run.py").stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "run.py").read_text() == "1" and (tmp_path / "run.py").stat().st_mode & 0o777 == 0o755

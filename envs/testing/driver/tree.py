@@ -72,9 +72,13 @@ def placed(files: dict[str, str | None]) -> Iterator[None]:
 
 def put(name: str, data: bytes | None) -> None:
     """Make a file anew, or delete it."""
+    mode = None
     with contextlib.suppress(FileNotFoundError):
+        mode = os.stat(name).st_mode & 0o777  # a program stays one
         os.unlink(name)  # a new file: some file systems wait for the disk when one is cut short and written again
     if data is not None:
         os.makedirs(os.path.dirname(name) or ".", exist_ok=True)
         with open(name, "wb") as file:
             file.write(data)
+        if mode is not None:
+            os.chmod(name, mode)
