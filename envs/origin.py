@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from envs.git_objects import GitObject, blob, one_commit
+from envs.git_objects import EPOCH, GitObject, blob, one_commit
 from envs.task import RepoProfile, TaskInstance
 from sandbox.protocol import Image, Limits, Sandbox, SandboxBackend, SandboxFileError
 
@@ -43,6 +43,8 @@ class TreeOrigin:
         self._setup, self._tree = task.setup, profile.tree
         self.sizes, self.repository = _shown(profile.tree, profile.base_commit, tuple(sorted(task.setup.items())))
         """`repository` is the `.git` of it all, as files."""
+        self.equal_times = _has_equal_times(profile.tree, profile.base_commit)
+        """Whether all files of the tree have the time `EPOCH`, as those of a plugged-in repository have."""
 
     async def read(self, path: str) -> bytes | None:
         """See `Origin`."""
@@ -100,6 +102,11 @@ def _tree_objects(tree: Path, base_commit: str) -> dict[str, Given]:
         for path in files
         if ".git" not in path.relative_to(tree).parts
     }
+
+
+@lru_cache(maxsize=32)
+def _has_equal_times(tree: Path, base_commit: str) -> bool:
+    return all((tree / path).stat().st_mtime == EPOCH for path in _tree_objects(tree, base_commit))
 
 
 @lru_cache(maxsize=64)  # a group plays one task many times

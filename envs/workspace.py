@@ -119,7 +119,8 @@ async def open_workspace(
         await sandbox.write({**setup, **origin.repository})
         hidden = len(origin.sizes) <= _SMALL_TREE and any(path not in task.problem_statement for path in setup)
         await _set_times(sandbox, None if hidden else [*setup, *origin.repository])
-        return Workspace(sandbox, origin, {} if hidden else _times(await list_files(sandbox)))
+        known = hidden or origin.equal_times
+        return Workspace(sandbox, origin, {} if known else _times(await list_files(sandbox)))
     except BaseException:
         await sandbox.stop()
         raise

@@ -91,8 +91,10 @@ class MemoryGrader:
         except PatchError as error:
             return GradeReport(False, reason=str(error))
         sandbox = await self.backend.start(None, None)
-        await self.backend.pause()
-        await sandbox.stop()
+        try:
+            await self.backend.pause()
+        finally:
+            await sandbox.stop()
         status = "passed" if "a + b" in text else "failed"
         verdicts = dict.fromkeys(task.FAIL_TO_PASS, status), dict.fromkeys(task.PASS_TO_PASS, "passed")
         return GradeReport(status == "passed", *verdicts, reason="" if status == "passed" else "still failing")

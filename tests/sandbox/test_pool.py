@@ -238,7 +238,7 @@ def test_the_least_recently_used_kind_gives_way():
 
 def test_many_kinds_are_not_remembered_for_ever():
     async def scenario(pool: Pool, backend: FakeBackend) -> None:
-        kinds = [Image(f"{number}", Path()) for number in range(50)]
+        kinds = [Image(f"{number}", Path("tree")) for number in range(50)]
         for kind in kinds:
             await one(pool, kind)
         assert len(pool._stock.kinds) <= 4
