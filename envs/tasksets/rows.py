@@ -15,7 +15,7 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from envs.patch import PatchError, apply_patch, make_patch
+from envs.patch import PatchError, apply_patch, check_path, make_patch
 from envs.task import TaskInstance
 from envs.tasksets.harness import for_harnesses
 from envs.tasksets.repositories import Base, Repositories, TaskSetError, source_of
@@ -74,7 +74,10 @@ def from_row(row: Mapping[str, Any], repositories: Repositories) -> TaskInstance
     try:
         if "setup" in row or "tests" in row:
             data |= _patches_as_files(row, repositories)
-        return TaskInstance.model_validate(data)
+        task = TaskInstance.model_validate(data)
+        for path in (*task.setup, *task.tests):
+            check_path(path)
+        return task
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))

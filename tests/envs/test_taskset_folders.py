@@ -269,6 +269,8 @@ def test_a_config_of_another_form_is_told_in_one_sentence(tmp_path, tasks, ours)
         ({"setup": 5}, "setup is no list of names"),
         ({"tests": 5}, "tests is no list of names"),
         ({"derived": 5}, "derived is no list of names"),
+        ({"tests": {"../evil.py": "x"}}, "../evil.py"),
+        ({"tests": ["../evil.py"]}, "../evil.py"),
         ({"FAIL_TO_PASS": "[" * 100_000}, "FAIL_TO_PASS is no list of test ids"),
         ({"hidden": "[" * 100_000}, "the field hidden is wrong"),
         ({"base_commit": "d", "profile": "x", "source": "a; rm -rf /"}, "repo add 'a; rm -rf /' --name x"),
