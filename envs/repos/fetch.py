@@ -146,8 +146,16 @@ async def _fetch_git(source: Source, tree: Path, work: Path) -> Fetched:
     if code:
         raise RepoError(f"{source.text} cannot be fetched: {_git_failure(output)}")
     _, commit = await command("git", "rev-parse", "HEAD", cwd=clone, env=env)
+    _, tag = await command("git", "describe", "--tags", "--abbrev=0", cwd=clone, env=env)
     _copy_folder(clone, tree)
-    return Fetched(_metadata_version(tree), commit.strip(), {"commit": commit.strip()})
+    version = _metadata_version(tree) or _version_of(tag)
+    return Fetched(version, commit.strip(), {"commit": commit.strip()})
+
+
+def _version_of(tag: str) -> str:
+    """The version that a tag such as `v1.2.3` or `name-1.2.3` names; empty for any other text."""
+    found = re.fullmatch(r"(?:.*[-_/])?v?(\d+(?:\.\w+)*)\s*", tag)
+    return found[1] if found else ""
 
 
 def _git_failure(output: str) -> str:

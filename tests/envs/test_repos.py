@@ -245,10 +245,12 @@ async def test_a_git_repository_at_a_revision(tmp_path, backend):
     git("init", "-q")
     git("add", ".")
     git("commit", "-qm", "one")
+    git("tag", "v1.4.2")
     commit = git("rev-parse", "HEAD").strip()
     write(folder, {"small/numbers.py": "broken"})
     git("commit", "-qam", "two")
     profile = await add_repository(f"git+file://{folder}@{commit}", backend=backend)
+    assert profile.version == "1.4.2"
     assert profile.base_commit == commit
     assert not (profile.tree / ".git").exists()
     with pytest.raises(RepoError, match="cannot be fetched"):
