@@ -113,7 +113,7 @@ async def test_grading_inside_a_published_image(limits):
             assert not (await grader.grade(task, profile, "")).resolved
             assert (await grader.grade(task, profile, files_patch({SOURCE: MONEY + REACHES}))).resolved
             hooked = await grader.grade(task, profile, files_patch({"conftest.py": HOOK}))
-            assert "only what decides how tests are run: conftest.py" in hooked.reason
+            assert hooked.tampered and "takes hold of pytest in conftest.py" in hooked.reason
             for name, (text, shows) in ATTACKS.items():
                 report = await grader.grade(task, profile, files_patch({SOURCE: text}))
                 assert not report.resolved, (name, report)
