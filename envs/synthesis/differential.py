@@ -7,6 +7,7 @@ only if the tests make that very call. So the gold patch passes, and so does eve
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -28,6 +29,8 @@ _CALL_S = 0.1
 """CPU seconds that the repaired function may take; the grader allows more."""
 _JOB_S = 20.0
 _BROKEN_S = 2.0
+_ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}")
+"""What `object.__repr__` says; another one in every process."""
 _NOTHING = ('{"returns":["callable"]}', '{"returns":["module"]}', '{"returns":["iterator",[]]}')
 """Answers that tell nothing, or little."""
 
@@ -37,12 +40,12 @@ Call = tuple[str, str]
 
 @dataclass(frozen=True)
 class Subject:
-    """A function (`path::qualname`), the tests that call it, its repaired files and some broken ones.
+    """A function (`path::qualname`) or the methods of a class, the tests that call them, repaired files, broken ones.
 
     Files are path -> text relative to the tree; `fixed` empty: as it stands in the tree.
     """
 
-    function: str
+    functions: tuple[str, ...]
     targets: tuple[str, ...]
     fixed: Mapping[str, str] = field(default_factory=dict)
     broken: tuple[Mapping[str, str], ...] = ()
@@ -72,12 +75,17 @@ async def hidden_calls(
     return [_selected(*parts) for parts in zip(pools, seen, differing, strict=True)]
 
 
-def _pool(subject: Subject, seen: Sequence[str], seed: int) -> dict[Call, str]:
+def _pool(subject: Subject, seen: Sequence[Call], seed: int) -> dict[Call, str]:
     """The calls to try -> the answer, still empty. A `?` marks those that may raise."""
-    rng = random.Random(f"{seed}/{subject.function}")
-    old = rng.sample(seen, min(len(seen), 2 * SEEN_CALLS))
-    pool = {(subject.function, text): "?" for text in old}
-    return pool | {(subject.function, text): "" for text in new_inputs(seen, _NEW, rng)}
+    rng = random.Random(f"{seed}/{'/'.join(subject.functions)}")
+    pool: dict[Call, str] = {}
+    for function in subject.functions:
+        texts = [text for called, text in seen if called == function]
+        share = len(subject.functions)
+        old = rng.sample(texts, min(len(texts), -(-2 * SEEN_CALLS // share)))
+        pool |= {(function, text): "?" for text in old}
+        pool |= {(function, text): "" for text in new_inputs(texts, -(-_NEW // share), rng)}
+    return pool
 
 
 def _keep_agreed(pool: dict[Call, str], answers: Mapping[Call, str]) -> None:
@@ -90,7 +98,7 @@ def _keep_agreed(pool: dict[Call, str], answers: Mapping[Call, str]) -> None:
     for call, before in list(pool.items()):
         told = answers.get(call, '{"fails"')
         raises = (told.startswith('{"raises"') or '["raises",' in told) and before not in ("?", told)
-        if raises or told.startswith('{"fails"') or told in _NOTHING[:2]:
+        if raises or told.startswith('{"fails"') or told in _NOTHING[:2] or _ADDRESS.search(told):
             del pool[call]
         else:
             by_chance |= before not in ("", "?", told)
@@ -100,12 +108,12 @@ def _keep_agreed(pool: dict[Call, str], answers: Mapping[Call, str]) -> None:
 
 
 def _selected(
-    pool: Mapping[Call, str], seen: Sequence[str], differs: Mapping[Call, frozenset[int]]
+    pool: Mapping[Call, str], seen: Sequence[Call], differs: Mapping[Call, frozenset[int]]
 ) -> tuple[HiddenCall, ...]:
     """Calls that the tests do not make, and some that they do."""
     known = set(seen)
-    old = _chosen([call for call in pool if call[1] in known], pool, differs, SEEN_CALLS)
-    new = _chosen([call for call in pool if call[1] not in known], pool, differs, CALLS - len(old))
+    old = _chosen([call for call in pool if call in known], pool, differs, SEEN_CALLS)
+    new = _chosen([call for call in pool if call not in known], pool, differs, CALLS - len(old))
     return tuple(HiddenCall(function=call[0], arguments=call[1], expected=pool[call]) for call in new + old)
 
 
@@ -156,18 +164,18 @@ class _Asker:
             text=text,
         )
 
-    async def recorded(self) -> list[list[str]]:
-        """The arguments that the tests gave each subject."""
+    async def recorded(self) -> list[list[Call]]:
+        """The calls that the tests made of each subject."""
         jobs = []
         for group in self._groups:
             subjects = [self._subjects[i] for i in group]
             targets = dict.fromkeys(target for subject in subjects for target in subject.targets)
-            functions = tuple(dict.fromkeys(subject.function for subject in subjects))
+            functions = tuple(dict.fromkeys(function for subject in subjects for function in subject.functions))
             jobs.append(Job(tuple(targets), subjects[0].fixed, cpu_s=3 * _JOB_S, record=functions))
-        seen: list[list[str]] = [[] for _ in self._subjects]
+        seen: list[list[Call]] = [[] for _ in self._subjects]
         for group, outcome in zip(self._groups, await self._run(jobs, "watching calls"), strict=True):
             for i in group:
-                seen[i] = [text for function, text in outcome.recorded if function == self._subjects[i].function]
+                seen[i] = [call for call in outcome.recorded if call[0] in self._subjects[i].functions]
         return seen
 
     async def answers(self, calls: Sequence[Sequence[Call]], hash_seed: int) -> list[dict[Call, str]]:

@@ -7,10 +7,12 @@ by the files that the gold patch leads to.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from envs.patch import apply_patch
 from envs.repos.store import test_times
 from envs.synthesis.differential import Subject, hidden_calls
+from envs.synthesis.units import with_methods
 from envs.task import RepoProfile, TaskInstance
 from envs.testing.runner import Progress, silent
 from sandbox.protocol import SandboxBackend
@@ -36,13 +38,13 @@ async def with_hidden(
     repaired = [_changes(profile, task, repaired=True) for task in tasks]
     groups: dict[tuple[object, ...], list[int]] = {}
     for i, task in enumerate(tasks):
-        if not task.hidden and task.functions and profile.covers.get(task.functions[0]):
+        if not task.hidden and task.functions and with_methods(task.functions[0], profile.covers):
             groups.setdefault((task.functions[0], *sorted(repaired[i].items())), []).append(i)
     times = test_times(profile)
     subjects = [
         Subject(
-            function=tasks[group[0]].functions[0],
-            targets=_targets(profile.covers[tasks[group[0]].functions[0]], times),
+            functions=(functions := with_methods(tasks[group[0]].functions[0], profile.covers)),
+            targets=_targets([profile.covers[function] for function in functions], times),
             fixed=repaired[group[0]],
             broken=tuple(_changes(profile, tasks[i], repaired=False) for i in group),
         )
@@ -54,11 +56,11 @@ async def with_hidden(
     return [task.model_copy(update={"hidden": calls.get(i, task.hidden)}) for i, task in enumerate(tasks)]
 
 
-def _targets(tests: Sequence[str], times: dict[str, float]) -> tuple[str, ...]:
-    """The nearest tests, while they are quick."""
+def _targets(tests: Sequence[Sequence[str]], times: dict[str, float]) -> tuple[str, ...]:
+    """The nearest tests of each function in turn, while they are quick."""
     chosen: list[str] = []
-    for test in tests[:_TESTS]:
-        if not chosen or sum(times.get(t, 0.0) for t in [*chosen, test]) <= _TESTS_S:
+    for test in dict.fromkeys(test for turn in zip_longest(*tests) for test in turn if test is not None):
+        if len(chosen) < _TESTS and (not chosen or sum(times.get(t, 0.0) for t in [*chosen, test]) <= _TESTS_S):
             chosen.append(test)
     return tuple(chosen)
 

@@ -63,7 +63,20 @@ def varied(value: Any, column: Sequence[Any], rng: random.Random) -> Any:
     if isinstance(value, int) and not isinstance(value, bool):
         seen = [other for other in column if isinstance(other, int) and not isinstance(other, bool)]
         return min(max(value + rng.choice((-1, 1, 2)), min(seen)), max(seen) + 2)
+    if isinstance(value, list) and value[0] == "made":
+        alike = [other[2] for other in column if isinstance(other, list) and other[:2] == value[:2]]
+        return [*value[:2], _varied_history(value[2], alike, rng)]
     return _varied_container(value, column, rng) if isinstance(value, list) else value
+
+
+def _varied_history(history: list[Any], column: Sequence[list[Any]], rng: random.Random) -> list[Any]:
+    """An object made with other arguments, or asked less before."""
+    if not history:
+        return history
+    args, kwargs, steps = history
+    alike = [other[0] for other in column if other and len(other[0]) == len(args)]
+    made = [varied(value, [other[i] for other in alike], rng) for i, value in enumerate(args)]
+    return [made, kwargs, steps[: len(steps) - rng.randint(0, min(2, len(steps)))]]
 
 
 def _varied_container(value: list[Any], column: Sequence[Any], rng: random.Random) -> list[Any]:

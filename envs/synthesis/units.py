@@ -18,12 +18,18 @@ _MOST_CASES = 100
 
 def with_classes(covers: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
     """The coverage map with the classes too: a test of one of its methods is one of the class."""
-    classes: dict[str, dict[str, None]] = {}
+    found = {key: dict.fromkeys(tests) for key, tests in covers.items()}
     for key, tests in covers.items():
         outer = key.rpartition(".")[0] if "." in key.partition("::")[2] else ""
         if outer and not outer.endswith("<locals>"):
-            classes.setdefault(outer, {}).update(dict.fromkeys(tests))
-    return {**{name: tuple(tests) for name, tests in classes.items()}, **covers}
+            found.setdefault(outer, {}).update(dict.fromkeys(tests))
+    return {key: tuple(tests) for key, tests in found.items()}
+
+
+def with_methods(key: str, covers: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """The function itself, or the methods of a class, that tests call."""
+    methods = tuple(sorted(name for name in covers if name.rpartition(".")[0] == key))
+    return methods or (key,) * (key in covers)
 
 
 class Units:

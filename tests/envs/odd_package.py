@@ -65,6 +65,27 @@ class Pile:
     @staticmethod
     def heavier(a, b):
         return a if a > b else b
+
+
+class Tape:
+    """An iterator with a generator in it: nothing that can be pickled."""
+
+    def __init__(self, items, step=1):
+        self._items = self._every(items, step)
+        self._read = 0
+
+    def _every(self, items, step):
+        return (item for index, item in enumerate(items) if index % step == 0)
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        self._read += 1
+        return next(self._items)
+
+    def rest(self):
+        return list(self), self._read
 '''
 TESTS = """\
 import unittest
@@ -113,6 +134,12 @@ class Core(unittest.TestCase):
     def test_pile(self):
         pile = core.Pile.of(3).add(7)
         self.assertEqual((pile.top, pile.heavier(1, 2)), (7, 2))
+
+    def test_tape(self):
+        tape = core.Tape("abcdef", step=2)
+        self.assertEqual(next(tape), "a")
+        self.assertEqual(tape.rest(), (["c", "e"], 3 + 1))
+        self.assertEqual(core.Tape([n, n] for n in range(1)).rest(), ([[0, 0]], 2))
 """
 FILES = {
     "src/odd/__init__.py": "",

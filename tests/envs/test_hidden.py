@@ -24,7 +24,8 @@ from envs.synthesis.differential import CALLS, Subject, hidden_calls
 from envs.synthesis.hidden import with_hidden
 from envs.synthesis.inputs import new_inputs
 from envs.task import HiddenCall, RepoProfile, TaskInstance
-from envs.testing.driver.arguments import ArgumentError, decode_call, encode_call
+from envs.testing.driver.arguments import ArgumentError, encode_call
+from envs.testing.driver.reading import decode_call
 from envs.testing.driver.values import DEPTH, MAX_CHARS, canonical
 from envs.testing.runner import Job, run_jobs
 from envs.testing.values import answer_text, call_text, dumps
@@ -164,11 +165,43 @@ def test_every_text_is_bounded():
 
 
 def test_encoding_arguments_uses_nothing_up():
-    numbers, generator = iter([1, 2]), (n for n in (1, 2))
+    numbers, generator, begun = iter([1, 2]), (n for n in (1, 2)), (n for n in (0, 1, 2))
+    assert next(begun) == 0
     assert json.loads(encode_call("m", [numbers], {}))["args"] == [["iterator", [1, 2]]]
-    with pytest.raises(ArgumentError, match="cannot be looked into"):
-        encode_call("m", [generator], {})
-    assert list(numbers) == list(generator) == [1, 2]
+    with pytest.raises(ArgumentError, match="that has begun"):
+        encode_call("m", [begun], {})
+    assert encode_call("m", [generator, map(str, numbers), zip(numbers, generator, strict=False)], {})
+    assert list(numbers) == list(generator) == list(begun) == [1, 2]
+
+
+def twice(value):
+    return value, value
+
+
+def test_lazy_things_and_functions_come_back():
+    base, double = 3, [lambda n: n * 2, lambda n: n * 2 + base]
+    given = [
+        map(twice, iter("ab")), filter(None, [0, 1]), enumerate("ab", 4), zip("ab", reversed([1, 2]), strict=False),
+        (a + b for a in range(2) for b in (n + base for n in range(a))), iter({1: 2}.items()), iter({"x"}),
+    ]  # fmt: skip
+    _, back, _ = decode_call(encode_call("m", given, {}))
+    assert list(map(text, back)) == list(map(text, given))
+    _, functions, _ = decode_call(encode_call("m", [*double, [5].pop, twice, "x".join], {}))
+    assert [functions[0](4), functions[1](4), functions[2](), functions[3](1), functions[4]("ab")] == [
+        8, 11, 5, (1, 1), "axb",
+    ]  # fmt: skip
+
+
+class Tricky:
+    """Its pickle leads back to this module."""
+
+    def __init__(self):
+        self.inner = [twice]
+
+
+def test_a_pickle_brings_the_modules_that_it_needs():
+    [[kind, _, own]] = json.loads(encode_call("m", [Tricky()], {}))["args"]
+    assert kind == "pickle" and own == [["test_hidden", "tests/envs/test_hidden.py"]]
 
 
 def test_new_inputs_stay_within_what_was_seen():
@@ -215,6 +248,7 @@ def odd(tmp_path_factory):
         (tree / path).parent.mkdir(parents=True, exist_ok=True)
         (tree / path).write_text(source)
     names = "weigh pairs apply drop_first double noise leave Pile.__init__ Pile.add Pile.top Pile.of Pile.heavier"
+    names += " Tape.__init__ Tape.__next__ Tape.rest Tape._every"
     tests = {name: name.lower().partition(".")[0] for name in names.split()}
     return RepoProfile(
         name="odd",
@@ -231,7 +265,7 @@ def odd(tmp_path_factory):
 
 async def test_calls_are_recorded_and_answered(backend, odd):
     [seen] = await run_jobs(odd, [Job(("tests.test_core",), record=tuple(odd.covers))], backend=backend)
-    assert seen.end == "ok" and len(seen.passed) == 8
+    assert seen.end == "ok" and len(seen.passed) == 9
     [told] = await run_jobs(odd, [Job((), calls=seen.recorded)], backend=backend)
     calls = [(function.partition("::")[2], json.loads(arguments)) for function, arguments in seen.recorded]
     found = collections.defaultdict(list)
@@ -245,7 +279,10 @@ async def test_calls_are_recorded_and_answered(backend, odd):
         ([["list", []]], {}, {"raises": "ValueError"}),
     ], "defaults, the marker among them, are left to the function"
     pair = ["iterator", [["tuple", [None, "a"]], ["tuple", ["a", "b"]]]]
-    assert found["pairs"] == [(["ab"], {}, {"returns": pair})], "each call once, however often it is resumed"
+    assert found["pairs"][0] == (["ab"], {}, {"returns": pair}), "each call once, however often it is resumed"
+    inner = ["source", "(n for n in _given)", "", "", [["_given", ["iterator", [0, 1]]]]]
+    numbers = ["iterator", [["tuple", [None, 0]], ["tuple", [0, 1]]]]
+    assert found["pairs"][1:] == [([inner], {}, {"returns": numbers})], "a generator expression by its source"
     assert [answer["returns"][1] for _, _, answer in found["apply"]] == [
         [["list", [3, 4]], ["list", ["x"]]],
         [["list", ["a"]], ["list", []]],
@@ -260,13 +297,34 @@ async def test_calls_are_recorded_and_answered(backend, odd):
     assert "7" in dumps(found["Pile.add"][0][2]["arguments"]) and len(found["Pile.__init__"]) == 1
 
 
+async def test_objects_are_made_again_by_their_history(backend, odd):
+    names = tuple(f"{PATH}::Tape.{name}" for name in ("__init__", "_every", "__next__", "rest"))
+    [seen] = await run_jobs(odd, [Job((TEST + "tape",), record=names)], backend=backend)
+    [told] = await run_jobs(odd, [Job((), calls=seen.recorded)], backend=backend)
+    found = collections.defaultdict(list)
+    for (function, arguments), answer in zip(seen.recorded, told.answers, strict=True):
+        tag, kind, history = json.loads(arguments)["args"][0]
+        assert tag == "made" and kind == ["named", "odd.core", "Tape", PATH]
+        found[function.rpartition(".")[2]].append((history, json.loads(answer).get("returns")))
+    made = ["abcdef", 2], {}
+    assert found["__init__"][0] == ([], None) and len(found["__init__"]) == 2
+    assert found["__next__"][0] == ([*made, []], "a")
+    assert found["rest"][0] == ([*made, [["__next__", [], {}]]], ["tuple", [["list", ["c", "e"]], 4]])
+    asked = [history[2] for history, _ in found["__next__"]]
+    assert asked == [[], [["__next__", [], {}]], []], "what the object asks of itself is no step"
+    [calls] = await hidden_calls(odd, [Subject(names, (TEST + "tape",))], backend=backend)
+    assert {call.function for call in calls} == set(names), "of a class every method"
+    first = [json.loads(call.arguments)["args"][0][2] for call in calls if call.function == names[3]]
+    assert any(history[0][0] != "abcdef" for history in first), "objects are varied too"
+
+
 async def test_a_call_that_ends_its_process_loses_the_others_nothing(backend, odd):
     ending = CORE.replace("    del items[0]", "    if len(items) != 3:\n        __import__('os')._exit(0)")
     slow = ending.replace("    return 2 * n", "    while n > 4:\n        pass\n    return n")
     files = {PATH: slow}
     names = ("drop_first", "double", "weigh", "noise")
-    subjects = [Subject(f"{PATH}::{name}", odd.covers[f"{PATH}::{name}"]) for name in names]
-    subjects = [Subject(s.function, s.targets, files) for s in subjects]
+    subjects = [Subject((f"{PATH}::{name}",), odd.covers[f"{PATH}::{name}"]) for name in names]
+    subjects = [Subject(s.functions, s.targets, files) for s in subjects]
     dropped, doubled, weighed, noisy = await hidden_calls(odd, subjects, backend=backend)
     assert all(len(json.loads(call.arguments)["args"][0][1]) == 3 for call in dropped) and len(weighed) >= 8
     assert [json.loads(call.arguments)["args"] for call in doubled] == [[4]]
@@ -275,11 +333,11 @@ async def test_a_call_that_ends_its_process_loses_the_others_nothing(backend, od
 
 async def test_hidden_calls_are_mostly_new_and_tell_bugs_apart(backend, odd):
     off = {PATH: CORE.replace("sum(values) * factor", "sum(values) * (factor if factor < 4 else 3)")}
-    subject = Subject(f"{PATH}::weigh", (TEST + "weigh",), broken=(off,))
+    subject = Subject((f"{PATH}::weigh",), (TEST + "weigh",), broken=(off,))
     [calls] = await hidden_calls(odd, [subject], backend=backend)
     [again] = await hidden_calls(odd, [subject], backend=backend)
     assert calls == again and 8 <= len(calls) <= CALLS
-    [seen] = await run_jobs(odd, [Job((TEST + "weigh",), record=(subject.function,))], backend=backend)
+    [seen] = await run_jobs(odd, [Job((TEST + "weigh",), record=subject.functions)], backend=backend)
     known = {arguments for _, arguments in seen.recorded}
     assert sum(call.arguments not in known for call in calls) > len(calls) / 2
     asked = Job((), off, calls=tuple((call.function, call.arguments) for call in calls))

@@ -1,7 +1,6 @@
-"""The arguments of a call as text, and fresh arguments from the text.
+"""The arguments of a call as text, which `reading` makes fresh arguments from.
 
-Invariant: what was encoded is not changed by it: no generator is advanced, no iterator consumed. Reading a text may
-import modules and unpickle, so a text is only ever read inside a sandbox, and only one that was recorded in one.
+Invariant: what was encoded is not changed by it: no generator is advanced, no iterator consumed.
 """
 
 from __future__ import annotations
@@ -9,40 +8,45 @@ from __future__ import annotations
 import ast
 import base64
 import builtins
-import collections
 import copy
-import functools
-import importlib
-import json
-import os
+import inspect
+import io
 import pickle
-import sys
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .histories import Histories
+from .modules import named, path_of
+from .sources import definition
 from .values import Encoder, among, bases_of, dumps, is_iterator
 
 NODES = 400
 MAX_CHARS = 6000
 PICKLE_BYTES = 3000
-_EMPTY: tuple[Any, ...] = ([], (), "", "é", range(0), b"", bytearray())
-_COPYABLE = tuple(type(iter(empty)) for empty in _EMPTY)
-_NAMED = (types.FunctionType, types.BuiltinFunctionType, types.MethodDescriptorType)
-_READ: dict[str, Callable[[Any], Any]] = {
-    "list": list,
-    "tuple": tuple,
-    "set": set,
-    "frozenset": frozenset,
-    "slice": lambda items: slice(*items),
-    "range": lambda items: range(*items),
-    "iterator": iter,
-}
-_READ_PAIRS = {"dict": dict, "OrderedDict": collections.OrderedDict, "Counter": collections.Counter}
+_GIVEN = "_given"
+"""What a generator expression goes over."""
+_EMPTY: tuple[Any, ...] = ([], (), "", "é", range(0), b"", bytearray(), set(), {}, {}.values(), {}.items())
+_COPYABLE = (*(type(iter(empty)) for empty in _EMPTY), type(reversed([])))
+_LAZY: tuple[type, ...] = (map, filter, zip, enumerate)
+_NAMED = (types.FunctionType, types.BuiltinFunctionType, types.MethodDescriptorType, types.MethodType)
 
 
 class ArgumentError(ValueError):
     """A value cannot be told as text, or a text cannot be read; such a call is left out."""
+
+
+class _Pickler(pickle.Pickler):
+    """Notes which modules a pickle needs."""
+
+    def __init__(self, *options: Any) -> None:
+        super().__init__(*options)
+        self.modules: set[str] = set()
+
+    def reducer_override(self, value: Any) -> Any:
+        owner = value if among(type(value), (type, types.FunctionType)) else type(value)
+        self.modules.add(str(owner.__module__))
+        return NotImplemented
 
 
 class Arguments(Encoder):
@@ -50,8 +54,9 @@ class Arguments(Encoder):
 
     sort = False
 
-    def __init__(self) -> None:
+    def __init__(self, histories: Histories | None = None) -> None:
         super().__init__(NODES)
+        self._histories = histories or Histories()
 
     def beyond(self) -> Any:
         """No half of an argument."""
@@ -59,178 +64,97 @@ class Arguments(Encoder):
 
     def other(self, kind: type, value: Any) -> Any:
         """What is no builtin data."""
-        if among(kind, _COPYABLE):
-            return ["iterator", self.items(copy.copy(value))]
-        if is_iterator(kind):
-            raise ArgumentError("an iterator that cannot be looked into")
+        history = self._histories.of(value)
         if kind is types.ModuleType:
             return ["module", value.__name__]
-        if type in bases_of(kind) or kind in (
-            types.FunctionType,
-            types.BuiltinFunctionType,
-            types.MethodDescriptorType,
-        ):
-            return _named(value) or self._written(value)
+        if type in bases_of(kind) or among(kind, _NAMED):
+            return named(value) or self._bound(value) or self._written(value)
+        if history is not None and (name := named(kind)):
+            return ["made", name, history]
+        return self._iterator(kind, value) if is_iterator(kind) else self._pickled(value)
+
+    def _iterator(self, kind: type, value: Any) -> list[Any]:
+        if among(kind, _COPYABLE):
+            return ["iterator", self.items(copy.copy(value))]
+        if among(kind, _LAZY):
+            made, inner, *state = value.__reduce__()
+            if not state:
+                return ["lazy", made.__name__, self.items(inner)]
+        if kind is types.GeneratorType and value.gi_code.co_name == "<genexpr>":
+            return self._generator(value)
+        raise ArgumentError("an iterator that cannot be looked into")
+
+    def _pickled(self, value: Any) -> list[Any]:
+        buffer = io.BytesIO()
+        pickler = _Pickler(buffer, 4)
         try:
-            data = pickle.dumps(value, 4)
+            pickler.dump(value)
         except Exception:
             raise ArgumentError("cannot be pickled") from None
-        if len(data) > PICKLE_BYTES:
+        if buffer.tell() > PICKLE_BYTES:
             raise ArgumentError("too large")
-        return ["pickle", base64.b64encode(data).decode()]
+        own = [[module, path] for module in sorted(pickler.modules) if (path := path_of(module))]
+        return ["pickle", base64.b64encode(buffer.getvalue()).decode(), own]
+
+    def told(self, positional: Sequence[Any], keyword: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """Positional and keyword arguments. Raises `ArgumentError`."""
+        try:
+            return self.items(positional), {name: self.data(value) for name, value in keyword.items()}
+        except ArgumentError:
+            raise
+        except Exception as error:  # of the repository's own classes
+            raise ArgumentError(f"{type(error).__name__} while looking at an argument") from None
+
+    def _bound(self, value: Any) -> list[Any] | None:
+        """A method of an object."""
+        owner = getattr(value, "__self__", None)
+        if type(value) is types.FunctionType or owner is None or type(owner) is types.ModuleType:
+            return None
+        return ["bound", self.data(owner), value.__name__]
 
     def _written(self, value: Any) -> list[Any]:
         """A lambda or an inner function by its source, its variables and the module whose names it uses."""
         if type(value) is not types.FunctionType or value.__defaults__ or value.__kwdefaults__:
             raise ArgumentError("a function without a name")
-        node = _definition(value.__code__)
-        used = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
         cells = zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
         inner = [[name, self.data(cell.cell_contents)] for name, cell in cells]
-        needs = used & value.__globals__.keys() - vars(builtins).keys()
-        module = value.__globals__["__name__"] if needs else ""
-        return ["source", ast.unparse(node), module, path_of(module), inner]
+        return ["source", *_source(_definition(value.__code__), value.__globals__), inner]
+
+    def _generator(self, value: types.GeneratorType[Any, Any, Any]) -> list[Any]:
+        """A generator expression that has not begun."""
+        frame = value.gi_frame
+        if frame is None or inspect.getgeneratorstate(value) != inspect.GEN_CREATED:
+            raise ArgumentError("a generator that has begun")
+        node = copy.deepcopy(_definition(value.gi_code))
+        node.generators[0].iter = ast.Name(_GIVEN)  # type: ignore[attr-defined]
+        names = [".0", *value.gi_code.co_freevars]
+        inner = [[_GIVEN if name == ".0" else name, self.data(frame.f_locals[name])] for name in names]
+        return ["source", *_source(node, frame.f_globals), inner]
 
 
-def encode_call(module: str, positional: Sequence[Any], keyword: Mapping[str, Any]) -> str:
+def encode_call(
+    module: str, positional: Sequence[Any], keyword: Mapping[str, Any], histories: Histories | None = None
+) -> str:
     """The text of a call's arguments; `module` is the name under which the function's module was imported.
 
     Raises `ArgumentError`.
     """
-    encoder = Arguments()
-    try:
-        args = encoder.items(positional)
-        text = dumps({"module": module, "args": args, "kwargs": {k: encoder.data(v) for k, v in keyword.items()}})
-    except ArgumentError:
-        raise
-    except Exception as error:  # of the repository's own classes
-        raise ArgumentError(f"{type(error).__name__} while looking at an argument") from None
+    args, kwargs = Arguments(histories).told(positional, keyword)
+    text = dumps({"module": module, "args": args, "kwargs": kwargs})
     if len(text) > MAX_CHARS:
         raise ArgumentError("too large")
     return text
 
 
-def decode_call(text: str) -> tuple[str, list[Any], dict[str, Any]]:
-    """Module, positional and keyword arguments, all fresh. Raises `ArgumentError`."""
-    try:
-        call = json.loads(text)
-        keyword = {name: _read(value) for name, value in call["kwargs"].items()}
-        return call["module"], [_read(value) for value in call["args"]], keyword
-    except Exception as error:
-        raise ArgumentError(f"{type(error).__name__}: {error}") from None
-
-
-def _read(data: Any) -> Any:
-    if not isinstance(data, list):
-        return data
-    tag, *rest = data
-    if tag in _READ:
-        return _READ[tag]([_read(item) for item in rest[0]])
-    if tag in _READ_PAIRS:
-        return _READ_PAIRS[tag]([(_read(key), _read(value)) for key, value in rest[0]])
-    return _OTHERS[tag](*rest)
-
-
-def _read_source(text: str, module: str, path: str, inner: list[list[Any]]) -> Any:
-    names = dict(vars(load(module, path))) if module else {}
-    names.update((name, _read(value)) for name, value in inner)
-    if text.startswith("lambda"):
-        return eval(text, names)
-    exec(text, names)
-    return names[ast.parse(text).body[0].name]  # type: ignore[attr-defined]
-
-
-def _read_date(text: str) -> Any:
-    return eval(text, {"datetime": importlib.import_module("datetime")})
-
-
-def _maker(module: str, name: str) -> Callable[[str], Any]:
-    """A class that takes its own text, imported when it is needed."""
-
-    def make(text: str) -> Any:
-        return getattr(importlib.import_module(module), name)(text)
-
-    return make
-
-
-_OTHERS: dict[str, Callable[..., Any]] = {
-    "int": lambda text: int(text, 16),
-    "float": float,
-    "complex": lambda real, imag: complex(float(real), float(imag)),
-    "bytes": lambda text: text.encode("latin-1"),
-    "bytearray": lambda text: bytearray(text, "latin-1"),
-    "constant": lambda text: {"Ellipsis": ..., "NotImplemented": NotImplemented}[text],
-    "deque": lambda items, length: collections.deque(map(_read, items), length),
-    "defaultdict": lambda pairs, made: collections.defaultdict(_read(made), [(_read(k), _read(v)) for k, v in pairs]),
-    "decimal.Decimal": _maker("decimal", "Decimal"),
-    "fractions.Fraction": _maker("fractions", "Fraction"),
-    "uuid.UUID": _maker("uuid", "UUID"),
-    "pathlib.PosixPath": _maker("pathlib", "PosixPath"),
-    "module": importlib.import_module,
-    "named": lambda module, name, path: lookup(load(module, path), name),
-    "source": _read_source,
-    "pickle": lambda text: pickle.loads(base64.b64decode(text)),
-    **{f"datetime.{name}": _read_date for name in ("date", "time", "datetime", "timedelta", "timezone")},
-}
-
-
-def load(module: str, path: str) -> types.ModuleType:
-    """A module by its name; where that is not found, from the folder that makes `path` (in the tree) bear the name."""
-    try:
-        found = importlib.import_module(module)
-    except ImportError:
-        if not path:
-            raise
-        parts = path.removesuffix("/__init__.py").removesuffix(".py").split("/")
-        sys.path.append(os.path.abspath("/".join(parts[: -len(module.split("."))])))
-        found = importlib.import_module(module)
-    if path and os.path.realpath(found.__file__ or "") != os.path.realpath(path):
-        raise ImportError(f"{module} is not {path}")
-    return found
-
-
-def path_of(module: str) -> str:
-    """A loaded module's file relative to the tree; empty for one from elsewhere."""
-    file = getattr(sys.modules.get(module), "__file__", None) or ""
-    inside = os.path.relpath(file) if file else ".."
-    return "" if inside.startswith("..") or not inside.endswith(".py") else inside
-
-
-def lookup(module: types.ModuleType, qualname: str) -> Any:
-    """An attribute of an attribute ... of a module. Raises `AttributeError`."""
-    return functools.reduce(getattr, qualname.split("."), module)
-
-
-def _named(value: Any) -> list[str] | None:
-    """A class or function by module and name, if it is what is found there."""
-    owner = getattr(value, "__objclass__", value)
-    module, name = getattr(owner, "__module__", None), getattr(value, "__qualname__", "")
-    try:
-        if module and lookup(sys.modules[module], name) is value:
-            return ["named", module, name, path_of(module)]
-    except (AttributeError, KeyError):
-        pass
-    return None
-
-
-@functools.lru_cache(maxsize=8)
-def _definitions(file: str) -> dict[int, list[ast.AST]]:
-    """Line -> the lambdas and functions that begin on it."""
-    found: dict[int, list[ast.AST]] = {}
-    with open(file, encoding="utf-8") as source:
-        for node in ast.walk(ast.parse(source.read())):
-            if isinstance(node, (ast.Lambda, ast.FunctionDef)) and not getattr(node, "decorator_list", ()):
-                found.setdefault(node.lineno, []).append(node)
-    return found
-
-
 def _definition(code: types.CodeType) -> ast.AST:
-    """The one definition that a code object comes from."""
-    wanted = ast.Lambda if code.co_name == "<lambda>" else ast.FunctionDef
-    try:
-        nodes = [n for n in _definitions(code.co_filename).get(code.co_firstlineno, []) if isinstance(n, wanted)]
-    except (OSError, SyntaxError, ValueError):
-        nodes = []
-    if len(nodes) != 1:
+    found = definition(code)
+    if found is None:
         raise ArgumentError("a function whose source is not found")
-    return nodes[0]
+    return found
+
+
+def _source(node: ast.AST, around: Mapping[str, Any]) -> list[str]:
+    """Text, and the module whose names it needs with its file."""
+    used = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+    module = around["__name__"] if used & around.keys() - vars(builtins).keys() else ""
+    return [ast.unparse(node), module, path_of(module)]

@@ -10,7 +10,8 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-from .arguments import ArgumentError, decode_call
+from .arguments import ArgumentError
+from .reading import decode_call
 from .recording import find
 from .values import canonical, dumps, name_of
 

@@ -18,7 +18,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .arguments import ArgumentError, encode_call, load, lookup
+from .arguments import ArgumentError, Arguments, encode_call
+from .histories import Histories, is_method
+from .modules import load, lookup
 from .records import Calls, Emit
 
 CALLS = 40
@@ -35,11 +37,20 @@ class _Watched:
     """One function that was seen, and its calls so far."""
 
     key: str
+    """Empty where only the histories of objects want it."""
     first: int
     """The last instruction before the body of a call begins; a generator comes by again after it."""
-    function: types.FunctionType
+    function: types.FunctionType | None
+    """None where it is not found by its name, or stands behind a decorator that hides it."""
+    method: bool
     tries: int = 0
     calls: set[str] = field(default_factory=set)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether more of its calls are wanted."""
+        later = self.function is None or self.function.__code__.co_flags & (_LATER & ~inspect.CO_GENERATOR)
+        return bool(self.key) and not later and self.tries < TRIES and len(self.calls) < CALLS
 
 
 class Recorder(Calls):
@@ -50,6 +61,7 @@ class Recorder(Calls):
         self._new: list[list[str]] = []
         self._wanted = {(os.path.abspath(key.partition("::")[0]), key.partition("::")[2]): key for key in functions}
         self._known: dict[int, tuple[types.CodeType, _Watched | None]] = {}
+        self._histories = Histories()
 
     def start(self) -> None:
         """Watch from now on."""
@@ -61,6 +73,7 @@ class Recorder(Calls):
         """Watch no longer, and tell which calls are new; nothing goes into the test's own record."""
         sys.setprofile(None)
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        self._histories.clear()
         if self._new:
             self._emit({"recorded": self._new})
             self._new = []
@@ -74,29 +87,43 @@ class Recorder(Calls):
         if known is None:  # the code object is kept, so that its id stays its own
             known = self._known[id(code)] = (code, self._watch(frame))
         entry = known[1]
-        if entry is None or frame.f_lasti > entry.first or entry.tries >= TRIES or len(entry.calls) >= CALLS:
+        if entry is None or frame.f_lasti > entry.first:
             return
+        if entry.wanted and entry.function is not None:
+            self._record(frame, entry, entry.function)
+        if entry.method:
+            self._histories.note(frame, lambda: self._after_self(frame, entry))
+
+    def _record(self, frame: types.FrameType, entry: _Watched, function: types.FunctionType) -> None:
         entry.tries += 1
+        self._histories.begin(frame)
         with contextlib.suppress(ArgumentError):
-            positional, keyword = _arguments(frame, entry.function)
-            text = encode_call(frame.f_globals["__name__"], positional, keyword)
+            positional, keyword = _arguments(frame, function)
+            text = encode_call(frame.f_globals["__name__"], positional, keyword, self._histories)
             if text not in entry.calls:
                 entry.calls.add(text)
                 self._new.append([entry.key, text])
 
+    def _after_self(self, frame: types.FrameType, entry: _Watched) -> tuple[list[Any], dict[str, Any]]:
+        """The arguments of a method as data, for a history. Raises `ArgumentError`."""
+        if entry.function is None:
+            raise ArgumentError("a method that is not what its name stands for")
+        positional, keyword = _arguments(frame, entry.function)
+        return Arguments(self._histories).told(positional[1:], keyword)
+
     def _watch(self, frame: types.FrameType) -> _Watched | None:
         code = frame.f_code
-        key = self._wanted.get((code.co_filename, code.co_qualname))
-        if key is None or code.co_flags & (_LATER & ~inspect.CO_GENERATOR):
+        key, method = self._wanted.get((code.co_filename, code.co_qualname), ""), is_method(code)
+        if not key and not method:
             return None
         try:
             function = inspect.unwrap(function_of(sys.modules[frame.f_globals["__name__"]], code.co_qualname))
         except (AttributeError, KeyError, ValueError):
-            return None
+            function = None
         if getattr(function, "__code__", None) is not code:
-            return None  # behind a decorator that hides it: what the name stands for takes other arguments
+            function = None  # what the name stands for takes other arguments
         starts = [step.offset for step in dis.get_instructions(code) if step.opname == "RESUME"]
-        return _Watched(key, starts[0] if starts else -1, function)
+        return _Watched(key, starts[0] if starts else -1, function, method)
 
 
 def find(function: str, module: str) -> Any:

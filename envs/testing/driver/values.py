@@ -38,6 +38,8 @@ _BY_TEXT: dict[str, tuple[str, ...]] = {
     "pathlib": ("PosixPath",),
 }
 _BY_TEXT |= {"datetime": ("date", "time", "datetime", "timedelta", "timezone")}
+_LAYOUT = ("__vectorcalloffset__", "__dictoffset__", "__weaklistoffset__")
+"""Where a C object keeps something: an address, no content."""
 _INSIDE: dict[type, Callable[[Any], Any]] = {
     int: int.__pos__,
     float: float.__pos__,
@@ -219,6 +221,8 @@ class Answer(Encoder):
         for base in reversed(bases):
             for name, attribute in attributes_of(base).items():
                 try:
+                    if name in _LAYOUT:
+                        continue
                     if type(attribute) is types.MemberDescriptorType:
                         state[name] = attribute.__get__(value)
                     elif name == "__dict__" and type(attribute) is types.GetSetDescriptorType:

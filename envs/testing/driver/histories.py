@@ -1,0 +1,118 @@
+"""Objects by their history: how a test made one, and what it asked of it since.
+
+Invariant: a history holds all that the test itself asked of the object, in order, and nothing that the object asked of
+itself; where one step cannot be told as text, the object has no history. Nothing is asked of the objects.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import types
+from collections.abc import Callable, Sequence
+from typing import Any
+
+_HERE = os.getcwd() + os.sep
+STEPS = 20
+"""Calls after which an object's history is too long."""
+_CALLERS = 12
+"""Frames in which the object itself is looked for as the caller."""
+_OBJECTS = 500
+_LATER = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+
+Tell = Callable[[], tuple[list[Any], dict[str, Any]]]
+"""The arguments of a call as data, without `self`. Raises `ValueError` where they cannot be told."""
+
+
+class Histories:
+    """The histories of the objects that one test made. It keeps the objects alive until `clear`."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[object, list[Any] | None]] = {}
+        self._beginning: object = None
+        self._within: object = None
+
+    def clear(self) -> None:
+        """The test has ended."""
+        self._known.clear()
+        self._beginning = self._within = None
+
+    def begin(self, frame: types.FrameType) -> None:
+        """A function is about to be watched: its `self` is bare where this is the call that makes it, and as it was
+        before its own call where that is what calls.
+        """
+        self._beginning = self._within = None
+        if is_method(frame.f_code):
+            value = _self(frame)
+            if id(value) in self._known:
+                self._within = value if _asks_itself(frame, value) else None
+            elif frame.f_code.co_name == "__init__":
+                self._beginning = value
+
+    def note(self, frame: types.FrameType, tell: Tell) -> None:
+        """A method begins."""
+        value, name = _self(frame), frame.f_code.co_name
+        self._beginning = self._within = None
+        kept = self._known.get(id(value))
+        if kept is None and (name != "__init__" or len(self._known) >= _OBJECTS):
+            return
+        if kept is not None and (kept[1] is None or _asks_itself(frame, value)):
+            return
+        try:
+            if frame.f_code.co_flags & _LATER or (kept and kept[1] and len(kept[1][2]) >= STEPS):
+                raise ValueError
+            told = tell()
+        except ValueError:
+            self._known[id(value)] = value, None
+            return
+        if kept is None:
+            self._known[id(value)] = value, [*told, []]
+        elif kept[1]:
+            kept[1][2].append([name, *told])
+
+    def of(self, value: Any) -> list[Any] | None:
+        """`[args, kwargs, steps]` of an object, a step being `[name, args, kwargs]`; empty for one being made now."""
+        if value is self._beginning is not None:
+            return []
+        kept = self._known.get(id(value))
+        if kept is None or kept[1] is None:
+            return None
+        args, kwargs, steps = kept[1]
+        return [args, kwargs, steps[:-1] if value is self._within else list(steps)]
+
+
+def is_method(code: types.CodeType) -> bool:
+    """Whether a code object is a method of a class of the repository."""
+    return code.co_filename.startswith(_HERE) and code.co_argcount > 0 and code.co_varnames[0] == "self"
+
+
+def remade(kind: Any, history: Sequence[Any]) -> Any:
+    """A new object with a history (its arguments being values again); what a step raises is no matter."""
+    if not history:
+        return kind.__new__(kind)
+    args, kwargs, steps = history
+    made = kind(*args, **kwargs)
+    for name, positional, keyword in steps:
+        try:
+            found = getattr(made, name)
+            if not isinstance(inspect.getattr_static(kind, name, None), property):
+                found(*positional, **keyword)
+        except Exception:
+            continue
+    return made
+
+
+def _self(frame: types.FrameType) -> Any:
+    return frame.f_locals.get("self")
+
+
+def _asks_itself(frame: types.FrameType, value: Any) -> bool:
+    """Whether the object is at work further up."""
+    caller = frame.f_back
+    for _ in range(_CALLERS):
+        if caller is None:
+            return False
+        if is_method(caller.f_code) and _self(caller) is value:
+            return True
+        caller = caller.f_back
+    return False
