@@ -40,12 +40,13 @@ Call = tuple[str, str]
 
 @dataclass(frozen=True)
 class Subject:
-    """A function (`path::qualname`) or the methods of a class, the tests that call them, repaired files, broken ones.
+    """What is called (`path::qualname`), the tests that do so, repaired files, broken ones.
 
     Files are path -> text relative to the tree; `fixed` empty: as it stands in the tree.
     """
 
     functions: tuple[str, ...]
+    """The function that was broken, or the methods of a class."""
     targets: tuple[str, ...]
     fixed: Mapping[str, str] = field(default_factory=dict)
     broken: tuple[Mapping[str, str], ...] = ()
@@ -92,19 +93,19 @@ def _keep_agreed(pool: dict[Call, str], answers: Mapping[Call, str]) -> None:
     """Keep what was answered, as before where it was answered before.
 
     One call that is answered otherwise shows that the function draws or depends on the hash seed: others may have come
-    out equal by chance, so none is kept.
+    out equal by chance, so none of that function's is kept.
     """
-    by_chance = False
+    by_chance: set[str] = set()
     for call, before in list(pool.items()):
         told = answers.get(call, '{"fails"')
         raises = (told.startswith('{"raises"') or '["raises",' in told) and before not in ("?", told)
         if raises or told.startswith('{"fails"') or told in _NOTHING[:2] or _ADDRESS.search(told):
             del pool[call]
         else:
-            by_chance |= before not in ("", "?", told)
+            by_chance |= {call[0]} if before not in ("", "?", told) else set()
             pool[call] = told
-    if by_chance:
-        pool.clear()
+    for call in [call for call in pool if call[0] in by_chance]:
+        del pool[call]
 
 
 def _selected(
