@@ -5,6 +5,7 @@ Invariant: any model whose layers all attend (fully, or within a window) gives h
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
@@ -35,6 +36,8 @@ class CachedModel:
                 f"the in-process engine needs attn_implementation to be one of {', '.join(ATTENTION)}, and this model "
                 f"was loaded with {model.config._attn_implementation}"
             )
+        names = inspect.signature(model.forward).parameters
+        self._cache_name = "cache" if "cache" in names else "past_key_values"  # as transformers before 5.24 calls it
         self.forget()
 
     def forget(self) -> None:
@@ -55,9 +58,9 @@ class CachedModel:
             input_ids=torch.tensor(tokens, device=device),
             attention_mask=self._mask(positions, seen),
             position_ids=positions,
-            past_key_values=self.cache,
             use_cache=True,
             logits_to_keep=1,
+            **{self._cache_name: self.cache},
         )
         return output.logits[:, -1]  # type: ignore[no-any-return]
 

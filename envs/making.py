@@ -6,6 +6,7 @@ in another process, such as a worker of a vector of environments.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from envs.swe import EpisodeError, SWEEnv
 from envs.task import RepoProfile, TaskInstance
 from envs.tasksets.registry import find_taskset
 from sandbox.protocol import SandboxBackend
+
+_OPTIONS = set(inspect.signature(SWEEnv).parameters) - {"tasks", "profiles", "backend"}
 
 
 def make_env(
@@ -32,6 +35,8 @@ def make_env(
     """
     if (task is None) == (tasks is None):
         raise EpisodeError('give either task="SET/INSTANCE" or tasks="SET"')
+    if unknown := sorted(set(options) - _OPTIONS):
+        raise EpisodeError(f"there is no option {unknown[0]!r}: {', '.join(sorted(_OPTIONS))}")
     chosen = _found(task if task is not None else tasks)
     if task is not None and len(chosen) != 1:
         raise EpisodeError(f"task={task!r} names {len(chosen)} tasks: give tasks={task!r} to play all of them")
@@ -44,7 +49,10 @@ def _found(what: TaskInstance | Sequence[TaskInstance] | str | None) -> list[Tas
     if isinstance(what, TaskInstance):
         return [what]
     if not isinstance(what, str):
-        return list(what or ())
+        chosen = list(what) if isinstance(what, Sequence) else [what]
+        if strange := [one for one in chosen if not isinstance(one, TaskInstance)]:
+            raise EpisodeError(f'{strange[0]!r} is no task: give "SET/INSTANCE", "SET" or TaskInstance objects')
+        return chosen
     name, slash, instance_id = what.rpartition("/")
     try:
         return find_taskset(what)

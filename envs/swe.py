@@ -144,6 +144,8 @@ class SWEEnv(gymnasium.Env[str, str]):
         """Act. What the policy got wrong is told in the observation. Raises `SandboxError`, `EpisodeError`."""
         if self._toolbox is None:
             raise EpisodeError("the episode is over: reset first" if self._result else "reset first")
+        if not isinstance(action, str | Action):
+            raise EpisodeError(f"{action!r} is no action: give an Action, or its JSON as text")
         self.turns += 1
         try:
             result = await self._act(action, self._toolbox)

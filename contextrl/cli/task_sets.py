@@ -42,6 +42,7 @@ def import_tasks(
     split: Annotated[str | None, typer.Option(help="Of a data set on the hub.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many rows.")] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out rows that cannot be tasks.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="A task set of that name gives way.")] = False,
 ) -> None:
     """Import a data set of SWE-bench, SWE-Gym, SWE-smith or SWE-rebench as a task set."""
     from envs.tasksets import TaskSetError, save_taskset
@@ -51,13 +52,16 @@ def import_tasks(
     name = name or Path(source).name.removesuffix(Path(source).suffix if Path(source).is_file() else "")
     if "/" in name or name.startswith(".") or not name:
         raise TaskSetError(f"{name!r} cannot name a task set: give another with --name")
+    folder = home() / "tasksets" / name
+    if folder.exists() and not replace:
+        raise TaskSetError(f"there is a task set {name} already: give another --name, or --replace it")
     imported = import_rows(kind.value, rows_of(source, split, limit), skip_bad=skip_bad)
     for problem in imported.bad:
         typer.secho(f"left out: {show.plain(problem)}", err=True, fg="yellow")
     if not imported.tasks:
         raise TaskSetError(f"no row of {source} is a task in Python: nothing is imported")
     made = {"from": kind.value, "source": Path(source).name, "split": split or "", "left_out": len(imported.bad)}
-    save_taskset(imported.tasks, home() / "tasksets" / name, made)
+    save_taskset(imported.tasks, folder, made)
     others = f", {imported.other_languages} in other languages skipped" if imported.other_languages else ""
     typer.echo(f"{name}: {len(imported.tasks)} tasks, {imported.repaired} of them repaired{others}")
     if imported.repaired:
@@ -68,6 +72,7 @@ def export(
     taskset: Annotated[str, typer.Argument(help="A task set: a name from `contextrl tasks ls`, a folder, or a file.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The folder or file to write.")],
     format: Annotated[Format, typer.Option(help="folder: SWE-bench 5's layout; rows otherwise.")] = Format.FOLDER,
+    replace: Annotated[bool, typer.Option("--replace", help="What is there gives way.")] = False,
 ) -> None:
     """Write a task set for another machine or another tool."""
     from envs.tasksets import TaskSetError, save_taskset
@@ -75,11 +80,13 @@ def export(
     from envs.tasksets.reader import how_made
     from envs.tasksets.registry import find_taskset, taskset_folder
 
+    if format is not Format.FOLDER and output.is_dir():
+        raise TaskSetError(f"{output} is a folder: give the file to write, such as {output / taskset}.{format.value}")
+    if output.exists() and not replace:
+        raise TaskSetError(f"{output} is there already: give another --output, or --replace it")
     tasks, folder = find_taskset(taskset), taskset_folder(taskset)
     if format is Format.FOLDER:
         save_taskset(tasks, output, how_made(folder) if folder else None, sources=True)
-    elif output.is_dir():
-        raise TaskSetError(f"{output} is a folder: give the file to write, such as {output / taskset}.{format.value}")
     elif output.suffix != f".{format.value}":  # it is how a set is read again; and nobody else's file is overwritten
         raise TaskSetError(f"let --output end with .{format.value}, not {output.name!r}")
     else:

@@ -10,6 +10,7 @@ import asyncio
 import errno
 import hashlib
 import json
+import os
 import platform
 import shutil
 import tempfile
@@ -28,6 +29,7 @@ from envs.testing.runner import Progress, driver_files, silent
 from sandbox.protocol import SandboxBackend
 
 FORMAT = 2
+_ADDING = ".adding-"
 
 
 def options_of(wanted: Wanted) -> dict[str, Any]:
@@ -87,7 +89,8 @@ async def _opened(backend: SandboxBackend | None) -> AsyncIterator[SandboxBacken
 
 
 async def _add(wanted: Wanted, backend: SandboxBackend, workers: int, on_progress: Progress) -> RepoProfile:
-    with tempfile.TemporaryDirectory(prefix=".adding-", dir=repos_folder()) as work:
+    _clear_killed()
+    with tempfile.TemporaryDirectory(prefix=f"{_ADDING}{os.getpid()}-", dir=repos_folder()) as work:
         place = Path(work)
         tree = place / "tree"
         (place / "work").mkdir()
@@ -109,6 +112,18 @@ async def _add(wanted: Wanted, backend: SandboxBackend, workers: int, on_progres
                 raise
         on_progress(STEPS, STEPS, f"{profile.name} {profile.version}: {len(profile.covers)} functions have tests")
         return profile
+
+
+def _clear_killed() -> None:
+    """Remove what additions left that were killed."""
+    for left in repos_folder().glob(f"{_ADDING}*-*"):
+        pid = left.name.removeprefix(_ADDING).partition("-")[0]
+        try:
+            os.kill(int(pid), 0)
+        except (ValueError, ProcessLookupError):
+            shutil.rmtree(left, ignore_errors=True)
+        except PermissionError:
+            continue
 
 
 def _key(contents: str, wanted: Wanted) -> str:

@@ -67,6 +67,8 @@ def from_row(row: Mapping[str, Any], repositories: Repositories) -> TaskInstance
     data = {key: value for key, value in row.items() if key in _FIELDS and key not in unreal}
     for key in TESTS:
         data[key] = test_ids(row.get(key), f"{name}: {key}")
+    if not data["FAIL_TO_PASS"]:
+        raise TaskSetError(f"{name}: FAIL_TO_PASS is empty: name a test that the repair makes pass")
     if data.get("split") not in _SPLITS:
         data.pop("split", None)  # `test`, `dev`: a benchmark's own
     if isinstance(data.get("difficulty"), str):

@@ -118,7 +118,10 @@ def test_bad_rows_are_refused_or_left_out(tmp_path: Path) -> None:
     result = contextrl("import", "swe-gym", file, "--skip-bad")
     assert "left out: row 1 (own__lib-1): patch is missing" in result.stderr
     assert "rows: 1 tasks" in result.stdout
-    assert "nothing is imported" in contextrl("import", "swe-gym", file, "--skip-bad", "--limit", 1, code=2).stderr
+    assert (
+        "nothing is imported"
+        in contextrl("import", "swe-gym", file, "--skip-bad", "--limit", 1, "--replace", code=2).stderr
+    )
     assert "cannot name a task set" in contextrl("import", "swe-gym", file, "--name", "a/b", code=2).stderr
 
 
@@ -150,6 +153,18 @@ def test_rows_are_not_written_into_a_folder(tmp_path: Path, plugged_in: RepoProf
         "is a folder: give the file to write"
         in contextrl("export", "mine", "-o", tmp_path, "--format", "jsonl", code=2).stderr
     )
+
+
+def test_nothing_that_is_there_is_overwritten(tmp_path: Path, home: Path, rows: Path, plugged_in: RepoProfile) -> None:
+    refused = contextrl("import", "swe-gym", rows, "--name", "mine", "--limit", 1, code=2).stderr
+    assert refused == "there is a task set mine already: give another --name, or --replace it\n"
+    out = tmp_path / "out.jsonl"
+    out.write_text("mine\n")
+    assert "is there already" in contextrl("export", "mine", "-o", out, "--format", "jsonl", code=2).stderr
+    assert out.read_text() == "mine\n" and len(load_taskset(home / "tasksets" / "mine")) == 2
+    contextrl("export", "mine", "-o", out, "--format", "jsonl", "--replace")
+    contextrl("import", "swe-gym", rows, "--name", "mine", "--limit", 1, "--replace")
+    assert len(load_taskset(home / "tasksets" / "mine")) == 1
 
 
 def test_a_set_is_validated(plugged_in: RepoProfile) -> None:

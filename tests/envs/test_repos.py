@@ -5,6 +5,7 @@ import contextlib
 import errno
 import hashlib
 import io
+import os
 import subprocess
 import tarfile
 import time
@@ -167,6 +168,16 @@ async def test_an_interrupted_addition_leaves_nothing(tmp_path, backend):
         await adding
     assert no_trace()
     assert await backend.alive() == []
+
+
+async def test_what_a_killed_addition_left_is_removed(tmp_path, backend):
+    killed = await asyncio.create_subprocess_exec("true")
+    await killed.wait()
+    left, own = (add.repos_folder() / f".adding-{pid}-x" for pid in (killed.pid, os.getpid()))
+    (left / "tree").mkdir(parents=True)
+    own.mkdir()
+    await add_repository(str(write(tmp_path / "small")), backend=backend)
+    assert not left.exists() and own.exists()
 
 
 async def test_a_package_is_fetched_by_pip_and_pinned(index, backend):

@@ -164,6 +164,15 @@ def test_a_task_of_its_own(gym_arguments, task):
         gymnasium.make(NAME, **arguments)
     with pytest.raises(ValueError, match="no-such-set"):
         gymnasium.make(NAME, task="no-such-set/x", **arguments)
+    with pytest.raises(EpisodeError, match="5 is no task"):
+        gymnasium.make(NAME, tasks=5, **arguments)
+    with pytest.raises(EpisodeError, match="no option 'turns': grader, limits, max_observation_chars, max_turns"):
+        gymnasium.make(NAME, task=task, turns=3, **arguments)
+    env = gymnasium.make(NAME, task=task, **arguments)
+    env.reset()
+    with pytest.raises(EpisodeError, match="5 is no action"):
+        env.unwrapped.step(5)
+    env.close()
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])

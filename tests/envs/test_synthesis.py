@@ -294,6 +294,13 @@ def test_a_lonely_bug_is_never_held_out_as_a_mutation():
     assert {t.split for t in split} == {"train"}
 
 
+def test_a_class_with_bugs_is_one_with_its_methods():
+    names = [f"m.py::K{i // 3}" + (f".m{i % 3}" if i % 3 else "") for i in range(60)]
+    split = assign_splits([task(name, j) for name in names for j in range(2)], mutation_share=0.0, function_share=0.2)
+    held = {t.functions[0].partition("::")[2].partition(".")[0] for t in split if t.split == "heldout_function"}
+    assert len(held) == 4 and sum(t.split == "heldout_function" for t in split) == 4 * 6
+
+
 def test_whole_files_are_held_out() -> None:
     tasks = [
         TaskInstance(
