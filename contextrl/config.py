@@ -31,7 +31,7 @@ class RepositoryConfig(Section):
 
     source: Annotated[str, Field(min_length=1)]
     """`pypi:<name>==<version>#sha256=...`, `git+<url>@<revision>`, a folder, `generated:seed=0,modules=200`, or
-    `tasks:<folder>`, a task set that exists already."""
+    `tasks:<name or path>`, a task set that exists already (`contextrl tasks ls`)."""
     bugs: Positive = 200
     """Bugs to try; those that break no passing test are thrown away."""
     per_function: Positive = 4

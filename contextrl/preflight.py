@@ -16,13 +16,13 @@ from contextrl.config import Recipe
 from contextrl.recipe_file import RecipeError
 from envs.repos.source import parse_source
 from envs.task import TaskInstance
-from envs.tasksets import is_taskset, load_taskset
+from envs.tasksets.registry import find_taskset, is_known
 
 if TYPE_CHECKING:
     from contextrl.world import World
 
 TASKS = "tasks:"
-"""Scheme of a source that is a folder with a task set (`envs.tasksets`)."""
+"""Scheme of a source that is a task set, by its name or its path (`envs.tasksets.registry`)."""
 
 
 def check(recipe: Recipe) -> list[str]:
@@ -36,10 +36,10 @@ def check(recipe: Recipe) -> list[str]:
     for repository in recipe.repositories:
         if not repository.source.startswith(TASKS):
             parse_source(repository.source)
-        elif is_taskset(folder := Path(repository.source.removeprefix(TASKS))):
-            check_network(recipe, repository.source, load_taskset(folder))
+        elif is_known(name := repository.source.removeprefix(TASKS)):
+            check_network(recipe, repository.source, find_taskset(name))
         else:
-            notes.append(f"{repository.source}: there is no task set in that folder yet; the run needs it")
+            notes.append(f"{repository.source}: there is no task set there yet; the run needs it")
     return notes
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from contextrl.config import Recipe, RepositoryConfig
 from contextrl.preflight import TASKS, check_network
@@ -18,7 +17,8 @@ from contextrl.recipe_file import RecipeError
 from envs.repos import RepoError, add_repository, load_profile
 from envs.synthesis.options import TaskOptions
 from envs.task import RepoProfile, TaskInstance
-from envs.tasksets import load_taskset, taskset
+from envs.tasksets import taskset
+from envs.tasksets.registry import find_taskset
 from sandbox.protocol import SandboxBackend
 
 GENERATED, REAL = "generated", "real package"
@@ -104,9 +104,9 @@ async def _tasks(
 ) -> tuple[Sequence[TaskInstance], list[RepoProfile]]:
     name = config.source.partition("#")[0]
     if config.source.startswith(TASKS):
-        tasks = load_taskset(Path(config.source.removeprefix(TASKS)))
+        tasks = find_taskset(config.source.removeprefix(TASKS))
         check_network(recipe, name, tasks)  # again: the folder may have been made after the recipe was checked
-        return tasks, [load_profile(profile) for profile in sorted({t.profile for t in tasks})]
+        return tasks, [load_profile(profile) for profile in sorted({t.profile for t in tasks} - {""})]
     progress.stage(f"Plugging in {name}")
     profile = await add_repository(config.source, backend=backend, on_progress=progress.update)
     progress.stage(f"Making tasks from {name}")

@@ -49,10 +49,10 @@ def _found(what: TaskInstance | Sequence[TaskInstance] | str | None) -> list[Tas
     if isinstance(what, TaskInstance):
         return [what]
     if not isinstance(what, str):
-        chosen = list(what) if isinstance(what, Sequence) else [what]
-        if strange := [one for one in chosen if not isinstance(one, TaskInstance)]:
-            raise EpisodeError(f'{strange[0]!r} is no task: give "SET/INSTANCE", "SET" or TaskInstance objects')
-        return chosen
+        tasks = [task for task in what or () if isinstance(task, TaskInstance)] if isinstance(what, Sequence) else []
+        if not isinstance(what, Sequence) or len(tasks) != len(what):
+            raise EpisodeError(f'{what!r} is no task: give "SET/INSTANCE", "SET" or TaskInstance objects')
+        return tasks
     name, slash, instance_id = what.rpartition("/")
     try:
         return find_taskset(what)

@@ -38,6 +38,13 @@ def find_taskset(name: str) -> list[TaskInstance]:
     raise TaskSetError(f"{name!r} is no task set: `contextrl tasks ls` lists those here; a path to one will do as well")
 
 
+def is_known(name: str) -> bool:
+    """Whether `find_taskset` would find a set, whatever is in it."""
+    return bool(name.strip()) and (
+        taskset_folder(name) is not None or Path(name).expanduser().is_file() or name in entry_point_names()
+    )
+
+
 def taskset_folder(name: str) -> Path | None:
     """Where a set lies, None for one that is no folder."""
     here = home() / "tasksets" / name
