@@ -28,6 +28,9 @@ from sandbox.backends import open_backend
 from sandbox.loop import run_sync
 from sandbox.protocol import Limits, SandboxBackend
 
+_NAMED = 5
+"""Paths that are named where many were left out."""
+
 
 class EpisodeError(RuntimeError):
     """The environment was used out of order: a step before the reset or after the end, an unknown instance."""
@@ -99,6 +102,7 @@ class SWEEnv(gymnasium.Env[str, str]):
         self._transcript: list[tuple[str, str]] = []
         self._before: dict[str, str | None] = {}
         self._after: dict[str, str | None] = {}
+        self._left_out: list[str] = []
         self.turns = 0
         self.report: GradeReport | None = None
         """The grader's verdict, once the episode ended with a submission."""
@@ -177,7 +181,15 @@ class SWEEnv(gymnasium.Env[str, str]):
         patch = await self.patch()
         await self.aclose()
         self.report = await self.grader.grade(self.task, self._profile(self.task), patch)
-        return StepResult("submitted", 1.0 if self.report.resolved else 0.0, terminated=True)
+        return StepResult(self._farewell(), 1.0 if self.report.resolved else 0.0, terminated=True)
+
+    def _farewell(self) -> str:
+        """What a submission says: nothing that the agent changed is left out without a word."""
+        if not self._left_out:
+            return "submitted"
+        more = f" and {len(self._left_out) - _NAMED} more" * (len(self._left_out) > _NAMED)
+        named = ", ".join(self._left_out[:_NAMED])
+        return f"submitted without {named}{more}: links, binary and very large files are no part of a patch"
 
     async def patch(self) -> str:
         """What the agent changed, relative to what it was given, read from the sandbox; the last such once it is
@@ -185,6 +197,7 @@ class SWEEnv(gymnasium.Env[str, str]):
         """
         if self._workspace is not None:
             self._before, self._after = await self._workspace.changes()
+            self._left_out = sorted(self._workspace.left_out)
         return make_patch(self._before, self._after)
 
     async def aclose(self) -> None:

@@ -39,7 +39,8 @@ class Workspace:
     times: Mapping[str, float] = field(default_factory=dict)
     """Path -> time of modification when it was given, where that is not `EPOCH`."""
     left_out: list[str] = field(default_factory=list)
-    """Paths that changed and that no patch can hold: links, binary and oversized files, those beyond `MAX_CHANGED`."""
+    """Paths that changed and that no patch can hold: links, binary and oversized files, names
+    that are no UTF-8, those beyond `MAX_CHANGED`."""
 
     async def changes(self) -> tuple[dict[str, str | None], dict[str, str | None]]:
         """What the agent changed: path -> text as it was given and as it is now, None where there is no such file.
@@ -54,7 +55,9 @@ class Workspace:
         for path in suspects[:MAX_CHANGED]:
             try:
                 old, new = await self.origin.read(path), await self._read(path)
-                if old != new:
+                if old is None and new is None:  # its name is no UTF-8, so that it cannot be asked for
+                    self.left_out.append(path)
+                elif old != new:
                     before[path], after[path] = (None if data is None else data.decode() for data in (old, new))
             except UnicodeDecodeError:
                 self.left_out.append(path)

@@ -77,6 +77,15 @@ async def test_the_patch_is_what_lies_in_the_sandbox(env, task):
     assert env.files == ["shop/new.py"] and env.functions == ["shop/new.py::f"]
 
 
+async def test_what_is_no_part_of_the_patch_is_said(env, task):
+    await env.areset(task)
+    await env.astep(FIX)
+    await env._workspace.sandbox.run("ln -s /etc a-link; for n in 1 2 3 4 5 6; do printf '\\377' >$n.bin; done")
+    result = await env.astep(SUBMIT)
+    assert result.observation.startswith("submitted without 1.bin, 2.bin, 3.bin, 4.bin, 5.bin and 2 more: links, ")
+    assert result.reward == 1.0
+
+
 async def test_groups_play_at_the_same_time(backend, task, profile, limits):
     envs = [SWEEnv([task], {"shop": profile}, backend, limits=limits) for _ in range(4)]
     grader = envs[0].grader

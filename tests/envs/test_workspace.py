@@ -88,10 +88,11 @@ async def test_what_no_patch_can_hold_is_left_out_and_said(place):
     script = (
         "ln -s /etc/passwd link; head -c 3000 /dev/urandom >data.bin; head -c 2000000 /dev/zero >big.txt; mkfifo pipe"
     )
+    script += "; echo x >\"$(printf 'odd\\377.py')\""
     await place.sandbox.run(f"{script}; rm shop/text.py; ln -s money.py shop/text.py")
     before, after = await place.changes()
     assert after == {} and before == {}
-    assert sorted(place.left_out) == ["big.txt", "data.bin", "link", "shop/text.py"]
+    assert sorted(place.left_out) == ["big.txt", "data.bin", "link", "odd\\xff.py", "shop/text.py"]
 
 
 async def test_an_agent_cannot_put_its_own_programs_in_the_way(place):
