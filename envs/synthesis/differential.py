@@ -1,5 +1,7 @@
 """Hidden differential tests: calls that no test makes, and what the repaired function answers.
 
+Where the function itself cannot be called with what a text can tell, calls of others that led to it take its place.
+
 Invariant: an answer counts only if two processes with other hash seeds gave it, in other orders; a call that raises
 only if the tests make that very call. So the gold patch passes, and so does every repair that answers alike.
 """
@@ -8,7 +10,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from envs.synthesis.inputs import new_inputs
@@ -66,23 +68,32 @@ async def hidden_calls(
     Many subjects at once cost little more than one. Raises `SandboxError` when sandboxes fail twice in a row.
     """
     ask = _Asker(profile, subjects, backend, workers, on_progress)
-    seen = await ask.recorded()
-    pools = [_pool(subject, texts, seed) for subject, texts in zip(subjects, seen, strict=True)]
+    seen, ways = await ask.recorded()
+    pools = await _agreed(ask, [_pool(calls, seed) for calls in seen])
+    around = await _agreed(ask, [{} if pool else _pool(calls, seed) for pool, calls in zip(pools, ways, strict=True)])
+    pools = [pool or other for pool, other in zip(pools, around, strict=True)]
+    known = [{*own, *others} for own, others in zip(seen, ways, strict=True)]
+    differing = await ask.differing(pools)
+    return [_selected(*parts) for parts in zip(pools, known, differing, strict=True)]
+
+
+async def _agreed(ask: _Asker, pools: list[dict[Call, str]]) -> list[dict[Call, str]]:
+    """What is answered alike in two processes."""
     for hash_seed in (0, 1):
         answers = await ask.answers([list(pool) for pool in pools], hash_seed)
         for pool, told in zip(pools, answers, strict=True):
             _keep_agreed(pool, told)
-    differing = await ask.differing(pools)
-    return [_selected(*parts) for parts in zip(pools, seen, differing, strict=True)]
+    return pools
 
 
-def _pool(subject: Subject, seen: Sequence[Call], seed: int) -> dict[Call, str]:
+def _pool(seen: Sequence[Call], seed: int) -> dict[Call, str]:
     """The calls to try -> the answer, still empty. A `?` marks those that may raise."""
-    rng = random.Random(f"{seed}/{'/'.join(subject.functions)}")
+    functions = sorted({function for function, _ in seen})
+    rng = random.Random(f"{seed}/{'/'.join(functions)}")
     pool: dict[Call, str] = {}
-    for function in subject.functions:
+    for function in functions:
         texts = [text for called, text in seen if called == function]
-        share = len(subject.functions)
+        share = len(functions)
         old = rng.sample(texts, min(len(texts), -(-2 * SEEN_CALLS // share)))
         pool |= {(function, text): "?" for text in old}
         pool |= {(function, text): "" for text in new_inputs(texts, -(-_NEW // share), rng)}
@@ -109,10 +120,9 @@ def _keep_agreed(pool: dict[Call, str], answers: Mapping[Call, str]) -> None:
 
 
 def _selected(
-    pool: Mapping[Call, str], seen: Sequence[Call], differs: Mapping[Call, frozenset[int]]
+    pool: Mapping[Call, str], known: Set[Call], differs: Mapping[Call, frozenset[int]]
 ) -> tuple[HiddenCall, ...]:
     """Calls that the tests do not make, and some that they do."""
-    known = set(seen)
     old = _chosen([call for call in pool if call in known], pool, differs, SEEN_CALLS)
     new = _chosen([call for call in pool if call not in known], pool, differs, CALLS - len(old))
     return tuple(HiddenCall(function=call[0], arguments=call[1], expected=pool[call]) for call in new + old)
@@ -165,8 +175,8 @@ class _Asker:
             text=text,
         )
 
-    async def recorded(self) -> list[list[Call]]:
-        """The calls that the tests made of each subject."""
+    async def recorded(self) -> tuple[list[list[Call]], list[list[Call]]]:
+        """The calls that were made of each subject in its tests, and calls that led to it."""
         jobs = []
         for group in self._groups:
             subjects = [self._subjects[i] for i in group]
@@ -174,10 +184,13 @@ class _Asker:
             functions = tuple(dict.fromkeys(function for subject in subjects for function in subject.functions))
             jobs.append(Job(tuple(targets), subjects[0].fixed, cpu_s=3 * _JOB_S, record=functions))
         seen: list[list[Call]] = [[] for _ in self._subjects]
+        ways: list[list[Call]] = [[] for _ in self._subjects]
         for group, outcome in zip(self._groups, await self._run(jobs, "watching calls"), strict=True):
             for i in group:
-                seen[i] = [call for call in outcome.recorded if call[0] in self._subjects[i].functions]
-        return seen
+                mine = self._subjects[i].functions
+                seen[i] = [call for call in outcome.recorded if call[0] in mine]
+                ways[i] = [(function, text) for reached, function, text in outcome.ways if reached in mine]
+        return seen, ways
 
     async def answers(self, calls: Sequence[Sequence[Call]], hash_seed: int) -> list[dict[Call, str]]:
         """What the repaired functions answer. When a call ends its process, the other functions are asked again."""

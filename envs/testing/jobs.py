@@ -72,6 +72,8 @@ class Outcome:
     """Test id -> (path, qualified name, calls from the test to it the shortest way) of the functions that it called."""
     recorded: tuple[tuple[str, str], ...] = ()
     """(function, arguments) of the different calls that the tests made; texts of `envs.testing.values`."""
+    ways: tuple[tuple[str, str, str], ...] = ()
+    """(function, other function, arguments): calls of others, made by tests themselves, that led to a function."""
     answers: tuple[str, ...] = ()
     """What the calls answered, in their order; fewer than they are where one of them ended the process."""
 
@@ -106,6 +108,7 @@ def outcome_of(line: str) -> Outcome:
             for test in tests
             if test["calls"]
         },
-        recorded=tuple((function, arguments) for function, arguments in recorded),
+        recorded=tuple((function, arguments) for watched, function, arguments in recorded if watched == function),
+        ways=tuple((watched, function, arguments) for watched, function, arguments in recorded if watched != function),
         answers=tuple(record["answer"] for record in data["tests"] if "answer" in record),
     )

@@ -1,6 +1,7 @@
 """A package of the tests in a `src` layout: generators, methods of every sort, mutation, functions as values."""
 
 CORE = '''\
+import threading
 from functools import lru_cache
 
 _MISSING = object()
@@ -86,6 +87,28 @@ class Tape:
 
     def rest(self):
         return list(self), self._read
+
+
+def guarded(n):
+    return _under(threading.Lock(), n)
+
+
+def _under(lock, n):
+    with lock:
+        return 3 * n
+
+
+class Book:
+    def page(self, number):
+        with self.lock:
+            return self.pages[number]
+
+
+def bind(*pages):
+    """A book that no call of its class makes."""
+    book = Book.__new__(Book)
+    book.pages, book.lock = list(pages), threading.Lock()
+    return book
 '''
 TESTS = """\
 import unittest
@@ -140,6 +163,9 @@ class Core(unittest.TestCase):
         self.assertEqual(next(tape), "a")
         self.assertEqual(tape.rest(), (["c", "e"], 3 + 1))
         self.assertEqual(core.Tape([n, n] for n in range(1)).rest(), ([[0, 0]], 2))
+
+    def test_locks(self):
+        self.assertEqual(([core.guarded(n) for n in (2, 5)], core.bind("a", "b").page(1)), ([6, 15], "b"))
 """
 FILES = {
     "src/odd/__init__.py": "",

@@ -265,7 +265,7 @@ def odd(tmp_path_factory):
 
 async def test_calls_are_recorded_and_answered(backend, odd):
     [seen] = await run_jobs(odd, [Job(("tests.test_core",), record=tuple(odd.covers))], backend=backend)
-    assert seen.end == "ok" and len(seen.passed) == 9
+    assert seen.end == "ok" and len(seen.passed) == 10
     [told] = await run_jobs(odd, [Job((), calls=seen.recorded)], backend=backend)
     calls = [(function.partition("::")[2], json.loads(arguments)) for function, arguments in seen.recorded]
     found = collections.defaultdict(list)
@@ -316,6 +316,18 @@ async def test_objects_are_made_again_by_their_history(backend, odd):
     assert {call.function for call in calls} == set(names), "of a class every method"
     first = [json.loads(call.arguments)["args"][0][2] for call in calls if call.function == names[3]]
     assert any(history[0][0] != "abcdef" for history in first), "objects are varied too"
+
+
+async def test_what_cannot_be_called_itself_is_reached_by_what_the_tests_call(backend, odd):
+    off = {PATH: CORE.replace("return 3 * n", "return 3 * n if n < 6 else 3")}
+    targets = (TEST + "locks",)
+    subjects = [Subject((f"{PATH}::{name}",), targets, broken=(off,)) for name in ("_under", "Book.page")]
+    under, page = await hidden_calls(odd, subjects, backend=backend)
+    assert {call.function for call in under} == {f"{PATH}::guarded"}
+    assert json.loads(under[0].arguments)["args"][0] >= 6, "first what tells the broken version apart"
+    [made] = {dumps(json.loads(call.arguments)["args"][0][:2]) for call in page}
+    assert made == dumps(["made", ["function", f"{PATH}::bind", "odd.core"]])
+    assert '{"returns":"b"}' in [call.expected for call in page]
 
 
 async def test_a_call_that_ends_its_process_loses_the_others_nothing(backend, odd):

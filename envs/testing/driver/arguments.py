@@ -69,8 +69,8 @@ class Arguments(Encoder):
             return ["module", value.__name__]
         if type in bases_of(kind) or among(kind, _NAMED):
             return named(value) or self._bound(value) or self._written(value)
-        if history is not None and (name := named(kind)):
-            return ["made", name, history]
+        if history is not None and (maker := history[0] or named(kind)):
+            return ["made", maker, history[1:]]
         return self._iterator(kind, value) if is_iterator(kind) else self._pickled(value)
 
     def _iterator(self, kind: type, value: Any) -> list[Any]:

@@ -49,7 +49,7 @@ def child(job: dict[str, Any], config: dict[str, Any], fingerprint: Fingerprint 
     tests = frozenset(config["test_files"])
     calls = Calls(frozenset(config["source_files"]), tests) if job.get("profile") else None
     if job.get("record"):
-        calls = Recorder(job["record"], emit)
+        calls = Recorder(job["record"], frozenset(config["source_files"]), emit)
     changed = fingerprint.changed if fingerprint else list  # bound before the repository is imported
     code = 0
     try:

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from .arguments import ArgumentError
+from .modules import find
 from .reading import decode_call
-from .recording import find
 from .values import canonical, dumps, name_of
 
 

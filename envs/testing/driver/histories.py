@@ -59,26 +59,34 @@ class Histories:
         if kept is not None and (kept[1] is None or _asks_itself(frame, value)):
             return
         try:
-            if frame.f_code.co_flags & _LATER or (kept and kept[1] and len(kept[1][2]) >= STEPS):
+            if frame.f_code.co_flags & _LATER or (kept and kept[1] and len(kept[1][3]) >= STEPS):
                 raise ValueError
             told = tell()
         except ValueError:
             self._known[id(value)] = value, None
             return
         if kept is None:
-            self._known[id(value)] = value, [*told, []]
+            self._known[id(value)] = value, [None, *told, []]
         elif kept[1]:
-            kept[1][2].append([name, *told])
+            kept[1][3].append([name, *told])
+
+    def got(self, value: object, maker: list[Any], args: list[Any], kwargs: dict[str, Any]) -> None:
+        """A call gave an object; `maker` is the function that was called, as data."""
+        kept = self._known.get(id(value))
+        if (kept is None or kept[1] is None) and len(self._known) < _OBJECTS:
+            self._known[id(value)] = value, [maker, args, kwargs, []]
 
     def of(self, value: Any) -> list[Any] | None:
-        """`[args, kwargs, steps]` of an object, a step being `[name, args, kwargs]`; empty for one being made now."""
+        """`[maker, args, kwargs, steps]` of an object: what made it, None for its own class; a step is
+        `[name, args, kwargs]`. `[None]` for an object that is being made now.
+        """
         if value is self._beginning is not None:
-            return []
+            return [None]
         kept = self._known.get(id(value))
         if kept is None or kept[1] is None:
             return None
-        args, kwargs, steps = kept[1]
-        return [args, kwargs, steps[:-1] if value is self._within else list(steps)]
+        *made, steps = kept[1]
+        return [*made, steps[:-1] if value is self._within else list(steps)]
 
 
 def is_method(code: types.CodeType) -> bool:
@@ -86,16 +94,19 @@ def is_method(code: types.CodeType) -> bool:
     return code.co_filename.startswith(_HERE) and code.co_argcount > 0 and code.co_varnames[0] == "self"
 
 
-def remade(kind: Any, history: Sequence[Any]) -> Any:
-    """A new object with a history (its arguments being values again); what a step raises is no matter."""
+def remade(maker: Any, history: Sequence[Any]) -> Any:
+    """A new object with a history (its arguments being values again); what a step raises is no matter.
+
+    `maker` is its class, or a function that gives it.
+    """
     if not history:
-        return kind.__new__(kind)
+        return maker.__new__(maker)
     args, kwargs, steps = history
-    made = kind(*args, **kwargs)
+    made = maker(*args, **kwargs)
     for name, positional, keyword in steps:
         try:
             found = getattr(made, name)
-            if not isinstance(inspect.getattr_static(kind, name, None), property):
+            if not isinstance(inspect.getattr_static(type(made), name, None), property):
                 found(*positional, **keyword)
         except Exception:
             continue

@@ -50,3 +50,22 @@ def named(value: Any) -> list[str] | None:
     except (AttributeError, KeyError):
         pass
     return None
+
+
+def find(function: str, module: str) -> Any:
+    """What `path::qualname` stands for. Raises `ImportError`, `AttributeError`."""
+    path, _, qualname = function.partition("::")
+    return function_of(load(module, path), qualname)
+
+
+def function_of(module: types.ModuleType, qualname: str) -> Any:
+    """A function or method that takes all that its definition names, `self` and `cls` too."""
+    owner, _, name = qualname.rpartition(".")
+    if not owner:
+        return lookup(module, name)
+    found = vars(lookup(module, owner))[name]
+    if isinstance(found, property):
+        return found.fget
+    if isinstance(found, functools.cached_property):
+        return found.func
+    return found.__func__ if isinstance(found, (staticmethod, classmethod)) else found

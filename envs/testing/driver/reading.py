@@ -18,7 +18,7 @@ from typing import Any
 
 from .arguments import ArgumentError
 from .histories import remade
-from .modules import load, lookup
+from .modules import find, load, lookup
 
 _READ: dict[str, Callable[[Any], Any]] = {
     "list": list,
@@ -80,12 +80,12 @@ def _maker(module: str, name: str) -> Callable[[str], Any]:
     return make
 
 
-def _read_made(name: list[Any], history: list[Any]) -> Any:
+def _read_made(maker: list[Any], history: list[Any]) -> Any:
     if not history:
-        return remade(_read(name), [])
+        return remade(_read(maker), [])
     args, kwargs, steps = history
     read = [[step, *_read_arguments(*arguments)] for step, *arguments in steps]
-    return remade(_read(name), [*_read_arguments(args, kwargs), read])
+    return remade(_read(maker), [*_read_arguments(args, kwargs), read])
 
 
 def _read_arguments(args: list[Any], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
@@ -107,6 +107,7 @@ _OTHERS: dict[str, Callable[..., Any]] = {
     "pathlib.PosixPath": _maker("pathlib", "PosixPath"),
     "module": importlib.import_module,
     "named": lambda module, name, path: lookup(load(module, path), name),
+    "function": find,
     "source": _read_source,
     "bound": lambda owner, name: getattr(_read(owner), name),
     "lazy": lambda name, inner: getattr(builtins, name)(*map(_read, inner)),
