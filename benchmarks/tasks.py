@@ -28,7 +28,7 @@ from envs.testing.runner import Job, run_jobs
 from sandbox import open_backend
 from sandbox.protocol import SandboxBackend
 
-PACKAGES = ("toolz==1.0.0", "more-itertools==10.8.0", "boltons==25.0.0")
+PACKAGES = ("toolz==1.0.0", "jinja2==3.1.6", "more-itertools==10.8.0")
 SAMPLE = 8
 """Candidates that are validated by all tests at once."""
 
