@@ -246,12 +246,12 @@ class SWEEnv(gymnasium.Env[str, str]):
         if wanted not in self.tasks:
             raise EpisodeError(f"no task {wanted!r}: choose one of {', '.join(list(self.tasks)[:5])}, ...")
         observation = run_sync(self.areset(self.tasks[wanted]))
-        return observation, {"instance_id": wanted}
+        return observation, {}  # an instance id says how its bug was made: it is in `task`
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """Act with the JSON of an action: `{"name": "view", "arguments": {"path": "pkg/mod.py"}}`."""
         result = run_sync(self.astep(action))
-        info: dict[str, Any] = {"instance_id": self.task.instance_id, "exit_code": result.exit_code}
+        info: dict[str, Any] = {"exit_code": result.exit_code}
         if result.done:
             info |= {"resolved": result.reward > 0, "reason": self.report.reason if self.report else "out of turns"}
         return result.observation, result.reward, result.terminated, result.truncated, info

@@ -149,18 +149,18 @@ def test_check_env_passes_without_a_warning(gym_arguments):
 def test_an_episode_through_gymnasium(gym_arguments, task):
     env = gymnasium.make(NAME, render_mode="ansi", **gym_arguments)
     observation, info = env.reset(seed=1, options={"instance_id": "shop-1"})
-    assert (observation, info) == (task.problem_statement, {"instance_id": "shop-1"})
+    assert (observation, info) == (task.problem_statement, {}) and env.unwrapped.task == task
     observation, reward, terminated, truncated, info = env.step(FIX.to_json())
     assert (observation, reward, terminated, truncated) == ("edited shop/money.py", 0.0, False, False)
     assert env.render() == f"{task.problem_statement}\n> {FIX.to_json()}\nedited shop/money.py\n"
     observation, reward, terminated, truncated, info = env.step(json.dumps({"name": "submit"}))
     assert (reward, terminated, info["resolved"], info["reason"]) == (1.0, True, True, "")
-    drawn = {env.reset(seed=seed)[1]["instance_id"] for seed in range(8)}
+    drawn = {(env.reset(seed=seed), env.unwrapped.task.instance_id)[1] for seed in range(8)}
     assert drawn == {"shop-1", "shop-2"}
     with pytest.raises(EpisodeError, match="no task 'nothing'"):
         env.reset(options={"instance_id": "nothing"})
     env.close()
-    assert env.reset(seed=1)[1]["instance_id"] in drawn  # a closed one opens again
+    assert env.reset(seed=1)[1] == {} and env.unwrapped.task.instance_id in drawn  # a closed one opens again
     env.close()
 
 
@@ -193,7 +193,7 @@ def test_vectors_of_environments(gym_arguments, kind):
         warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork.*")
         vector = gymnasium.make_vec(NAME, num_envs=2, vectorization_mode=kind, vector_kwargs=options, **gym_arguments)
         observations, _ = vector.reset(seed=3, options={"instance_id": "shop-1"})
-        assert len(observations) == 2
+        assert len(observations) == 2 and [one.instance_id for one in vector.get_attr("task")] == ["shop-1"] * 2
         observations, rewards, *_ = vector.step((FIX.to_json(), SUBMIT.to_json()))
         assert observations == ("edited shop/money.py", "submitted") and list(rewards) == [0.0, 0.0]
         vector.close()
