@@ -2,7 +2,8 @@
 
 Invariant: a new input stays within what the tests have shown to be meant: values come from the same parameter, numbers
 from the range seen there and a little above, what was sorted in every call stays sorted, nothing becomes empty that
-never was. Texts of `envs.testing.values` in and out; the same seed gives the same inputs.
+never was, records keep their length and their places, and no sorts are mixed that were not. Texts of
+`envs.testing.values` in and out; the same seed gives the same inputs.
 """
 
 from __future__ import annotations
@@ -82,7 +83,11 @@ def _varied_history(history: list[Any], column: Sequence[list[Any]], rng: random
 def _varied_container(value: list[Any], column: Sequence[Any], rng: random.Random) -> list[Any]:
     kind, inside, *rest = [*value, None]
     alike = [other[1] for other in column if isinstance(other, list) and other[0] == kind]
-    if kind in _SEQUENCES:
+    if kind == "tuple" and len({len(other) for other in alike}) == 1:  # a record: each place has a meaning of its own
+        inside = list(inside)
+        for at in rng.sample(range(len(inside)), min(1, len(inside))):
+            inside[at] = varied(inside[at], [other[at] for other in alike], rng)
+    elif kind in _SEQUENCES:
         inside = _varied_items(inside, alike, rng)
     elif kind == "range":
         inside = [inside[0], varied(inside[1], [other[1] for other in alike], rng), inside[2]]
@@ -101,7 +106,9 @@ def _varied_text(text: str, column: Sequence[str], rng: random.Random) -> str:
 
 
 def _varied_items(items: list[Any], column: Sequence[list[Any]], rng: random.Random) -> list[Any]:
-    every = [item for other in column for item in other]
+    kinds = {_kind_of(item) for item in items}
+    fitting = [other for other in column if not items or kinds >= {_kind_of(item) for item in other}]
+    every = [item for other in fitting for item in other]
     made = list(items)
     if not every:
         return made
@@ -118,6 +125,11 @@ def _varied_items(items: list[Any], column: Sequence[list[Any]], rng: random.Ran
         case _:
             made.append(rng.choice(every))
     return sorted(made) if all(_is_sorted(other) for other in column) and _is_orderable(made) else made
+
+
+def _kind_of(item: Any) -> str:
+    """What sort of value it is: a sequence of one sort is not mixed with another's."""
+    return str(item[0]) if isinstance(item, list) else type(item).__name__
 
 
 def _is_orderable(items: list[Any]) -> bool:

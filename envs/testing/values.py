@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from envs.testing.driver.values import canonical, dumps
+from envs.testing.driver.values import Encoder, canonical, dumps
 
 __all__ = ["answer_text", "call_text", "canonical", "dumps"]
 
 
 def call_text(module: str, positional: Sequence[Any]) -> str:
     """The arguments text of a call with plain data, of a function of a module."""
-    return dumps({"module": module, "args": [canonical(value) for value in positional], "kwargs": {}})
+    return dumps({"module": module, "args": Encoder().items(positional), "kwargs": {}})
 
 
 def answer_text(value: Any) -> str:

@@ -2,13 +2,18 @@
 
 import collections
 import datetime
+import enum
+import functools
 import itertools
 import json
 import random
+import re
 import sys
+import threading
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -26,7 +31,7 @@ from envs.synthesis.inputs import new_inputs
 from envs.task import HiddenCall, RepoProfile, TaskInstance
 from envs.testing.driver.arguments import ArgumentError, encode_call
 from envs.testing.driver.reading import decode_call
-from envs.testing.driver.values import DEPTH, MAX_CHARS, canonical
+from envs.testing.driver.values import DEPTH, ELEMENTS, MAX_CHARS, canonical
 from envs.testing.runner import Job, run_jobs
 from envs.testing.values import answer_text, call_text, dumps
 from envs.tools import Action
@@ -71,27 +76,60 @@ def text(value):
 
 
 def test_exact_types_and_contents_count():
-    values = [1, True, 1.0, "1", b"1", Decimal(1), Fraction(1), complex(1), [1], (1,), {1}, frozenset({1}), {1: 1}]
-    values += [range(1), iter([1]), slice(1), None, ..., collections.Counter([1]), collections.OrderedDict({1: 1})]
+    values = [1, True, 1.5, "1", b"1", Decimal(1), Fraction(1), complex(1), [1], (1,), {1}, {1: 1}]
+    values += [range(1), slice(1), None, ...]
     values += [collections.deque([1]), ValueError(1), ValueError, len, datetime.date(2020, 1, 1), [True], 1 << 80]
     assert len({text(value) for value in values}) == len(values)
 
 
-def test_order_of_dicts_and_last_digits_of_floats_do_not():
-    assert text({1: 2, 3: 4}) == text({3: 4, 1: 2}) and text(0.1 + 0.2) == text(0.3)
-    assert text(collections.OrderedDict([(1, 2), (3, 4)])) != text(collections.OrderedDict([(3, 4), (1, 2)]))
-    assert text({3, 1, 2}) == text({1, 2, 3}) and text(float("nan")) == text(float("nan"))
+def test_what_is_equal_and_can_stand_for_it_has_one_text():
+    assert text({1: 2, 3: 4}) == text({3: 4, 1: 2}) and text(0.1 + 0.2) == text(0.3) and text(2.0) == text(2)
+    made = collections.defaultdict(list, {3: 4, 1: 2})
+    assert text({1: 2, 3: 4}) == text(made) == text(collections.OrderedDict(made)) == text(collections.Counter(made))
+    assert text({3, 1, 2}) == text(frozenset({1, 2, 3})) and text(float("nan")) == text(float("nan"))
+    assert text(b"x") == text(bytearray(b"x")) and text(True) != text(1) != text(1.5) and text(float("inf")) != text(0)
+
+
+class Account:
+    public = 0
+    __slots__ = ("__dict__", "_slot", "slot")
+
+    def __init__(self, **state):
+        self.slot = self._slot = 1
+        vars(self).update(state)
+
+    @functools.cached_property
+    def half(self):
+        return self.public / 2
+
+
+class Colour(enum.Enum):
+    RED = 1
+    BLUE = 2
+
+
+def test_of_an_object_what_is_public_counts():
+    assert text(Account(public=1)) == text(Account(public=1, _opened=2)) != text(Account(public=2))
+    asked = Account(public=1)
+    assert asked.half == 0.5 and text(asked) == text(Account(public=1)), (
+        "whether a cached property was asked is no matter"
+    )
+    assert text(Colour.RED) != text(Colour.BLUE)
+    assert canonical([threading.Lock(), re.compile("x")]) == ["list", [["opaque"], ["opaque"]]]
+    assert text(functools.partial(int, base=2)) == text(lambda: 0) == '["callable"]'
 
 
 def test_iterators_are_what_they_give():
-    assert text(iter([1, 2])) == text(n for n in (1, 2)) == text(map(int, "12")) != text([1, 2])
+    assert text(iter([1, 2])) == text(n for n in (1, 2)) == text(map(int, "12")) == text([1, 2]) != text((1, 2))
+    for count in (ELEMENTS - 1, ELEMENTS, ELEMENTS + 1):
+        assert text(iter(range(count))) == text(list(range(count)))
     assert text(itertools.count()) != text(itertools.count(1)), "of an endless one the first elements count"
 
     def failing():
         yield 1
         raise KeyError
 
-    assert canonical(failing()) == ["iterator", [1], ["raises", "KeyError"]]
+    assert canonical(failing()) == ["list", [1], ["raises", "KeyError"]]
     groups = itertools.groupby("aab")
     assert text(groups) == text(iter([("a", iter("aa")), ("b", iter("b"))])), "inner ones before the outer goes on"
 
@@ -192,16 +230,17 @@ def test_lazy_things_and_functions_come_back():
     ]  # fmt: skip
 
 
-class Tricky:
+class Pair(NamedTuple):
     """Its pickle leads back to this module."""
 
-    def __init__(self):
-        self.inner = [twice]
+    inner: Any
 
 
 def test_a_pickle_brings_the_modules_that_it_needs():
-    [[kind, _, own]] = json.loads(encode_call("m", [Tricky()], {}))["args"]
+    [[kind, _, own]] = json.loads(encode_call("m", [Pair(twice)], {}))["args"]
     assert kind == "pickle" and own == [["test_hidden", "tests/envs/test_hidden.py"]]
+    with pytest.raises(ArgumentError):
+        encode_call("m", [Account()], {})  # whose attributes are its own matter
 
 
 def test_new_inputs_stay_within_what_was_seen():
@@ -278,10 +317,10 @@ async def test_calls_are_recorded_and_answered(backend, odd):
         ([["list", []]], {"default": 0}, {"returns": 0}),
         ([["list", []]], {}, {"raises": "ValueError"}),
     ], "defaults, the marker among them, are left to the function"
-    pair = ["iterator", [["tuple", [None, "a"]], ["tuple", ["a", "b"]]]]
+    pair = ["list", [["tuple", [None, "a"]], ["tuple", ["a", "b"]]]]
     assert found["pairs"][0] == (["ab"], {}, {"returns": pair}), "each call once, however often it is resumed"
     inner = ["source", "(n for n in _given)", "", "", [["_given", ["iterator", [0, 1]]]]]
-    numbers = ["iterator", [["tuple", [None, 0]], ["tuple", [0, 1]]]]
+    numbers = ["list", [["tuple", [None, 0]], ["tuple", [0, 1]]]]
     assert found["pairs"][1:] == [([inner], {}, {"returns": numbers})], "a generator expression by its source"
     assert [answer["returns"][1] for _, _, answer in found["apply"]] == [
         [["list", [3, 4]], ["list", ["x"]]],
@@ -313,7 +352,7 @@ async def test_objects_are_made_again_by_their_history(backend, odd):
     asked = [history[2] for history, _ in found["__next__"]]
     assert asked == [[], [["__next__", [], {}]], []], "what the object asks of itself is no step"
     [calls] = await hidden_calls(odd, [Subject(names, (TEST + "tape",))], backend=backend)
-    assert {call.function for call in calls} == set(names), "of a class every method"
+    assert len({call.function for call in calls} & set(names)) >= 3, "of a class many methods"
     first = [json.loads(call.arguments)["args"][0][2] for call in calls if call.function == names[3]]
     assert any(history[0][0] != "abcdef" for history in first), "objects are varied too"
 

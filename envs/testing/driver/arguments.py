@@ -9,6 +9,7 @@ import ast
 import base64
 import builtins
 import copy
+import enum
 import inspect
 import io
 import pickle
@@ -19,7 +20,7 @@ from typing import Any
 from .histories import Histories
 from .modules import named, path_of
 from .sources import definition
-from .values import Encoder, among, bases_of, dumps, is_iterator
+from .values import Encoder, among, bases_of, dumps, has_state, is_iterator, is_own
 
 NODES = 400
 MAX_CHARS = 6000
@@ -37,15 +38,17 @@ class ArgumentError(ValueError):
 
 
 class _Pickler(pickle.Pickler):
-    """Notes which modules a pickle needs."""
+    """Notes which modules a pickle needs; refuses the repository's objects' inner state: a repair may change it."""
 
     def __init__(self, *options: Any) -> None:
         super().__init__(*options)
         self.modules: set[str] = set()
 
     def reducer_override(self, value: Any) -> Any:
-        owner = value if among(type(value), (type, types.FunctionType)) else type(value)
-        self.modules.add(str(owner.__module__))
+        named = among(type(value), (type, types.FunctionType))
+        self.modules.add(str((value if named else type(value)).__module__))
+        if not named and is_own(type(value)) and not isinstance(value, enum.Enum) and has_state(value):
+            raise ArgumentError("an object of the repository, whose attributes are its own matter")
         return NotImplemented
 
 

@@ -42,6 +42,8 @@ def answer(function: str, arguments: str, call_s: float) -> str:
     signal.setitimer(signal.ITIMER_VIRTUAL, call_s)
     try:
         told = _call(found, positional, keyword)
+        if function.endswith(".__exit__") and told.get("returns") in (None, False, 0):
+            told = {"returns": False}  # None is as good
         after = canonical([positional, keyword], drain=False)
     except TooSlow:
         return dumps({"fails": "slow"})

@@ -70,6 +70,10 @@ class Histories:
         elif kept[1]:
             kept[1][3].append([name, *told])
 
+    def keeps(self, owner: int) -> bool:
+        """Whether the object with that id has a history, and so stays alive."""
+        return owner in self._known
+
     def got(self, value: object, maker: list[Any], args: list[Any], kwargs: dict[str, Any]) -> None:
         """A call gave an object; `maker` is the function that was called, as data."""
         kept = self._known.get(id(value))
@@ -90,8 +94,10 @@ class Histories:
 
 
 def is_method(code: types.CodeType) -> bool:
-    """Whether a code object is a method of a class of the repository."""
-    return code.co_filename.startswith(_HERE) and code.co_argcount > 0 and code.co_varnames[0] == "self"
+    """Whether a code object is a method of a class of the repository, or makes an object of a data class."""
+    generated = code.co_name == "__init__" and code.co_filename.startswith("<")
+    here = generated or code.co_filename.startswith(_HERE)
+    return here and code.co_argcount > 0 and code.co_varnames[0] == "self"
 
 
 def remade(maker: Any, history: Sequence[Any]) -> Any:

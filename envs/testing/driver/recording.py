@@ -17,8 +17,8 @@ from typing import Any
 
 from .arguments import ArgumentError, Arguments, encode_call
 from .histories import Histories
-from .modules import path_of
 from .records import Calls, Emit
+from .values import is_own
 from .watched import Watched, arguments_of, watched
 
 WATCH_S = 1.0
@@ -33,6 +33,10 @@ class _Entry:
     key: str
     text: str | None
     """None where its arguments cannot be told."""
+    owner: int
+    """Id of the object whose method it is; 0 of a function."""
+    reached: set[str]
+    """The watched functions that were called in it."""
 
 
 class Recorder(Calls):
@@ -49,6 +53,9 @@ class Recorder(Calls):
         self._known: dict[int, tuple[types.CodeType, Watched | None]] = {}
         self._histories = Histories()
         self._entry: _Entry | None = None
+        self._watched: dict[str, Watched] = {}
+        self._bearing: dict[int, set[str]] = {}
+        """Object -> the watched functions that had a part in it."""
 
     def start(self) -> None:
         """Watch from now on."""
@@ -61,6 +68,7 @@ class Recorder(Calls):
         sys.setprofile(None)
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         self._histories.clear()
+        self._bearing.clear()
         self._entry = None
         if self._new:
             self._emit({"recorded": self._new})
@@ -84,8 +92,13 @@ class Recorder(Calls):
         from_test = entry.source and self._entry is None
         text = self._text(frame, entry) if entry.wanted or from_test else None
         if from_test:
-            self._entry = _Entry(frame, entry.key, text)
+            owner = id(frame.f_locals["self"]) if entry.method else 0
+            self._entry = _Entry(frame, entry.key, text, owner, set())
+            for key in self._bearing.get(owner, ()):
+                self._add(self._watched[key], entry.key, text)
         if entry.wanted and self._entry is not None:
+            self._watched[entry.key] = entry
+            self._entry.reached.add(entry.key)
             self._add(entry, entry.key, text)
             self._add(entry, self._entry.key, self._entry.text)
         if entry.method:
@@ -111,9 +124,12 @@ class Recorder(Calls):
     def _leave(self, entry: _Entry, value: object) -> None:
         """The test has its answer; an object of the repository has a history from now on."""
         self._entry = None
-        if entry.text is not None and path_of(type(value).__module__):
+        if entry.text is not None and is_own(type(value)):
             call = json.loads(entry.text)
             self._histories.got(value, ["function", entry.key, call["module"]], call["args"], call["kwargs"])
+        for owner in (entry.owner, id(value)) if entry.reached else ():
+            if self._histories.keeps(owner):
+                self._bearing.setdefault(owner, set()).update(entry.reached)
 
     def _after_self(self, frame: types.FrameType, entry: Watched) -> tuple[list[Any], dict[str, Any]]:
         """The arguments of a method as data, for a history. Raises `ArgumentError`."""

@@ -53,14 +53,24 @@ def watched(frame: types.FrameType, path: str | None, wanted: frozenset[str]) ->
     if path is None and not method:
         return None
     key = f"{path}::{code.co_qualname}"
-    try:
-        function = inspect.unwrap(function_of(sys.modules[frame.f_globals["__name__"]], code.co_qualname))
-    except (AttributeError, KeyError, ValueError):
-        function = None
+    function = _definition(frame)
     if getattr(function, "__code__", None) is not code or code.co_flags & _LATER:
         function = None  # what the name stands for takes other arguments, or gives no answer by itself
     starts = [step.offset for step in dis.get_instructions(code) if step.opname == "RESUME"]
     return Watched(key, path is not None, key in wanted, starts[0] if starts else -1, function, method)
+
+
+def _definition(frame: types.FrameType) -> Any:
+    """What a frame's name stands for."""
+    code = frame.f_code
+    try:
+        if code.co_filename.startswith("<"):  # the generated __init__ of a data class
+            return next(
+                vars(base)["__init__"] for base in type(frame.f_locals["self"]).__mro__ if "__init__" in vars(base)
+            )
+        return inspect.unwrap(function_of(sys.modules[frame.f_globals["__name__"]], code.co_qualname))
+    except (AttributeError, KeyError, ValueError, StopIteration):
+        return None
 
 
 def arguments_of(frame: types.FrameType, function: types.FunctionType) -> tuple[list[Any], dict[str, Any]]:
