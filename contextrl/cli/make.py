@@ -65,6 +65,7 @@ def make(
     input_price: Annotated[float, typer.Option(min=0, help="Of a million tokens, to tell the cost.")] = 0.0,
     output_price: Annotated[float, typer.Option(min=0, help="Of a million tokens, to tell the cost.")] = 0.0,
     out: Annotated[Path | None, typer.Option(help="Also write the task set into this folder.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="A task set in that folder gives way.")] = False,
     backend: Annotated[str, typer.Option(help="auto, docker or local.")] = "auto",
 ) -> None:
     """Make task instances from a repository: bugs, each validated by running its tests.
@@ -75,6 +76,8 @@ def make(
     from envs.repos import load_profile
     from envs.synthesis.options import TaskOptions, is_generated
 
+    if out is not None and out.exists() and not replace:
+        raise ValueError(f"{out} is there already: give another --out, or --replace it")
     strategies = tuple(dict.fromkeys(chosen.value for chosen in strategy or [Strategy.procedural]))
     if commits and Strategy.mirror not in strategies:
         raise ValueError("--commits says what the strategy mirror takes back: add --strategy mirror")

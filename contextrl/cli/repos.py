@@ -25,13 +25,14 @@ def add(
 ) -> None:
     """Fetch a repository, make its environment, run its tests in sandboxes, remember it all."""
     from contextrl.progress import open_progress
-    from envs.repos import add_repository, learned, parse_source
+    from envs.repos import add_repository, learned, list_profiles, parse_source
     from envs.task import RepoProfile
     from sandbox import open_backend
 
     if not source.strip():
         raise ValueError("no repository is given: pypi:NAME==VERSION, git+URL@REVISION, or the path of a folder")
     parse_source(source)  # a mistake is told before anything starts
+    before = list_profiles()
 
     async def run(on_progress: show.Update) -> RepoProfile:
         sandboxes = await open_backend(backend)
@@ -53,6 +54,9 @@ def add(
         profile = asyncio.run(run(progress.update))
     for note in learned(profile).notes:
         typer.echo(show.plain(f"  {note}"))
+    others = [old for old in before if old.name == profile.name and old.tree != profile.tree]
+    if others and profile.tree not in [old.tree for old in before]:
+        typer.echo(show.plain(f"  {profile.name} was {others[0].source} before: --name keeps both"))
     typer.echo(f"{profile.name} is ready: contextrl repo show {profile.name}")
 
 

@@ -26,7 +26,8 @@ class Once(Generic[T]):
         if key in self._answers:
             return self._answers[key]
         if key not in self._running:
-            self._running[key] = asyncio.create_task(self._run(key, run))
+            task = self._running[key] = asyncio.create_task(self._run(key, run))
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())  # its asker may be gone
         return await asyncio.shield(self._running[key])
 
     async def _run(self, key: str, run: Callable[[], Coroutine[Any, Any, T]]) -> T:

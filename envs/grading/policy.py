@@ -27,7 +27,8 @@ class NothingCounts(PatchError):
     """A patch of which nothing is left once what does not count is taken out."""
 
     def __init__(self, dropped: tuple[str, ...]) -> None:
-        only = f" but {', '.join(dropped)}, which decide how tests are run" if dropped else ""
+        verb = "decides" if len(dropped) == 1 else "decide"
+        only = f" but {', '.join(dropped)}, which {verb} how tests are run" if dropped else ""
         super().__init__(f"the patch changes nothing{only}")
         self.dropped = dropped
 
@@ -62,6 +63,8 @@ def count_patch(task: TaskInstance, profile: RepoProfile, patch: str) -> Counted
     counted = {path: text for path, text in files.items() if path not in dropped}
     found = next(suspects, "")
     if not found and not any(before[path] != text for path, text in counted.items()):
+        if not files:
+            raise PatchError("the patch is no diff: no line of it names a file as git does")
         raise NothingCounts(dropped)
     return Counted(counted, dropped, found)
 

@@ -11,7 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from envs.repos.declared import Declared, declared
-from envs.repos.layout import Modules, has_tests, import_roots, is_source, is_test, is_test_function, parse_all
+from envs.repos.layout import (
+    Modules,
+    has_tests,
+    import_roots,
+    is_source,
+    is_test,
+    is_test_function,
+    parse_all,
+    unparsed,
+)
 from envs.repos.needs import Needs, found_needs, user_needs
 from envs.repos.pytest_config import PytestConfig, pytest_config
 from envs.repos.requirement_files import name_of
@@ -51,7 +60,8 @@ def detect(tree: Path, *, install: str | None = None, test: str | None = None, m
             "packages leave them out of their source distribution, so give the git address of the repository instead"
         )
     if not sources:
-        raise RepoError("no Python sources were found beside the tests")
+        broken = "".join(f"; {problem}" for problem in unparsed(tree, modules)[:3])
+        raise RepoError(f"no Python sources were found beside the tests{broken}")
     known = declared(tree, metadata)
     roots = import_roots(modules, tests)
     runner = _runner(test, modules, tests, roots, config)

@@ -30,6 +30,20 @@ def parse_all(tree: Path) -> dict[str, ast.Module]:
     return {path: module for path, module in parsed.items() if module is not None}
 
 
+def unparsed(tree: Path, modules: Mapping[str, ast.Module]) -> list[str]:
+    """The Python files that are no Python of ours, each with what is wrong."""
+    found = []
+    for path in sorted(p.relative_to(tree).as_posix() for p in tree.rglob("*.py") if p.is_file()):
+        if path not in modules:
+            try:
+                compile((tree / path).read_bytes(), path, "exec", ast.PyCF_ONLY_AST)
+            except SyntaxError as error:
+                found.append(f"{path} cannot be parsed (line {error.lineno or 1}: {error.msg})")
+            except (ValueError, RecursionError) as error:
+                found.append(f"{path} cannot be parsed ({error})")
+    return found
+
+
 def parse(path: Path) -> ast.Module | None:
     """What a file holds; None where that cannot be parsed."""
     with warnings.catch_warnings():

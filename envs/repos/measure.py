@@ -6,6 +6,7 @@ another hash seed, and in order with a third. The network is closed.
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,8 @@ from sandbox.protocol import SandboxBackend
 RUNS = 3
 SLOW_S = 600.0
 """Where one run takes longer than this, two runs must do."""
+_SAID = 160
+"""Characters that are quoted of what a test said."""
 FILE_CPU_S, FILE_WALL_S = 180.0, 600.0
 """A test file that takes longer is not used: what it says of a bug would come too late."""
 
@@ -187,12 +190,18 @@ def _measured(outcomes: Sequence[Sequence[Outcome]], runs: int, slow: tuple[str,
 def commonest_reason(outcomes: Sequence[Outcome], failing: frozenset[str]) -> str:
     """What most failing tests say."""
     said = Counter(
-        " ".join(f"{failure.type}: {failure.message}".split())[-160:]
+        _short(f"{failure.type}: {failure.message}")
         for outcome in outcomes
         for test, failure in outcome.failures.items()
         if test in failing
     )
     return f"{said.most_common(1)[0][1]} say {said.most_common(1)[0][0]!r}" if said else ""
+
+
+def _short(said: str) -> str:
+    """One line, its end where it is long: there it says most. Addresses are other ones in every run."""
+    line = re.sub(r" at 0x[0-9a-f]+", "", " ".join(said.split()))
+    return line if len(line) <= _SAID else f"...{line[-_SAID:]}"
 
 
 def _merged(outcomes: Sequence[Outcome]) -> dict[str, str]:
@@ -222,12 +231,12 @@ def _why_nothing_passes(
     outcomes: Sequence[Outcome], known: Mapping[str, None], flaky: tuple[str, ...], slow: tuple[str, ...]
 ) -> str:
     if not known:
-        early = [outcome.reason for outcome in outcomes if outcome.end != "ok"]
+        early = [_short(outcome.reason) for outcome in outcomes if outcome.end != "ok"]
         why = f"took longer than {FILE_CPU_S:.0f} CPU seconds" if slow else "held no test that the runner collects"
         why = f"ended early ({next(filter(None, early), 'without a word')})" if early else why
         return f"its test files {why}: say how its tests run (option test) or what they need (option install)"
     if len(flaky) == len(known):
         return f"all of its {len(known)} tests are flaky: none gave the same result twice"
     first = next((f for o in outcomes for f in o.failures.values()), None)
-    said = " ".join(f"{first.type}: {first.message}".split())[-200:] if first else "they were skipped"
+    said = _short(f"{first.type}: {first.message}") if first else "they were skipped"
     return f"none of its {len(known)} tests passes; the first says {said!r}: say what they need (option install)"

@@ -18,6 +18,7 @@ from envs.repos.detect import Layout, detect
 from envs.repos.environment import install, install_guessed, make_environment, pinned, remove_package
 from envs.repos.fetch import Fetched
 from envs.repos.imported import missing
+from envs.repos.layout import parse_all, unparsed
 from envs.repos.learned import Learned
 from envs.repos.measure import FILE_CPU_S, RUNS, Measured, look, measure, test_units
 from envs.repos.pythons import find_python
@@ -59,6 +60,7 @@ class Study:
         self._tell(1, STEPS, "building it, for its metadata and generated files")
         built = await build(self._tree, work, python, fetched.version)
         layout = detect(self._tree, install=wanted.install, test=wanted.test, metadata=built.metadata)
+        self._note_broken(unparsed(self._tree, parse_all(self._tree)))
         self._tell(2, STEPS, "installing what the tests need")
         failed = await install(python, layout.needs_of_run)
         remove_package(python, layout.known.name)
@@ -133,6 +135,11 @@ class Study:
                 f"{len(built.natives)} extension modules were built for {abi}: {', '.join(built.natives)}"
             )
         self._notes += [f"pip could not install {line}: the tests that need it are not used" for line in failed]
+
+    def _note_broken(self, broken: Sequence[str]) -> None:
+        more = f" and {len(broken) - 3} more" * (len(broken) > 3)
+        if broken:
+            self._notes.append(f"{'; '.join(broken[:3])}{more}: not used")
 
     def _note_tests(self, found: Measured) -> None:
         total = len(found.passing) + len(found.failing) + len(found.flaky)

@@ -68,4 +68,7 @@ def test_making(little: Path, tmp_path: Path) -> None:
     made = contextrl("tasks", "make", "little", *wanted).stdout
     assert "1 of 2 candidates are valid" in made and "1 commit cannot be mirrored" in made, made
     (task,) = load_taskset(out)
+    (out / "NOTES.txt").write_text("mine")
+    refused = contextrl("tasks", "make", "little", *wanted, code=2).stderr
+    assert refused.endswith("is there already: give another --out, or --replace it\n")
     assert task.kind == "mirror" and "-    return max(low, min(value, low))" in task.patch

@@ -194,6 +194,7 @@ def test_what_failed_tests_say_they_lack():
             r"no tests were found \(files named test_\*\.py or \*_test\.py, or in a folder",
         ),
         ({"tests/test_a.py": TEST}, {}, "no Python sources"),
+        ({"a.py": "x = (", "tests/test_a.py": TEST}, {}, r"a.py cannot be parsed \(line 1: '\(' was never closed\)"),
         (FILES, {"test": "make test"}, r"'make test' runs neither pytest nor unittest.*option test"),
         (FILES, {"install": ".[nothing]"}, r"no extra or group 'nothing' \(there are: none\): option install"),
         (FILES, {"install": "-r nothing.txt"}, "no requirement file 'nothing.txt'"),

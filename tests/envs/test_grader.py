@@ -85,9 +85,9 @@ def new(path):
     [
         ("", "the patch is empty"),
         (" \n", "the patch is empty"),
-        ("nonsense", "the patch changes nothing"),
+        ("nonsense", "the patch is no diff"),
         (make_patch({"tests/test_money.py": TESTS}, {"tests/test_money.py": ""}), "nothing but tests/test_money.py"),
-        (new("tests/deep/helper.py"), "the patch changes nothing but tests/deep/helper.py, which decide how tests"),
+        (new("tests/deep/helper.py"), "the patch changes nothing but tests/deep/helper.py, which decides how tests"),
         (new("shop/conftest.py"), "nothing but shop/conftest.py"),
         (new("evil.pth"), "makes evil.pth, which every Python would run at its start"),
         (new("unittest/__init__.py"), "makes unittest/__init__.py, which would stand in for another module"),

@@ -32,6 +32,13 @@ async def test_a_module_that_pytest_has_of_its_own_is_taken_from_the_repository(
     assert found.covers == {"py/__init__.py::double": ("tests/test_py.py::test_double",)}
 
 
+async def test_what_pytest_says_is_told(tmp_path, backend):
+    profile = profile_of(tmp_path / "tree", {"test_it.py": "def test_it():\n    pass\n"})
+    (tmp_path / "tree" / "conftest.py").write_text("raise RuntimeError('set DATABASE_URL first')\n")
+    with pytest.raises(RepoError, match="RuntimeError: set DATABASE_URL first"):
+        await measure.measure(profile, backend)
+
+
 async def test_a_repository_may_make_errors_of_warnings(tmp_path, backend):
     profile = profile_of(tmp_path / "tree", {"test_it.py": "def test_it():\n    pass\n"})
     (tmp_path / "tree" / "pytest.ini").write_text(

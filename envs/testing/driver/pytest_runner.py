@@ -8,6 +8,7 @@ import contextlib
 import copy
 import importlib
 import importlib.metadata
+import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -78,6 +79,13 @@ _OURS = ("-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning
 """Plugins are imported before pytest looks for them, which a repository that makes errors of warnings must not see."""
 
 
+_INTERNAL_ERROR, _USAGE_ERROR = 3, 4
+
+
+class Refused(Exception):
+    """pytest did not run the tests, and said why."""
+
+
 def preload_pytest() -> None:
     """pytest and the plugins that are installed beside it, so that the forks find them ready.
 
@@ -120,4 +128,17 @@ def run_pytest(
     pytest.hookimpl(hookwrapper=True)(PytestRecorder.pytest_cmdline_main)
     options = [*config["options"], *_OURS, "-q", "-p", "no:cacheprovider", "--maxfail=0"]
     options += ["--continue-on-collection-errors"]
-    return int(pytest.main([*options, *job["targets"]], plugins=[recorder]))
+    code = int(pytest.main([*options, *job["targets"]], plugins=[recorder]))
+    if calls is not None and code in (_INTERNAL_ERROR, _USAGE_ERROR):
+        raise Refused(_said(pytest, [*options, "--collect-only", *job["targets"]]))
+    return code
+
+
+def _said(pytest: Any, arguments: list[str]) -> str:
+    """Why pytest does not even begin: the last line that tells an error."""
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
+        pytest.main(arguments)
+    lines = [line.removeprefix("INTERNALERROR>").strip() for line in text.getvalue().splitlines() if line.strip()]
+    errors = [line[1:].strip() for line in lines if line.startswith("E ")]
+    return (errors or lines or ["without a word"])[-1]
