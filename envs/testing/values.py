@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from envs.testing.driver.values import Encoder, canonical, dumps
+from envs.testing.driver.answers import canonical
+from envs.testing.driver.values import Encoder, dumps
 
 __all__ = ["answer_text", "call_text", "canonical", "dumps"]
 

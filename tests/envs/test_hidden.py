@@ -29,9 +29,10 @@ from envs.synthesis.differential import CALLS, Subject, hidden_calls
 from envs.synthesis.hidden import with_hidden
 from envs.synthesis.inputs import new_inputs
 from envs.task import HiddenCall, RepoProfile, TaskInstance
+from envs.testing.driver.answers import ELEMENTS, MAX_CHARS, canonical
 from envs.testing.driver.arguments import ArgumentError, encode_call
 from envs.testing.driver.reading import decode_call
-from envs.testing.driver.values import DEPTH, ELEMENTS, MAX_CHARS, canonical
+from envs.testing.driver.values import DEPTH
 from envs.testing.runner import Job, run_jobs
 from envs.testing.values import answer_text, call_text, dumps
 from envs.tools import Action
@@ -192,6 +193,9 @@ def test_every_text_is_bounded():
     round_and_round = [1]
     round_and_round.append(round_and_round)
     assert text(round_and_round) == '["list",[1,["cycle",1]]]'
+    long = [0] * ELEMENTS
+    long.insert(0, long)
+    assert text(long).startswith('["list",[["cycle",1],0,')
     deep = []
     for _ in range(100_000):
         deep = [deep]

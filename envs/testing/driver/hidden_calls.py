@@ -10,10 +10,11 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
+from .answers import canonical
 from .arguments import ArgumentError
 from .modules import find
 from .reading import decode_call
-from .values import canonical, dumps, name_of
+from .values import dumps, name_of
 
 
 class TooSlow(BaseException):
