@@ -1,8 +1,8 @@
 """One text for what a call answered, without asking the value.
 
 Invariant: `__eq__`, `__class__`, `__reduce__`, `__repr__` and `__getattribute__` of the value are never asked, so no
-object passes for another; only an iterator's `__next__` is called: what it gives is its contents. What is equal, and can
-stand for another, has one text. Every text is bounded, whatever the value is.
+object passes for another; only an iterator's `__next__` is called: what it gives is its contents. What is equal, and
+can stand for another, has one text. Every text is bounded, whatever the value is.
 """
 
 from __future__ import annotations
