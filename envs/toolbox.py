@@ -67,7 +67,7 @@ class Toolbox:
         lines = split_lines(text)
         first, last = _number("start", start, 1), _number("end", end, len(lines))
         if lines and not (1 <= first <= len(lines) and first <= last):
-            turned = f", and {first} comes after {last}" if last < first else ""
+            turned = f", and {first} comes after {last}" if end and last < first else ""
             raise ActionError(f"{path} has the lines 1 to {len(lines)}{turned}")
         return _cap(lines[first - 1 : last], first, self.max_chars, "; view with start and end")
 

@@ -104,6 +104,11 @@ async def test_run_tests_counts_and_names(box):
         ("view", {"path": "/etc/passwd"}, '"/etc/passwd" is not a path inside the repository'),
         ("view", {"path": "\0"}, '"\\u0000" is not a path inside the repository'),
         ("view", {"path": "shop/text.py", "start": "3"}, "shop/text.py has the lines 1 to 2"),
+        (
+            "view",
+            {"path": "shop/text.py", "start": "2", "end": "1"},
+            "shop/text.py has the lines 1 to 2, and 2 comes after 1",
+        ),
         ("view", {"path": "shop/text.py", "start": "x"}, 'start must be a number, not "x"'),
         ("view", {"path": "\ud800"}, "path is not valid Unicode"),
         ("view", {"path": "x" * 5000}, "path is longer than 4000 characters"),
