@@ -95,15 +95,16 @@ def test_what_cannot_travel_is_refused_where_it_is(tmp_path: Path) -> None:
         image_survey(Image("gone", tmp_path / "gone"))
 
 
+OUTSIDE = f"/tmp/hostile-{os.getpid()}"
 LINK = _entry("link", tarfile.SYMTYPE, linkname="/")
 HOSTILE = {
-    "absolute": [_entry("/tmp/hostile", data=b"x")],
+    "absolute": [_entry(OUTSIDE, data=b"x")],
     "up": [_entry("../hostile", data=b"x")],
     "up inside": [_entry("a", tarfile.DIRTYPE), _entry("a/../../hostile", data=b"x")],
     "dot": [_entry("./hostile", data=b"x")],
     "no name": [_entry("", data=b"x")],
     "through a link": [_entry("link", tarfile.SYMTYPE, linkname=".."), _entry("link/hostile", data=b"x")],
-    "through a link and folder": [LINK, _entry("link/tmp", tarfile.DIRTYPE), _entry("link/tmp/hostile", data=b"x")],
+    "through a link and folder": [LINK, _entry("link/tmp", tarfile.DIRTYPE), _entry(f"link{OUTSIDE}", data=b"x")],
     "over a link": [_entry("link", tarfile.SYMTYPE, linkname="../hostile"), _entry("link", data=b"x")],
     "folder over a link": [LINK, _entry("link", tarfile.DIRTYPE)],
     "link over a folder": [_entry("a", tarfile.DIRTYPE), _entry("a", tarfile.SYMTYPE, linkname="/")],
@@ -134,7 +135,7 @@ def test_a_hostile_archive_is_refused_and_writes_nothing_outside(
     with pytest.raises(TreeRefused):
         unpack(_tar(*entries), folder)
     assert list(tmp_path.iterdir()) == [folder]
-    assert not Path("/tmp/hostile").exists()
+    assert not Path(OUTSIDE).exists()
 
 
 def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
