@@ -70,6 +70,7 @@ async def hidden_calls(
     ask = _Asker(profile, subjects, backend, workers, on_progress)
     seen, ways = await ask.recorded()
     seen = [[call for call in own if not _is_private(call[0], led)] for own, led in zip(seen, ways, strict=True)]
+    ways = [[call for call in led if not _is_private(call[0], ())] for led in ways]
     pools = await _agreed(ask, [_pool(calls, seed) for calls in seen])
     around = await _agreed(ask, [_pool(calls, seed) for calls in ways])
     pools = [{**other, **pool} for pool, other in zip(pools, around, strict=True)]
@@ -208,7 +209,7 @@ class _Asker:
             waiting.append((self._subjects[group[0]].fixed, asked[::-1] if hash_seed else asked))
         while waiting := [(files, asked) for files, asked in waiting if asked]:
             jobs = [
-                Job((), files, _JOB_S, calls=tuple(call for _, call in asked), call_s=_CALL_S)
+                Job((), files, _JOB_S, calls=tuple(call for _, call in asked), call_s=_CALL_S, lasting=True)
                 for files, asked in waiting
             ]
             outcomes = await self._run(jobs, "asking the repaired", hash_seed)

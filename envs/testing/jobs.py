@@ -35,6 +35,8 @@ class Job:
     `envs.testing.driver.guard`). None: the results of code that is trusted, as when a repository is measured."""
     call_s: float = 0.5
     """CPU seconds that each of the calls may take."""
+    lasting: bool = False
+    """Whether a call that reads the clock fails."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
 """A package of the tests in a `src` layout: generators, methods of every sort, mutation, functions as values."""
 
 CORE = '''\
+import datetime
 import threading
+import time
 from functools import lru_cache
 
 _MISSING = object()
@@ -89,6 +91,10 @@ class Tape:
         return list(self), self._read
 
 
+def stamp(word):
+    return f"{word}@{time.time():.0f} {datetime.date.today()}"
+
+
 def guarded(n):
     return _under(threading.Lock(), n)
 
@@ -163,6 +169,9 @@ class Core(unittest.TestCase):
         self.assertEqual(next(tape), "a")
         self.assertEqual(tape.rest(), (["c", "e"], 3 + 1))
         self.assertEqual(core.Tape([n, n] for n in range(1)).rest(), ([[0, 0]], 2))
+
+    def test_stamp(self):
+        self.assertTrue(core.stamp("a").startswith("a@"))
 
     def test_locks(self):
         self.assertEqual(([core.guarded(n) for n in (2, 5)], core.bind("a", "b").page(1)), ([6, 15], "b"))

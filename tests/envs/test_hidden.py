@@ -290,7 +290,7 @@ def odd(tmp_path_factory):
     for path, source in FILES.items():
         (tree / path).parent.mkdir(parents=True, exist_ok=True)
         (tree / path).write_text(source)
-    names = "weigh pairs apply drop_first double noise leave Pile.__init__ Pile.add Pile.top Pile.of Pile.heavier"
+    names = "weigh pairs apply drop_first double noise stamp leave Pile.__init__ Pile.add Pile.top Pile.of Pile.heavier"
     names += " Tape.__init__ Tape.__next__ Tape.rest Tape._every"
     tests = {name: name.lower().partition(".")[0] for name in names.split()}
     return RepoProfile(
@@ -308,7 +308,7 @@ def odd(tmp_path_factory):
 
 async def test_calls_are_recorded_and_answered(backend, odd):
     [seen] = await run_jobs(odd, [Job(("tests.test_core",), record=tuple(odd.covers))], backend=backend)
-    assert seen.end == "ok" and len(seen.passed) == 10
+    assert seen.end == "ok" and len(seen.passed) == 11
     [told] = await run_jobs(odd, [Job((), calls=seen.recorded)], backend=backend)
     calls = [(function.partition("::")[2], json.loads(arguments)) for function, arguments in seen.recorded]
     found = collections.defaultdict(list)
@@ -377,13 +377,13 @@ async def test_a_call_that_ends_its_process_loses_the_others_nothing(backend, od
     ending = CORE.replace("    del items[0]", "    if len(items) != 3:\n        __import__('os')._exit(0)")
     slow = ending.replace("    return 2 * n", "    while n > 4:\n        pass\n    return n")
     files = {PATH: slow}
-    names = ("drop_first", "double", "weigh", "noise")
+    names = ("drop_first", "double", "weigh", "noise", "stamp")
     subjects = [Subject((f"{PATH}::{name}",), odd.covers[f"{PATH}::{name}"]) for name in names]
     subjects = [Subject(s.functions, s.targets, files) for s in subjects]
-    dropped, doubled, weighed, noisy = await hidden_calls(odd, subjects, backend=backend)
+    dropped, doubled, weighed, noisy, stamped = await hidden_calls(odd, subjects, backend=backend)
     assert all(len(json.loads(call.arguments)["args"][0][1]) == 3 for call in dropped) and len(weighed) >= 8
     assert [json.loads(call.arguments)["args"] for call in doubled] == [[4]]
-    assert not noisy, "what depends on the seed of hashes is no answer"
+    assert not noisy and not stamped, "what depends on the seed of hashes or on the clock is no answer"
 
 
 async def test_hidden_calls_are_mostly_new_and_tell_bugs_apart(backend, odd):

@@ -54,7 +54,7 @@ def child(job: dict[str, Any], config: dict[str, Any], fingerprint: Fingerprint 
     code = 0
     try:
         if job.get("calls"):
-            run_calls(job["calls"], emit, job["call_s"])
+            run_calls(job["calls"], emit, job["call_s"], job["lasting"])
         else:
             run = run_pytest if config["runner"] == "pytest" else run_unittest
             plan = Plan(job["plan"], sys.modules.get("pytest")) if job.get("plan") is not None else None
