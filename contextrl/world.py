@@ -87,6 +87,11 @@ async def build_world(recipe: Recipe, backend: SandboxBackend, progress: Progres
         train = tuple(t for t in tasks if t.split in ("train", ""))
         if recipe.train.iterations and not train:
             raise RecipeError(f"{config.source}: no task instance is left to train on; raise `bugs` or hold out less")
+        if config.expert_episodes and not all(t.profile for t in train):
+            raise RecipeError(
+                f"{config.source}: a scripted expert reads sources that lie here, and these tasks are in "
+                "published images: set expert_episodes to 0"
+            )
         kind = GENERATED if config.source.startswith("generated:") else REAL
         grounds.append(Ground(kind, config.share, config.expert_episodes, train, heldout))
         progress.log(f"{config.source.partition('#')[0]}: {len(train)} tasks to train on, {len(heldout)} held out")

@@ -11,7 +11,8 @@ from itertools import zip_longest
 
 from envs.patch import apply_patch
 from envs.repos.store import test_times
-from envs.synthesis.differential import Subject, hidden_calls
+from envs.synthesis.asking import Subject
+from envs.synthesis.differential import hidden_calls
 from envs.synthesis.units import with_methods
 from envs.task import RepoProfile, TaskInstance
 from envs.testing.runner import Progress, silent

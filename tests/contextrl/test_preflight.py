@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -70,6 +71,20 @@ def test_a_task_that_wants_the_network_needs_the_recipes_leave(tmp_path: Path, a
         check(wanting)
     with pytest.raises(RecipeError, match="1 of 2 tasks want the network"):
         asyncio.run(build_world(wanting, None, None))  # type: ignore[arg-type] (neither is reached)
+
+
+def test_a_set_of_published_images_is_known_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CONTEXTRL_HOME", str(tmp_path))
+    task = asking(False).model_copy(update={"image": "them/shop:1", "eval_script": "pytest -rA\n"})
+    save_taskset([task], tmp_path / "tasksets" / "theirs")
+    source = {"source": "tasks:theirs"}
+    data = Recipe.model_validate({"name": "r", "repositories": [source]})
+    assert check(data) == []
+    world = asyncio.run(build_world(data, None, SimpleNamespace(log=print)))  # type: ignore[arg-type]
+    assert [t.instance_id for t in world.grounds[0].train] == [task.instance_id] and world.profiles == {}
+    data = Recipe.model_validate({"name": "r", "repositories": [{**source, "expert_episodes": 3}]})
+    with pytest.raises(RecipeError, match="published images: set expert_episodes to 0"):
+        asyncio.run(build_world(data, None, SimpleNamespace(log=print)))  # type: ignore[arg-type]
 
 
 def test_the_network_is_closed_unless_a_task_and_the_recipe_say_otherwise():

@@ -25,7 +25,8 @@ from envs.generated.repository import make_repository
 from envs.grading.sandbox_grader import SandboxGrader
 from envs.patch import make_patch
 from envs.swe import SWEEnv
-from envs.synthesis.differential import CALLS, Subject, hidden_calls
+from envs.synthesis.asking import Subject
+from envs.synthesis.differential import CALLS, hidden_calls
 from envs.synthesis.hidden import with_hidden
 from envs.synthesis.inputs import new_inputs
 from envs.task import HiddenCall, RepoProfile, TaskInstance
