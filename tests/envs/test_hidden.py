@@ -32,6 +32,7 @@ from envs.synthesis.inputs import new_inputs
 from envs.task import HiddenCall, RepoProfile, TaskInstance
 from envs.testing.driver.answers import ELEMENTS, MAX_CHARS, canonical
 from envs.testing.driver.arguments import ArgumentError, encode_call
+from envs.testing.driver.hidden_calls import answer as answer_to
 from envs.testing.driver.reading import decode_call
 from envs.testing.driver.values import DEPTH
 from envs.testing.runner import Job, run_jobs
@@ -372,6 +373,21 @@ async def test_what_cannot_be_called_itself_is_reached_by_what_the_tests_call(ba
     [made] = {dumps(json.loads(call.arguments)["args"][0][:2]) for call in page}
     assert made == dumps(["made", ["function", f"{PATH}::bind", "odd.core"]])
     assert '{"returns":"b"}' in [call.expected for call in page]
+
+
+class Door:
+    """A context manager."""
+
+    def __exit__(self, kind, error, trace):
+        if kind == "error":
+            raise KeyError
+        return kind
+
+
+def test_to_leave_with_nothing_is_to_leave_with_false_and_an_error_is_an_error():
+    path = "tests/envs/test_hidden.py::Door.__exit__"
+    told = [answer_to(path, encode_call(__name__, [Door, said, 0, 0], {}), 1.0) for said in (None, False, True, "error")]
+    assert told == ['{"returns":false}', '{"returns":false}', '{"returns":true}', '{"raises":"KeyError"}']
 
 
 async def test_a_call_that_ends_its_process_loses_the_others_nothing(backend, odd):

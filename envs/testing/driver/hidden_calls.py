@@ -32,14 +32,12 @@ def run_calls(
     """
     signal.signal(signal.SIGVTALRM, _too_slow)
     for function, arguments in calls:
-        with Watch() if lasting else contextlib.nullcontext() as watch:
-            told = answer(function, arguments, call_s)
-        emit({"answer": dumps({"fails": "clock"}) if watch is not None and watch.read else told})
+        emit({"answer": answer(function, arguments, call_s, lasting)})
 
 
-def answer(function: str, arguments: str, call_s: float) -> str:
+def answer(function: str, arguments: str, call_s: float, lasting: bool = False) -> str:
     """`{"returns": ...}`, `{"raises": ...}`, with `"arguments"` where the call changed them; `{"fails": ...}` for a
-    call that could not be made or took too long.
+    call that could not be made, took too long, or would not be `lasting`.
     """
     try:
         module, positional, keyword = decode_call(arguments)
@@ -51,9 +49,12 @@ def answer(function: str, arguments: str, call_s: float) -> str:
     before = canonical([positional, keyword], drain=False)
     signal.setitimer(signal.ITIMER_VIRTUAL, call_s)
     try:
-        told = _call(found, positional, keyword)
-        if function.endswith(".__exit__") and told.get("returns") in (None, False, 0):
-            told = {"returns": False}  # None is as good
+        with Watch() if lasting else contextlib.nullcontext() as watch:
+            told = _call(found, positional, keyword)
+        if watch is not None and watch.read:
+            return dumps({"fails": "clock"})
+        if function.endswith(".__exit__") and told == {"returns": None}:
+            told = {"returns": False}  # is as good
         after = canonical([positional, keyword], drain=False)
     except TooSlow:
         return dumps({"fails": "slow"})
