@@ -386,7 +386,8 @@ class Door:
 
 def test_to_leave_with_nothing_is_to_leave_with_false_and_an_error_is_an_error():
     path = "tests/envs/test_hidden.py::Door.__exit__"
-    told = [answer_to(path, encode_call(__name__, [Door, said, 0, 0], {}), 1.0) for said in (None, False, True, "error")]
+    given = [encode_call(__name__, [Door, said, 0, 0], {}) for said in (None, False, True, "error")]
+    told = [answer_to(path, text, 1.0) for text in given]
     assert told == ['{"returns":false}', '{"returns":false}', '{"returns":true}', '{"raises":"KeyError"}']
 
 
