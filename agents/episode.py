@@ -81,6 +81,7 @@ class Episode:
                 "answer": self.env.answer,
                 "files": self.env.files,
                 "functions": self.env.functions,
+                "sources": self.env.sources,
                 "verdict": Verdict(**asdict(report)) if report else None,
                 "reward": self.last.reward,
             }

@@ -92,7 +92,12 @@ def touched_functions(before: Mapping[str, str | None], after: Mapping[str, str 
     A path that is missing on one side does not exist there. A file that does not parse on one side counts as
     touching nothing. Order: file by file as they stand after the change, then those that are gone.
     """
-    return [f"{path}::{qualname}" for path, qualname, _ in _changes(before, after)]
+    return [f"{path}::{qualname}" for path, qualname, _, _ in _changes(before, after)]
+
+
+def touched_sources(before: Mapping[str, str | None], after: Mapping[str, str | None]) -> dict[str, str]:
+    """Those of the touched definitions that were there before, as they read then: `path::qualname` -> own text."""
+    return {f"{path}::{qualname}": old for path, qualname, old, _ in _changes(before, after) if old}
 
 
 def changed_definitions(before: Mapping[str, str | None], after: Mapping[str, str | None]) -> str:
@@ -100,10 +105,11 @@ def changed_definitions(before: Mapping[str, str | None], after: Mapping[str, st
 
     After-side only, since the lines that a diff removes quote what the anchor trajectory saw.
     """
-    return "\n".join(text for _, _, text in _changes(before, after) if text)
+    return "\n".join(new for _, _, _, new in _changes(before, after) if new)
 
 
-def _changes(before: Mapping[str, str | None], after: Mapping[str, str | None]) -> Iterator[tuple[str, str, str]]:
+def _changes(before: Mapping[str, str | None], after: Mapping[str, str | None]) -> Iterator[tuple[str, str, str, str]]:
+    """Path, qualified name, own text before and after of each definition that differs."""
     for path in sorted({*before, *after}):
         if not path.endswith(".py") or before.get(path) == after.get(path):
             continue
@@ -113,7 +119,7 @@ def _changes(before: Mapping[str, str | None], after: Mapping[str, str | None]) 
         old, new = map(_texts, sources)
         for qualname in [*new, *(q for q in old if q not in new)]:
             if old.get(qualname) != new.get(qualname):
-                yield path, qualname, new.get(qualname, "")
+                yield path, qualname, old.get(qualname, ""), new.get(qualname, "")
 
 
 def _texts(source: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import gymnasium
 
-from envs.definitions import changed_definitions, touched_functions
+from envs.definitions import changed_definitions, touched_functions, touched_sources
 from envs.grading import Grader, GradeReport
 from envs.grading.choose import TaskGrader
 from envs.patch import make_patch
@@ -193,7 +193,7 @@ class SWEEnv(gymnasium.Env[str, str]):
 
     async def patch(self) -> str:
         """What the agent changed, relative to what it was given, read from the sandbox; the last such once it is
-        over. `answer`, `files` and `functions` are those of the last call.
+        over. `answer`, `files`, `functions` and `sources` are those of the last call.
         """
         if self._workspace is not None:
             self._before, self._after = await self._workspace.changes()
@@ -227,6 +227,11 @@ class SWEEnv(gymnasium.Env[str, str]):
     def functions(self) -> list[str]:
         """`path::qualname` of the functions and classes that the patch touches."""
         return touched_functions(self._before, self._after)
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """Those of them that were there before, as they read at the base commit."""
+        return touched_sources(self._before, self._after)
 
     @property
     def answer(self) -> str:

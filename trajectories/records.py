@@ -10,7 +10,7 @@ import time
 import uuid
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 Status = Literal["submitted", "truncated", "infra_error"]
 Judgement = Literal["valid", "invalid", "uncertain"]
@@ -55,6 +55,8 @@ class Turn(Record):
     observation: str = ""
     exit_code: int | None = None
     seconds: float = 0.0
+    extra: dict[str, JsonValue] = Field(default_factory=dict)
+    """What another format said of this turn and no field here holds: see `trajectories.formats`."""
 
 
 class Verdict(Record):
@@ -94,6 +96,9 @@ class Trajectory(Record):
     files: list[str] = Field(default_factory=list)
     functions: list[str] = Field(default_factory=list)
     """Touched functions and classes as `path::qualified.name`."""
+    sources: dict[str, str] = Field(default_factory=dict)
+    """Those of them that were there before, as they read at the base commit: name -> text. Where the repository is not
+    at hand, as much of them as the episode showed."""
     status: Status = "submitted"
     verdict: Verdict | None = None
     reward: float | None = None
@@ -104,7 +109,7 @@ class Trajectory(Record):
     """Whether the agent's sandbox could reach the network."""
     created_at: float = Field(default_factory=time.time)
     seconds: float = 0.0
-    extra: dict[str, str | float | int | bool | None] = Field(default_factory=dict)
+    extra: dict[str, JsonValue] = Field(default_factory=dict)
 
     @property
     def resolved(self) -> bool:
@@ -137,6 +142,9 @@ class ContextTurn(Record):
     """Name of the tool that was called: what a judge compares, not part of what is shown."""
     edits: bool = False
     """Whether the call changes files: then what it writes is masked."""
+    evidence: str = ""
+    """Why this turn may decide the pair (`views the touched function`); empty where nothing says so. Such a turn is the
+    last to be left out when a context is cut."""
 
 
 class MaskedContext(Record):
@@ -146,6 +154,8 @@ class MaskedContext(Record):
     instance_id: str = ""
     problem_statement: str
     turns: list[ContextTurn]
+    cut: str = ""
+    """What was left out to fit a token budget, in a few words; empty for a whole context."""
 
 
 class ContextPair(Record):
