@@ -7,54 +7,132 @@ Paper 1: `<PATCH_MASKED>` inside edit commands; file views, test output, errors 
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
-from trajectories.records import MASK, ContextTurn, MaskedContext, ToolCall, Trajectory, Turn
+from trajectories.edits import mask_text, masked_arguments, written
+from trajectories.lines import (
+    Line,
+    added,
+    added_lines,
+    before,
+    patched_files,
+    removed,
+    scrub,
+    shown_rows,
+    squeeze,
+    telling,
+)
+from trajectories.records import MASK, ContextTurn, MaskedContext, Trajectory, Turn
 
-EDIT_TOOLS = frozenset({"edit", "write", "create", "insert", "str_replace", "str_replace_editor", "apply_patch"})
-"""Tools whose calls change files. A call of another tool is an edit too when an argument quotes the patch."""
-PLACE_ARGUMENTS = frozenset({"path", "file", "file_path", "filename"})
-"""Arguments of an edit that say where, not what: they stay."""
-MIN_LINE = 8
-"""Shortest line that counts as the patch's own, in characters without white space: `else:` says nothing."""
+__all__ = ["added", "added_lines", "first_edit", "leaked", "leaks", "mask_trajectory", "seen_lines", "squeeze"]
 
-_GUTTER = re.compile(r"^(?:[\w./\-]+\.\w+[:\-])?(?:E|[\d:|>+.\-]*)")
-"""What views, greps, diffs and pytest write before a line of code, white space removed."""
-_TOKEN = re.compile(r"\w+|[^\w\s]")
-_DECODER = json.JSONDecoder()
+_FAILURES = ("Traceback (most recent call last)", "\nE   ", "FAILED", "FAIL:", "FAIL ", "AssertionError")
+_HUNK = re.compile(r"^@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@", re.MULTILINE)
 
 
 def mask_trajectory(trajectory: Trajectory, *, keep_after_edit: bool = False) -> MaskedContext:
     """The trajectory as a context: the issue and its turns up to and with the first edit, which is masked.
 
     What follows the first edit tells how it came out, so it is left out, and so is the edit's own observation. With
-    `keep_after_edit` it stays, without the lines that the patch adds.
+    `keep_after_edit` it stays (the paper's form), without the lines that the patch adds, those that earlier attempts
+    wrote, and the changes in diffs.
     """
-    secret = added_lines(trajectory.patch)
-    seen = set(_lines(trajectory.problem_statement))
-    edited = False
-    turns = []
+    masking = _Masking.of(trajectory)
+    turns: list[ContextTurn] = []
     for turn in trajectory.turns:
-        hidden = [line for line in secret if squeeze(line) not in seen]
-        is_edit = _edits(turn, hidden)
-        edited = edited or is_edit
-        text = _scrub(_mask_call(turn.text, turn.tool_call) if is_edit else turn.text, hidden)
-        if edited and not keep_after_edit:
-            turns.append(ContextTurn(text=text, tool=turn.tool_call.name, edits=True))
+        turns.append(masking.turn(turn, keep_after_edit))
+        if masking.edited and not keep_after_edit:
             break
-        shown = _scrub(turn.observation, hidden) if edited else turn.observation
-        turns.append(ContextTurn(text=text, observation=shown, tool=turn.tool_call.name, edits=is_edit))
-        if not edited:
-            seen |= _lines(turn.observation)
     return MaskedContext(
         trajectory_id=trajectory.id,
         instance_id=trajectory.instance_id,
         problem_statement=trajectory.problem_statement,
         turns=turns,
     )
+
+
+@dataclass
+class _Masking:
+    """The state of a walk through a trajectory."""
+
+    files: list[str]
+    hidden: list[Line]
+    """Lines of the patch, and later of attempts at it, that nobody has shown."""
+    changed: list[Line]
+    """Lines that the patch changes, as they were before."""
+    definitions: list[str]
+    """How the touched definitions begin: `def name(`."""
+    statement: str
+    shown: list[str] = field(default_factory=list)
+    """Observations before the first edit."""
+    edited: bool = False
+
+    @classmethod
+    def of(cls, trajectory: Trajectory) -> _Masking:
+        statement, patch = trajectory.problem_statement, trajectory.patch
+        ends = [name.rpartition("::")[2].rpartition(".")[2] for name in trajectory.functions]
+        return cls(
+            files=patched_files(patch),
+            hidden=[line for line in telling(added(patch)) if not line.shown_in(statement)],
+            changed=telling(removed(patch)) or telling(before(patch)),
+            definitions=[f"{word} {name}" for name in ends for word in ("def", "class")],
+            statement=statement,
+        )
+
+    def turn(self, turn: Turn, keep: bool) -> ContextTurn:
+        """The turn, masked; the state moves on to the next."""
+        masked = masked_arguments(turn.tool_call, self.files, self.hidden)
+        text = turn.text
+        if masked is not None:
+            text = mask_text(text, turn.tool_call, masked)
+            self._learn(written(turn.tool_call, masked))
+            self.edited = True
+        return ContextTurn(
+            text=scrub(text, self.hidden),
+            observation=self._observation(turn.observation, keep),
+            tool=turn.tool_call.name,
+            edits=masked is not None,
+            evidence=self._evidence(turn.observation),
+        )
+
+    def _learn(self, lines: Iterable[str]) -> None:
+        """What an edit wrote is hidden from now on, unless it had been shown."""
+        known = {line.squeezed for line in self.hidden}
+        for line in telling(lines):
+            if line.squeezed not in known and not any(line.shown_in(t) for t in (self.statement, *self.shown)):
+                self.hidden.append(line)
+
+    def _observation(self, text: str, keep: bool) -> str:
+        if self.edited:
+            return scrub(mask_diffs(text), self.hidden) if keep else ""
+        self.hidden = [line for line in self.hidden if not line.shown_in(text)]
+        self.shown.append(text)
+        return text
+
+    def _evidence(self, text: str) -> str:
+        if not self.edited and any(line.shown_in(text) for line in self.changed):
+            return "shows lines that the patch changes"
+        if not self.edited and any(start in text for start in self.definitions):
+            return "shows a touched definition"
+        return "shows a failure" if any(sign in text for sign in _FAILURES) else ""
+
+
+def mask_diffs(text: str) -> str:
+    """The text with one `MASK` for each run of lines that a diff in it adds or removes."""
+    if "@@ -" not in text or not _HUNK.search(text):
+        return text
+    rows: list[str] = []
+    inside = False
+    for row in text.split("\n"):
+        inside = bool(_HUNK.match(row)) or (inside and row[:1] in (" ", "+", "-", "\\"))
+        names = row.startswith(("--- ", "+++ "))
+        if not inside or names or row[:1] not in ("+", "-"):
+            rows.append(row)
+        elif not rows or rows[-1] != MASK:
+            rows.append(MASK)
+    return "\n".join(rows)
 
 
 def leaks(context: MaskedContext, patch: str) -> list[str]:
@@ -64,122 +142,22 @@ def leaks(context: MaskedContext, patch: str) -> list[str]:
 
 def leaked(context: MaskedContext, lines: Iterable[str]) -> list[str]:
     """Those of the lines that the policy wrote, or that were shown after the edit, and that were not seen before."""
-    seen = seen_lines(context)
-    hidden = [line for line in lines if _tells(line) and squeeze(line) not in seen]
-    if not hidden:
-        return []
     edit = first_edit(context)
+    shown = [context.problem_statement, *(turn.observation for turn in context.turns[:edit])]
     told = [turn.text for turn in context.turns] + [turn.observation for turn in context.turns[edit:]]
-    written = [squeeze(text) for text in told]
-    return [line for line in hidden if any(squeeze(line) in text for text in written)]
+    found = [line for line in telling(lines) if any(line.within(text) for text in told)]
+    return [line.text for line in found if not any(line.shown_in(text) for text in shown)]
 
 
 def seen_lines(context: MaskedContext) -> set[str]:
     """What the issue and the observations before the first edit showed, line by line, squeezed."""
-    seen = set(_lines(context.problem_statement))
-    for turn in context.turns[: first_edit(context)]:
-        seen |= _lines(turn.observation)
-    return seen
+    texts: Sequence[str] = [
+        context.problem_statement,
+        *(turn.observation for turn in context.turns[: first_edit(context)]),
+    ]
+    return {squeezed for text in texts for squeezed in shown_rows(text)}
 
 
 def first_edit(context: MaskedContext) -> int:
     """Index of the first turn that edits; the number of turns when none does."""
     return next((i for i, turn in enumerate(context.turns) if turn.edits), len(context.turns))
-
-
-def added_lines(patch: str) -> list[str]:
-    """The distinct lines that a unified diff adds, stripped, at least `MIN_LINE` characters without white space."""
-    return list(dict.fromkeys(line.strip() for line in added(patch) if _tells(line)))
-
-
-def added(patch: str) -> list[str]:
-    """Every line that a unified diff adds, as it reads after it."""
-    lines = patch.split("\n")
-    return [
-        line[1:]
-        for previous, line in zip(["", *lines], lines, strict=False)
-        if line.startswith("+") and not (line.startswith("+++ ") and previous.startswith("--- "))
-    ]
-
-
-def _tells(line: str) -> bool:
-    """Whether a line is the patch's own, and not such as stands everywhere."""
-    code = squeeze(line)
-    return len(code) >= MIN_LINE and code not in MASK
-
-
-def squeeze(text: str) -> str:
-    """The text without white space and backslashes, so that indentation and JSON escapes do not hide a line."""
-    return "".join(text.replace("\\", "").split())
-
-
-@lru_cache(maxsize=256)
-def _lines(text: str) -> frozenset[str]:
-    """Every line squeezed, as it stands and without its gutter."""
-    squeezed = {squeeze(line) for line in text.split("\n")}
-    return frozenset(squeezed.union(_GUTTER.sub("", line) for line in squeezed))
-
-
-def _edits(turn: Turn, hidden: list[str]) -> bool:
-    if turn.tool_call.name in EDIT_TOOLS:
-        return True
-    passed = [squeeze(value) for value in turn.tool_call.arguments.values()]
-    return any(squeeze(line) in value for line in hidden for value in passed)
-
-
-def _mask_call(text: str, call: ToolCall) -> str:
-    """The text with `MASK` for every argument but the place; `MASK` alone when an argument cannot be found in it."""
-    secret = {name: value for name, value in call.arguments.items() if name not in PLACE_ARGUMENTS}
-    for name, value in secret.items():
-        text, found = _mask_parameter(text, name)
-        if not found:
-            text, found = _mask_member(text, name)
-        if not found:
-            text, found = _mask_code(text, value)
-        if not found and value.strip():
-            return MASK
-    return text if secret else MASK
-
-
-def _mask_parameter(text: str, name: str) -> tuple[str, int]:
-    """Mask `<parameter=NAME> value </parameter>`, also when the end was never written."""
-    end = r"(\n?</parameter>\s*(?=<parameter=|</function>|</tool_call>|\Z)|(?=<parameter=)|\Z)"
-    pattern = re.compile(rf"(<parameter={re.escape(name)}>\n?).*?{end}", re.DOTALL)
-    return pattern.subn(lambda m: m.group(1) + MASK + m.group(2), text)
-
-
-def _mask_member(text: str, name: str) -> tuple[str, int]:
-    """Mask the value after `"NAME":` in a JSON object, to the end of the text when it does not end."""
-    found = list(re.finditer(rf'(?<!\\)"{re.escape(name)}"\s*:\s*', text))
-    for match in reversed(found):
-        try:
-            _, end = _DECODER.raw_decode(text, match.end())
-        except ValueError:
-            end = len(text)
-        text = text[: match.end()] + json.dumps(MASK) + text[end:]
-    return text, len(found)
-
-
-def _mask_code(text: str, code: str) -> tuple[str, int]:
-    """Mask the code wherever it stands, however it is spaced or escaped."""
-    return _spaced(code).subn(MASK, text) if code.strip() else (text, 0)
-
-
-def _scrub(text: str, hidden: list[str]) -> str:
-    """The text with `MASK` for each of the hidden lines."""
-    if not hidden:
-        return text
-    squeezed = squeeze(text)
-    for line in hidden:
-        if squeeze(line) in squeezed:
-            text, _ = _mask_code(text, line)
-    return text
-
-
-@lru_cache(maxsize=512)
-def _spaced(code: str) -> re.Pattern[str]:
-    """The code with any white space between its tokens, also as it reads inside a JSON string."""
-    tokens = [rf"\\*{re.escape(t)}" if t in "\"'\\" else re.escape(t) for t in _TOKEN.findall(code)]
-    plain = r"(?:\s|\\[nrt])*".join(tokens)
-    escaped = re.escape(json.dumps(code)[1:-1])
-    return re.compile(rf"{plain}|{escaped}")

@@ -74,7 +74,7 @@ def test_a_longer_line_does_not_count_as_seen():
 def test_a_shell_command_that_writes_the_patch_is_an_edit():
     heredoc = f"cat > m.py <<'EOF'\ndef f(a, b):\n    {LINE}\nEOF"
     context = mask_trajectory(with_turns(turn("bash", "ok", command=heredoc), turn("submit")))
-    assert [t.text for t in context.turns] == [call("bash", command=MASK)]
+    assert [t.text for t in context.turns] == [call("bash", command=f"cat > m.py <<'EOF'\n{MASK}\nEOF")]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,129 @@
+"""Lines of code, and whether a text shows them however it is indented, numbered or escaped.
+
+Invariant: two lines are the same exactly when `squeeze` makes them equal. A text is squeezed only where it holds the
+line's longest word: most texts do not, and contexts are long.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from trajectories.records import MASK
+
+MIN_LINE = 8
+"""Shortest line that counts as the patch's own, in characters without white space: `else:` says nothing."""
+
+_GUTTER = re.compile(r"^(?:[\w./\-]+\.\w+[:\-])?(?:E|[\d:|>+.\-]*)")
+"""What views, greps, diffs and pytest write before a line of code, white space removed."""
+_TOKEN = re.compile(r"\w+|[^\w\s]")
+_WORD = re.compile(r"[A-Za-z0-9_]+")
+_FILE = re.compile(r"^\+\+\+ (?:b/)?([^\t\n\r]+)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of code."""
+
+    text: str
+    """Without the white space around it."""
+    squeezed: str
+    word: str
+    """Its longest word: a text without it does not hold the line. Empty where the line has none."""
+
+    @classmethod
+    def of(cls, text: str) -> Line:
+        """The line with what is looked for."""
+        return cls(text.strip(), squeeze(text), max(_WORD.findall(text), key=len, default=""))
+
+    def within(self, text: str) -> bool:
+        """Whether it stands somewhere in a text, also as part of a longer line."""
+        return self.word in text and self.squeezed in squeeze(text)
+
+    def shown_in(self, text: str) -> bool:
+        """Whether it is a whole line of a text, with or without a gutter."""
+        if self.word not in text:
+            return False
+        rows = (squeeze(row) for row in text.split("\n") if self.word in row)
+        return any(self.squeezed in (row, _GUTTER.sub("", row)) for row in rows)
+
+
+@lru_cache(maxsize=64)
+def squeeze(text: str) -> str:
+    """The text without white space and backslashes, so that indentation and JSON escapes do not hide a line."""
+    return "".join(text.replace("\\", "").split())
+
+
+@lru_cache(maxsize=256)
+def shown_rows(text: str) -> frozenset[str]:
+    """Every line of a text squeezed, as it stands and without its gutter."""
+    squeezed = {squeeze(line) for line in text.split("\n")}
+    return frozenset(squeezed.union(_GUTTER.sub("", line) for line in squeezed))
+
+
+def added(patch: str) -> list[str]:
+    """Every line that a unified diff adds, as it reads after it."""
+    return [text for sign, text in _body(patch) if sign == "+"]
+
+
+def before(patch: str) -> list[str]:
+    """Every line that a unified diff removes or shows around a change: what stood there before."""
+    return [text for sign, text in _body(patch) if sign in "- "]
+
+
+def removed(patch: str) -> list[str]:
+    """Every line that a unified diff removes."""
+    return [text for sign, text in _body(patch) if sign == "-"]
+
+
+def patched_files(patch: str) -> list[str]:
+    """The paths of the files that a unified diff leaves changed."""
+    return [path for path in dict.fromkeys(_FILE.findall(patch)) if path != "/dev/null"]
+
+
+def _body(patch: str) -> Iterator[tuple[str, str]]:
+    """Sign and text of each line of the hunks. The two lines that name a file are none of them."""
+    lines = patch.split("\n")
+    for i, line in enumerate(lines):
+        names_old = line.startswith("--- ") and i + 1 < len(lines) and lines[i + 1].startswith("+++ ")
+        names_new = line.startswith("+++ ") and i > 0 and lines[i - 1].startswith("--- ")
+        if line[:1] in ("+", "-", " ") and not names_old and not names_new:
+            yield line[0], line[1:]
+
+
+def telling(lines: Iterable[str]) -> list[Line]:
+    """The distinct lines that are somebody's own, and not such as stand everywhere."""
+    found = {line.squeezed: line for line in map(Line.of, lines)}
+    return [line for code, line in found.items() if len(code) >= MIN_LINE and code not in MASK]
+
+
+def added_lines(patch: str) -> list[str]:
+    """The distinct lines that a unified diff adds, stripped, at least `MIN_LINE` characters without white space."""
+    return [line.text for line in telling(added(patch))]
+
+
+def scrub(text: str, hidden: Iterable[Line]) -> str:
+    """The text with `MASK` for each of the lines."""
+    for line in hidden:
+        if line.word in text and line.text in text:
+            text = text.replace(line.text, MASK)
+        if line.within(text):
+            text, _ = mask_code(text, line.text)
+    return text
+
+
+def mask_code(text: str, code: str) -> tuple[str, int]:
+    """Mask the code wherever it stands, however it is spaced or escaped; the text and how often."""
+    return _spaced(code).subn(lambda _: MASK, text) if code.strip() else (text, 0)
+
+
+@lru_cache(maxsize=512)
+def _spaced(code: str) -> re.Pattern[str]:
+    """The code with any white space between its tokens, also as it reads inside a JSON string."""
+    tokens = [rf"\\*{re.escape(t)}" if t in "\"'\\" else re.escape(t) for t in _TOKEN.findall(code)]
+    plain = r"(?:\s|\\[nrt])*".join(tokens)
+    escaped = re.escape(json.dumps(code)[1:-1])
+    return re.compile(rf"{plain}|{escaped}")
