@@ -1,7 +1,9 @@
 """A trajectory as bytes and back.
 
-Invariant: `decode(*encode(t)[:2]) == t`, token ids and log-probabilities bit for bit. Token arrays lie apart from the
-text as packed little-endian numbers (int32 ids, float64 log-probabilities), so that text can be read without them.
+Invariant: `decode` gives back what `encode` was given, token ids and log-probabilities bit for bit. Large texts lie
+apart, each under the SHA-256 of what it says, so that many trajectories share one; token arrays lie apart as packed
+numbers, so that text can be read without them. This format belongs to the schema's version: a change of it is a
+migration.
 """
 
 from __future__ import annotations
@@ -9,64 +11,165 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-import zlib
-from itertools import chain
+import sys
+import threading
+from array import array
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-from trajectories.protocol import StoreError
+import numpy as np
+import zstandard
+
+from trajectories.queries import RightAnswer, StoreError
 from trajectories.records import Trajectory
 
-_LEVEL = 1
-"""Of zlib: the fastest; rollout processes write while others wait for the GPU."""
+LARGE = 1024
+"""Characters from which on an observation lies apart. The problem statement always does."""
+_LEVEL = 3
 _ARRAYS = ("prompt_ids", "completion_ids", "logprobs")
+_APART: Any = {"problem_statement": True, "turns": {"__all__": {*_ARRAYS, "observation"}}}
+_KEY_BYTES = 32
+_own = threading.local()
 
 
-def encode(trajectory: Trajectory) -> tuple[bytes, bytes, str]:
-    """The compressed document, the compressed token arrays, and a digest of the contents (64 hex digits).
+class Encoded(NamedTuple):
+    """What is stored of a trajectory besides what is asked by."""
 
-    Raises `StoreError` for text that is not Unicode.
-    """
+    digest: str
+    """Of all contents, 64 hexadecimal digits."""
+    statement: str
+    """Key of the problem statement."""
+    blobs: bytes
+    """Keys of the texts that lie apart, the problem statement first."""
+    document: bytes
+    tokens: bytes
+    texts: dict[str, bytes]
+    """The texts that lie apart, compressed, by key."""
+
+
+def encode(trajectory: Trajectory) -> Encoded:
+    """Raises `StoreError` for text that is not Unicode and for token ids that are none."""
     try:
-        document = trajectory.model_dump_json(exclude={"turns": {"__all__": set(_ARRAYS)}}).encode()
+        apart: dict[str, tuple[int, bytes]] = {}
+        _lay_apart(trajectory.problem_statement, apart)
+        observations = [
+            turn.observation if len(turn.observation) < LARGE else _lay_apart(turn.observation, apart)
+            for turn in trajectory.turns
+        ]
+        shown = json.dumps(observations, ensure_ascii=False, separators=(",", ":"))
+        document = f"{trajectory.model_dump_json(exclude=_APART)}\n{shown}".encode()
+        tokens = _pack_tokens(trajectory)
     except ValueError as error:
         raise StoreError(
             f"Trajectory {trajectory.id} holds text that is not Unicode ({error}): decode it with errors='replace'."
         ) from error
-    tokens = _pack_tokens(trajectory)
-    digest = hashlib.sha256(document + tokens).hexdigest()
-    return zlib.compress(document, _LEVEL), zlib.compress(tokens, _LEVEL), digest
+    except OverflowError as error:
+        raise StoreError(
+            f"Trajectory {trajectory.id} holds a token id beyond 32 bits: give the policy's own."
+        ) from error
+    blobs = b"".join(bytes.fromhex(key) for key in apart)
+    digest = hashlib.sha256(document + blobs + tokens).hexdigest()
+    texts = {key: pack(text) for key, (_, text) in apart.items()}
+    return Encoded(digest, next(iter(apart)), blobs, pack(document), pack(tokens), texts)
 
 
-def decode(document: bytes, tokens: bytes | None) -> Trajectory:
-    """The trajectory; without token ids and log-probabilities if `tokens` is None. Raises `StoreError`."""
+def _lay_apart(text: str, apart: dict[str, tuple[int, bytes]]) -> int:
+    """Which of the texts that lie apart it is, from 0; its number stands in its place."""
+    data = text.encode()
+    return apart.setdefault(hashlib.sha256(data).hexdigest(), (len(apart), data))[0]
+
+
+def keys_of(blobs: bytes) -> list[str]:
+    """The keys in a body's column `blobs`."""
+    return [blobs[i : i + _KEY_BYTES].hex() for i in range(0, len(blobs), _KEY_BYTES)]
+
+
+def decode(document: bytes, tokens: bytes | None, blobs: bytes, texts: Mapping[str, str]) -> Trajectory:
+    """The trajectory; without token ids and log-probabilities if `tokens` is None. Raises `StoreError`.
+
+    `texts`: the texts that lie apart, by key.
+    """
     try:
-        data = json.loads(zlib.decompress(document))
+        keys = keys_of(blobs)
+        data, observations = map(json.loads, unpack(document).split(b"\n", 1))
+        for turn, shown in zip(data["turns"], observations, strict=True):
+            turn["observation"] = texts[keys[shown]] if isinstance(shown, int) else shown
         if tokens is not None:
-            _unpack_tokens(zlib.decompress(tokens), data["turns"])
-        return Trajectory.model_validate(data)
-    except (zlib.error, ValueError, KeyError, struct.error) as error:
-        raise StoreError(f"A stored trajectory cannot be read ({error}): the file is damaged.") from error
+            _unpack_tokens(unpack(tokens), data["turns"])
+        return Trajectory.model_validate(data | {"problem_statement": texts[keys[0]]})
+    except (ValueError, LookupError, struct.error) as error:
+        raise _damaged(error) from error
+
+
+def decode_answer(document: bytes) -> RightAnswer:
+    """What `decode` would give as answer and patch."""
+    try:
+        data = json.loads(unpack(document).split(b"\n", 1)[0])
+        return RightAnswer(data["answer"], data["patch"])
+    except (ValueError, LookupError) as error:
+        raise _damaged(error) from error
+
+
+def pack(data: bytes) -> bytes:
+    """Compressed, with a checksum."""
+    if not hasattr(_own, "compressor"):  # one for each thread, which it must not share
+        _own.compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
+    packed: bytes = _own.compressor.compress(data)
+    return packed
+
+
+def unpack(data: bytes) -> bytes:
+    """What was packed. Raises `StoreError`."""
+    if not hasattr(_own, "decompressor"):
+        _own.decompressor = zstandard.ZstdDecompressor()
+    try:
+        unpacked: bytes = _own.decompressor.decompress(data)
+    except zstandard.ZstdError as error:
+        raise _damaged(error) from error
+    return unpacked
+
+
+def _damaged(error: Exception) -> StoreError:
+    return StoreError(f"A stored trajectory cannot be read ({error}): the store is damaged; restore a copy.")
 
 
 def _pack_tokens(trajectory: Trajectory) -> bytes:
-    turns = trajectory.turns
-    sizes = [len(getattr(turn, name)) for turn in turns for name in _ARRAYS]
-    ids = [i for turn in turns for i in chain(turn.prompt_ids, turn.completion_ids)]
-    logprobs = [p for turn in turns for p in turn.logprobs]
-    shape = f"<{len(sizes)}I{len(ids)}i{len(logprobs)}d"
-    return struct.pack(shape, *sizes, *ids, *logprobs)
+    """Lengths, then all ids, then all log-probabilities; of the numbers first all lowest bytes, and so on up.
+
+    So bytes that are alike lie together, which halves what compression leaves.
+    """
+    sizes, ids, logprobs = array("I"), array("i"), array("d")
+    for turn in trajectory.turns:
+        sizes.fromlist([len(turn.prompt_ids), len(turn.completion_ids), len(turn.logprobs)])
+        ids.fromlist(turn.prompt_ids)
+        ids.fromlist(turn.completion_ids)
+        logprobs.fromlist(turn.logprobs)
+    return b"".join(_planes(numbers) for numbers in (sizes, ids, logprobs))
 
 
-def _unpack_tokens(data: bytes, turns: list[dict[str, object]]) -> None:
-    header = 3 * len(turns)
-    sizes = struct.unpack_from(f"<{header}I", data)
-    n_ids = sum(sizes[0::3]) + sum(sizes[1::3])
-    ids = struct.unpack_from(f"<{n_ids}i", data, 4 * header)
-    logprobs = struct.unpack_from(f"<{sum(sizes[2::3])}d", data, 4 * (header + n_ids))
+def _planes(numbers: array[Any]) -> bytes:
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return np.frombuffer(numbers, np.uint8).reshape(-1, numbers.itemsize).T.tobytes()
+
+
+def _numbers(data: bytes, kind: str, at: int, count: int) -> list[Any]:
+    """`count` numbers that `_planes` wrote at a place."""
+    size = np.dtype(kind).itemsize
+    planes = np.frombuffer(data, np.uint8, count * size, at).reshape(size, count)
+    return np.ascontiguousarray(planes.T).view(kind).ravel().tolist()
+
+
+def _unpack_tokens(data: bytes, turns: list[dict[str, Any]]) -> None:
+    sizes = _numbers(data, "<u4", 0, 3 * len(turns))
+    n_ids, at_ids = sum(sizes[0::3]) + sum(sizes[1::3]), 4 * len(sizes)
+    ids = _numbers(data, "<i4", at_ids, n_ids)
+    logprobs = _numbers(data, "<f8", at_ids + 4 * n_ids, sum(sizes[2::3]))
     at = logprob_at = 0
     for i, turn in enumerate(turns):
         n_prompt, n_completion, n_logprobs = sizes[3 * i : 3 * i + 3]
-        turn["prompt_ids"] = list(ids[at : at + n_prompt])
-        turn["completion_ids"] = list(ids[at + n_prompt : at + n_prompt + n_completion])
-        turn["logprobs"] = list(logprobs[logprob_at : logprob_at + n_logprobs])
+        turn["prompt_ids"] = ids[at : at + n_prompt]
+        turn["completion_ids"] = ids[at + n_prompt : at + n_prompt + n_completion]
+        turn["logprobs"] = logprobs[logprob_at : logprob_at + n_logprobs]
         at += n_prompt + n_completion
         logprob_at += n_logprobs

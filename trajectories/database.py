@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from trajectories.causes import explain
 from trajectories.engines import POSTGRESQL, in_memory, make_engine
-from trajectories.protocol import StoreError, StoreMissing
+from trajectories.queries import StoreError, StoreMissing
 from trajectories.schema import SCHEMA_VERSION, metadata, store_meta
 
 T = TypeVar("T")

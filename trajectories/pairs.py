@@ -7,21 +7,22 @@ stored once however many pairs it stands in.
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
 
-from trajectories.protocol import Order, PairFilters, Stage, StoreError
+from trajectories.codec import pack, unpack
+from trajectories.filters import batches, in_order, of_pairs
+from trajectories.queries import Order, Stage, StoreError
 from trajectories.records import ContextPair, Judgement, MaskedContext
-from trajectories.rows import batches, in_order
-from trajectories.schema import contexts, funnel, mined, pairs, trajectories
-from trajectories.statements import ADD_TO_FUNNEL, CONTEXTS, JUDGEMENTS, PAIR_IDS, USE
+from trajectories.schema import contexts, pairs
+from trajectories.statements import CONTEXTS, JUDGEMENTS, PAIR_IDS, USE
 
 _SAME = tuple(name for name in ContextPair.model_fields if name in pairs.c)
 """Fields of a pair that are columns of the same name."""
+_NEW_LIFE = {"uses": 0, "retired": ""}
 
 
 def pair_key(pair: ContextPair) -> str:
@@ -67,16 +68,16 @@ def _insert_new(connection: sa.Connection, fresh: Mapping[str, ContextPair]) -> 
     documents: dict[str, bytes] = {}
     rows = []
     for key, pair in fresh.items():
-        row = {name: getattr(pair, name) for name in _SAME} | {"key": key}
+        row = {name: getattr(pair, name) for name in _SAME} | {"key": key, **_NEW_LIFE}
         for role, context in (("anchor", pair.anchor), ("confounder", pair.confounder)):
             document = context.model_dump_json().encode()
             name = hashlib.sha256(document).hexdigest()
             documents[name] = document
-            row |= {f"{role}_id": context.trajectory_id, f"{role}_key": name}
+            row |= {f"{role}_id": context.trajectory_id, f"{role}_key": name, f"{role}_instance": context.instance_id}
         rows.append(row)
     new = documents.keys() - _present(connection, CONTEXTS, documents)
     if new:
-        packed = [{"key": name, "document": zlib.compress(documents[name], 1)} for name in sorted(new)]
+        packed = [{"key": name, "document": pack(documents[name])} for name in sorted(new)]
         connection.execute(contexts.insert(), packed)
     connection.execute(pairs.insert(), rows)
 
@@ -94,41 +95,53 @@ def judgements(connection: sa.Connection, keys: Collection[str]) -> dict[str, Ju
     return found
 
 
-def _matching(filters: Mapping[str, Any]) -> list[sa.ColumnElement[bool]]:
-    for name in filters:
-        if name not in PairFilters.__annotations__:
-            raise StoreError(
-                f"Pairs cannot be filtered by {name!r}: use one of {', '.join(PairFilters.__annotations__)}."
-            )
-    return [pairs.c[name] == value for name, value in filters.items() if value is not None]
-
-
 def select(connection: sa.Connection, filters: Mapping[str, Any], order: Order, limit: int | None) -> list[ContextPair]:
     """Whole pairs."""
-    return _read(connection, in_order(_whole().where(*_matching(filters)), pairs.c.position, order, limit))
+    return [pair for _, pair in page(connection, filters, order, limit)]
+
+
+def page(
+    connection: sa.Connection, filters: Mapping[str, Any], order: Order, limit: int | None
+) -> list[tuple[int, ContextPair]]:
+    """Whole pairs, each with its position."""
+    return _read(connection, in_order(_whole().where(*of_pairs(filters)), pairs.c.position, order, limit))
+
+
+def live_pairs_of(connection: sa.Connection, instance_ids: Collection[str]) -> list[ContextPair]:
+    """Valid pairs that are not retired in which one of the instances is the confounder's."""
+    alive = (pairs.c.judgement == "valid", pairs.c.retired == "")
+    found = [
+        row
+        for batch in batches(instance_ids)
+        for row in _read(connection, _whole().where(pairs.c.confounder_instance.in_(batch), *alive))
+    ]
+    return [pair for _, pair in sorted(found, key=lambda row: row[0])]
 
 
 def by_id(connection: sa.Connection, pair_id: str) -> ContextPair | None:
     """One pair, None when there is no such id."""
     found = _read(connection, _whole().where(pairs.c.id == pair_id))
-    return found[0] if found else None
+    return found[0][1] if found else None
 
 
 def _whole() -> sa.Select[Any]:
-    return sa.select(*(pairs.c[name] for name in (*_SAME, "anchor_key", "confounder_key")))
+    return sa.select(*(pairs.c[name] for name in ("position", *_SAME, "anchor_key", "confounder_key")))
 
 
-def _read(connection: sa.Connection, query: sa.Select[Any]) -> list[ContextPair]:
+def _read(connection: sa.Connection, query: sa.Select[Any]) -> list[tuple[int, ContextPair]]:
     rows = connection.execute(query).all()
     known: dict[str, MaskedContext] = {}
     for batch in batches([key for row in rows for key in (row.anchor_key, row.confounder_key)]):
         for key, document in connection.execute(sa.select(contexts).where(contexts.c.key.in_(batch))):
-            known[key] = MaskedContext.model_validate_json(zlib.decompress(document))
+            known[key] = MaskedContext.model_validate_json(unpack(document))
     return [
-        ContextPair(
-            **{name: getattr(row, name) for name in _SAME},
-            anchor=known[row.anchor_key],
-            confounder=known[row.confounder_key],
+        (
+            row.position,
+            ContextPair(
+                **{name: getattr(row, name) for name in _SAME},
+                anchor=known[row.anchor_key],
+                confounder=known[row.confounder_key],
+            ),
         )
         for row in rows
     ]
@@ -136,7 +149,7 @@ def _read(connection: sa.Connection, query: sa.Select[Any]) -> list[ContextPair]
 
 def count(connection: sa.Connection, filters: Mapping[str, Any]) -> int:
     """How many pass the filters."""
-    return connection.scalar(sa.select(sa.func.count()).select_from(pairs).where(*_matching(filters))) or 0
+    return connection.scalar(sa.select(sa.func.count()).select_from(pairs).where(*of_pairs(filters))) or 0
 
 
 def use(connection: sa.Connection, ids: Collection[str], stage: Stage) -> dict[str, int]:
@@ -146,38 +159,3 @@ def use(connection: sa.Connection, ids: Collection[str], stage: Stage) -> dict[s
         for batch in batches(ids):
             used.update({i: n for i, n in connection.execute(role, {"values": batch, "of_stage": stage})})
     return dict(used)
-
-
-def finish_mining(
-    connection: sa.Connection, position: int, run: str, new: Iterable[ContextPair], counts: Mapping[str, int]
-) -> list[ContextPair]:
-    """Keep what mining one trajectory gave; nothing when it was mined before."""
-    if connection.scalar(sa.select(mined.c.position).where(mined.c.position == position)) is not None:
-        return []
-    connection.execute(mined.insert().values(position=position))
-    add_funnel(connection, run, counts)
-    return insert(connection, new)
-
-
-def unmined(connection: sa.Connection, run: str) -> list[str]:
-    """Ids of the run's trajectories that were not mined, in the order of insertion."""
-    left = ~sa.exists().where(mined.c.position == trajectories.c.position)
-    query = sa.select(trajectories.c.id).where(trajectories.c.run == run, left)
-    return list(connection.scalars(query.order_by(trajectories.c.position)))
-
-
-def add_funnel(connection: sa.Connection, run: str, counts: Mapping[str, int]) -> None:
-    """Add to the counts of a run."""
-    there = read_funnel(connection, run)
-    added = [{"of_run": run, "of_stage": stage, "n": n} for stage, n in counts.items() if stage in there and n]
-    first = [{"run": run, "stage": stage, "count": n} for stage, n in counts.items() if stage not in there]
-    if added:
-        connection.execute(ADD_TO_FUNNEL, added)
-    if first:
-        connection.execute(funnel.insert(), first)
-
-
-def read_funnel(connection: sa.Connection, run: str) -> dict[str, int]:
-    """The counts of a run by stage."""
-    rows = connection.execute(sa.select(funnel.c.stage, funnel.c.count).where(funnel.c.run == run))
-    return {stage: count for stage, count in rows}

@@ -6,113 +6,39 @@ protocols here; the miner works with any store that keeps the insertion order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol, TypedDict, Unpack
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Literal, Protocol, Unpack
 
-from trajectories.records import ContextPair, Judgement, Status, Trajectory
+from trajectories.queries import (
+    Bucket,
+    Filters,
+    Order,
+    PairFilters,
+    PairLife,
+    RightAnswer,
+    RunSummary,
+    Stage,
+    StoreError,
+    StoreMissing,
+    TrajectorySummary,
+)
+from trajectories.records import ContextPair, Judgement, Trajectory
 
-Stage = Literal["repo", "file", "function"]
-Order = Literal["oldest", "newest"]
-
-
-class StoreError(RuntimeError):
-    """The store cannot do what was asked; the message is one sentence that says why and what to do."""
-
-
-class StoreMissing(StoreError):
-    """There is no store at that place yet."""
-
-
-class Filters(TypedDict, total=False):
-    """What trajectories may be asked for. A field that is left out or None does not filter."""
-
-    run: str | None
-    repo: str | None
-    base_commit: str | None
-    file: str | None
-    """A touched file."""
-    function: str | None
-    """A touched function, as `path::qualified.name`."""
-    resolved: bool | None
-    policy_version: int | None
-    iteration: int | None
-    group: str | None
-    instance_id: str | None
-    status: Status | None
-    agent: str | None
-
-
-class PairFilters(TypedDict, total=False):
-    """What pairs may be asked for. A field that is left out or None does not filter."""
-
-    run: str | None
-    repo: str | None
-    base_commit: str | None
-    file: str | None
-    function: str | None
-    stage: Stage | None
-    judgement: Judgement | None
-
-
-class TrajectorySummary(NamedTuple):
-    """A trajectory without its turns: what a list shows and a miner chooses by."""
-
-    position: int
-    """Place in the order of insertion, from 1; grows, may have gaps."""
-    id: str
-    run: str
-    group: str
-    iteration: int
-    instance_id: str
-    repo: str
-    base_commit: str
-    status: Status
-    resolved: bool
-    reward: float | None
-    policy_version: int
-    agent: str
-    turns: int
-    tokens: int
-    files: list[str]
-    functions: list[str]
-    created_at: float
-    seconds: float
-
-
-class RightAnswer(NamedTuple):
-    """What solves a task."""
-
-    answer: str
-    """The changed functions as they read after the patch (`Trajectory.answer`)."""
-    patch: str = ""
-    """The unified diff; empty where only the answer is known."""
-
-
-@dataclass(frozen=True)
-class RunSummary:
-    """What the store holds of one run. Times are seconds since the epoch."""
-
-    run: str
-    trajectories: int
-    resolved: int
-    infra_errors: int
-    pairs: int
-    """Valid pairs."""
-    started: float
-    ended: float
-
-
-@dataclass(frozen=True)
-class Bucket:
-    """Where trajectories meet: one repository at one commit, or a file or function in it. `run` None: any run."""
-
-    stage: Stage
-    name: str
-    """The file's path, the function's `path::qualified.name`, empty for the repository."""
-    repo: str
-    base_commit: str
-    run: str | None = None
+__all__ = [
+    "Bucket",
+    "Filters",
+    "Order",
+    "PairFilters",
+    "PairJudge",
+    "PairLife",
+    "RightAnswer",
+    "RunSummary",
+    "Stage",
+    "StoreError",
+    "StoreMissing",
+    "TrajectoryStore",
+    "TrajectorySummary",
+]
 
 
 class TrajectoryStore(Protocol):
@@ -123,6 +49,9 @@ class TrajectoryStore(Protocol):
 
         Another trajectory with an id that is there already is refused.
         """
+
+    def add_many(self, trajectories: Iterable[Trajectory]) -> None:
+        """As `add` of each, in one transaction: all are kept, or none."""
 
     def get(self, trajectory_id: str) -> Trajectory:
         """The trajectory, exactly as it was added. An unknown id is a `StoreError`."""
@@ -139,6 +68,21 @@ class TrajectoryStore(Protocol):
         self, *, limit: int | None = None, order: Order = "oldest", **filters: Unpack[Filters]
     ) -> list[TrajectorySummary]:
         """As `query`, without reading the turns."""
+
+    def scan(self, *, batch: int = 1000, **filters: Unpack[Filters]) -> Iterator[TrajectorySummary]:
+        """As `summaries`, the oldest first, read `batch` at a time. What is added meanwhile comes too."""
+
+    def statements(self, keys: Collection[str]) -> dict[str, str]:
+        """The problem statements with these keys (`TrajectorySummary.statement`), those that are there."""
+
+    def find_ids(self, prefix: str, what: Literal["trajectories", "pairs"], limit: int = 10) -> list[str]:
+        """The first ids that start so, in their order."""
+
+    def mark_filtered(self, ids: Collection[str], reason: str) -> None:
+        """Keep why these trajectories are not learned from; an empty reason takes that back. Unknown ids are ignored.
+
+        What was added is not changed by it.
+        """
 
     def count(self, **filters: Unpack[Filters]) -> int:
         """How many trajectories pass all filters."""
@@ -160,6 +104,24 @@ class TrajectoryStore(Protocol):
     ) -> list[ContextPair]:
         """All pairs that pass all filters."""
 
+    def scan_pairs(self, *, batch: int = 200, **filters: Unpack[PairFilters]) -> Iterator[ContextPair]:
+        """As `pairs`, the oldest first, read `batch` at a time."""
+
+    def live_pairs_of(self, instance_ids: Collection[str]) -> list[ContextPair]:
+        """Valid pairs that are not retired in which one of the instances is the confounder's."""
+
+    def use_pairs(self, ids: Iterable[str], policy_version: int) -> None:
+        """Count that a policy of this version learns from them; one named twice is used twice."""
+
+    def check_pairs(self, ids: Collection[str], policy_version: int) -> None:
+        """Keep that their labels were checked against what was known at this version."""
+
+    def retire_pairs(self, ids: Collection[str], reason: str) -> None:
+        """Keep why these pairs are not learned from any more; an empty reason takes that back."""
+
+    def pair_life(self, ids: Collection[str]) -> dict[str, PairLife]:
+        """What became of those of the pairs that are there."""
+
     def get_pair(self, pair_id: str) -> ContextPair:
         """One pair. An unknown id is a `StoreError`."""
 
@@ -167,15 +129,19 @@ class TrajectoryStore(Protocol):
         """How many pairs pass all filters."""
 
     def finish_mining(
-        self, position: int, run: str, pairs_: Iterable[ContextPair], counts: Mapping[str, int]
+        self, position: int, run: str, pairs_: Iterable[ContextPair], counts: Mapping[str, int], reason: str = ""
     ) -> list[ContextPair]:
         """Keep at once what mining the trajectory at `position` gave: its pairs and its part of the funnel.
 
-        Returns the pairs that were new; changes nothing when the trajectory was mined before.
+        `reason`: why it gave no pair, in a few words. Returns the pairs that were new; changes nothing when the
+        trajectory was mined before.
         """
 
-    def unmined(self, run: str) -> list[str]:
-        """Ids of the run's trajectories that were not mined, in the order of insertion."""
+    def unmined(self, run: str | None) -> list[str]:
+        """Ids of the trajectories that were not mined, of one run or of all, in the order of insertion."""
+
+    def mining_reasons(self, ids: Collection[str]) -> dict[str, str]:
+        """Why each trajectory gave no pair: those that were mined and for which a reason was kept."""
 
     def add_funnel(self, run: str, counts: Mapping[str, int]) -> None:
         """Add to the run's counts of the mining cascade."""

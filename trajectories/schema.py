@@ -1,8 +1,9 @@
 """The tables of the store, for every database that SQLAlchemy speaks to.
 
 Invariant: `trajectories` and `touches` hold only what is asked by; what is merely kept (turns, tokens) lies
-compressed in `bodies`, so that a list never reads it. Rows are only ever added. Any change of a table here raises
-`SCHEMA_VERSION`.
+compressed in `bodies` and `blobs`, so that a list never reads it. What was added is never changed: what was learned
+about it later has columns of its own. Any change of a table here raises `SCHEMA_VERSION` and is a migration
+(`trajectories/migrations`).
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
 )
 
-from trajectories.columns import AnyText, Name
+from trajectories.columns import AnyText, ContentKey, Id, Name
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = MetaData()
 _Serial = BigInteger().with_variant(Integer, "sqlite")
@@ -36,11 +38,21 @@ store_meta = Table(
     Column("value", Text, nullable=False),
 )
 
+runs = Table(
+    "runs",
+    metadata,
+    Column("name", AnyText, primary_key=True),
+    Column("started_at", Double, nullable=False),
+    Column("holder", AnyText, nullable=False),
+    Column("configuration", JSON),
+)
+"""Names that runs have taken, each once. `holder`: the process that trains it (`trajectories.holders`), or empty."""
+
 trajectories = Table(
     "trajectories",
     metadata,
     Column("position", _Serial, primary_key=True, autoincrement=True),
-    Column("id", String(64), nullable=False, unique=True),
+    Column("id", Id, nullable=False, unique=True),
     Column("digest", String(64), nullable=False),
     Column("run", AnyText, nullable=False),
     Column("group", AnyText, nullable=False),
@@ -57,37 +69,69 @@ trajectories = Table(
     Column("tokens", Integer, nullable=False),
     Column("files", JSON, nullable=False),
     Column("functions", JSON, nullable=False),
+    Column("tests", JSON, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("seconds", Double, nullable=False),
-    Column("answer", AnyText, nullable=False),
-    Index("trajectories_by_run", "run", "policy_version"),
+    Column("statement", ContentKey, nullable=False),
+    Column("filtered", AnyText, nullable=False),
+    Index("trajectories_by_run", "run", "position"),
+    Index("trajectories_by_policy", "policy_version", "position"),
     Index("trajectories_by_group", "group"),
     Index("trajectories_by_instance", "instance_id", "resolved", "run"),
     Index("trajectories_by_repo", "repo", "base_commit"),
+    Index("trajectories_by_verdict", "resolved", "position"),
+    Index("trajectories_by_status", "status", "position"),
+    Index("trajectories_by_reward", "reward"),
+    Index("trajectories_by_time", "created_at"),
+    sqlite_autoincrement=True,
 )
 
 bodies = Table(
     "bodies",
     metadata,
     Column("position", _Serial, primary_key=True, autoincrement=False),
+    Column("blobs", LargeBinary, nullable=False),
     Column("document", LargeBinary, nullable=False),
     Column("tokens", LargeBinary, nullable=False),
 )
-"""The rest of a trajectory: see `trajectories.codec`."""
+"""The rest of a trajectory: see `trajectories.codec`. `blobs`: keys of the large texts that it shares, one after the
+other, in front of the large columns so that they are read without them."""
+
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("number", _Serial, primary_key=True, autoincrement=True),
+    Column("key", ContentKey, nullable=False, unique=True),
+    Column("text", LargeBinary, nullable=False),
+)
+"""Problem statements and large observations, compressed, each once however many trajectories hold it."""
+
+places = Table(
+    "places",
+    metadata,
+    Column("number", _Serial, primary_key=True, autoincrement=True),
+    Column("stage", String(8), nullable=False),
+    Column("name", Name, nullable=False),
+    Column("repo", AnyText, nullable=False),
+    Column("bare", Name, nullable=False),
+    UniqueConstraint("stage", "name", "repo", name="places_once"),
+    Index("places_by_bare_name", "stage", "bare"),
+)
+"""Repositories, files and functions. `bare`: a function's last name, a file's name without its folder. Never removed,
+so that who knows a number may keep it."""
 
 touches = Table(
     "touches",
     metadata,
-    Column("stage", String(8), primary_key=True),
-    Column("name", Name, primary_key=True),
-    Column("repo", AnyText, primary_key=True),
+    Column("place", _Serial, primary_key=True, autoincrement=False),
     Column("base_commit", AnyText, primary_key=True),
     Column("position", _Serial, primary_key=True, autoincrement=False),
     Column("run", AnyText, nullable=False),
+    Index("touches_of_any_commit", "place", "position", "run"),
     sqlite_with_rowid=False,
 )
-"""Which repository, files and functions a trajectory touches: a row for each. The key's order makes a bucket one
-contiguous range in the order of insertion, so that looking into a bucket costs the same however full the store is."""
+"""What a trajectory touches: a row for each place. The orders of key and index make a bucket, at one commit and at any,
+a contiguous range in the order of insertion: looking into a bucket costs the same however full the store is."""
 
 contexts = Table(
     "contexts",
@@ -101,7 +145,7 @@ pairs = Table(
     "pairs",
     metadata,
     Column("position", _Serial, primary_key=True, autoincrement=True),
-    Column("id", String(64), nullable=False, unique=True),
+    Column("id", Id, nullable=False, unique=True),
     Column("key", String(64), nullable=False, unique=True),
     Column("run", AnyText, nullable=False),
     Column("repo", AnyText, nullable=False),
@@ -113,24 +157,35 @@ pairs = Table(
     Column("confounder_answer", AnyText, nullable=False),
     Column("anchor_id", String(64), nullable=False),
     Column("confounder_id", String(64), nullable=False),
+    Column("anchor_instance", AnyText, nullable=False),
+    Column("confounder_instance", AnyText, nullable=False),
     Column("anchor_key", String(64), nullable=False),
     Column("confounder_key", String(64), nullable=False),
     Column("similarity", Double, nullable=False),
     Column("judgement", String(16), nullable=False),
     Column("reasons", JSON, nullable=False),
     Column("created_at", Double, nullable=False),
+    Column("uses", Integer, nullable=False),
+    Column("last_used", Integer),
+    Column("checked", Integer),
+    Column("retired", AnyText, nullable=False),
     Index("pairs_by_run", "run", "judgement"),
     Index("pairs_by_function", "function", postgresql_using="hash"),
     Index("pairs_by_anchor", "anchor_id"),
     Index("pairs_by_confounder", "confounder_id"),
+    Index("pairs_by_anchor_instance", "anchor_instance"),
+    Index("pairs_by_confounder_instance", "confounder_instance"),
+    sqlite_autoincrement=True,
 )
+"""Context pairs, and their life: how often and when each was learned from, checked, and why it is not any more."""
 
 mined = Table(
     "mined",
     metadata,
     Column("position", _Serial, primary_key=True, autoincrement=False),
+    Column("reason", AnyText, nullable=False),
 )
-"""The trajectories that were mined: what a run that was killed has left to do is the rest."""
+"""The trajectories that were mined, and why one gave no pair: what a run that was killed has left to do is the rest."""
 
 funnel = Table(
     "funnel",

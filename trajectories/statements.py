@@ -10,37 +10,40 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from trajectories.protocol import TrajectorySummary
-from trajectories.schema import bodies, contexts, funnel, pairs, touches, trajectories
+from trajectories.queries import TrajectorySummary
+from trajectories.schema import blobs, bodies, contexts, funnel, pairs, places, touches, trajectories
 
 SUMMARY = [trajectories.c[name] for name in TrajectorySummary._fields]
 """The columns of a summary, in its order."""
 
 
-def _one_of(column: sa.Column[str]) -> sa.ColumnElement[bool]:
+def _one_of(column: sa.Column[Any]) -> sa.ColumnElement[bool]:
     return column.in_(sa.bindparam("values", expanding=True))
 
 
-def _in_bucket(any_run: bool) -> list[sa.ColumnElement[bool]]:
-    names = ("stage", "name", "repo", "base_commit", *([] if any_run else ["run"]))
-    return [touches.c[k] == sa.bindparam(f"b_{k}") for k in names]
+def _in_bucket(any_commit: bool, any_run: bool) -> list[sa.ColumnElement[bool]]:
+    number = sa.select(places.c.number).where(
+        *(places.c[k] == sa.bindparam(f"b_{k}") for k in ("stage", "name", "repo"))
+    )
+    names = [*([] if any_commit else ["base_commit"]), *([] if any_run else ["run"])]
+    return [touches.c.place == number.scalar_subquery(), *(touches.c[k] == sa.bindparam(f"b_{k}") for k in names)]
 
 
-def _neighbours(any_run: bool) -> sa.Select[Any]:
+def _neighbours(any_commit: bool, any_run: bool) -> sa.Select[Any]:
     c = touches.c.position
-    here = sa.select(c).where(*_in_bucket(any_run), c < sa.bindparam("before")).order_by(c.desc())
+    here = sa.select(c).where(*_in_bucket(any_commit, any_run), c < sa.bindparam("before")).order_by(c.desc())
     newest = here.limit(sa.bindparam("newest", type_=sa.Integer)).subquery()
     query = sa.select(*SUMMARY).join(newest, newest.c.position == trajectories.c.position)
     return query.order_by(trajectories.c.position.desc())
 
 
-def _size(any_run: bool) -> sa.Select[Any]:
+def _size(any_commit: bool, any_run: bool) -> sa.Select[Any]:
     between = (touches.c.position > sa.bindparam("after"), touches.c.position < sa.bindparam("before"))
-    return sa.select(sa.func.count()).select_from(touches).where(*_in_bucket(any_run), *between)
+    return sa.select(sa.func.count()).select_from(touches).where(*_in_bucket(any_commit, any_run), *between)
 
 
 def _by_ids(tokens: bool) -> sa.Select[Any]:
-    columns = [trajectories.c.id, bodies.c.document, *([bodies.c.tokens] if tokens else [])]
+    columns = [trajectories.c.id, bodies.c.blobs, bodies.c.document, *([bodies.c.tokens] if tokens else [])]
     joined = trajectories.join(bodies, trajectories.c.position == bodies.c.position)
     return sa.select(*columns).select_from(joined).where(_one_of(trajectories.c.id))
 
@@ -50,7 +53,7 @@ def _right_answers(any_run: bool) -> sa.Select[Any]:
     in_run = [] if any_run else [c.run == sa.bindparam("in_run")]
     first = sa.select(sa.func.min(c.position)).where(_one_of(c.instance_id), c.resolved == sa.true(), *in_run)
     joined = trajectories.join(bodies, c.position == bodies.c.position)
-    query = sa.select(c.instance_id, c.answer, bodies.c.document).select_from(joined)
+    query = sa.select(c.instance_id, bodies.c.document).select_from(joined)
     return query.where(c.position.in_(first.group_by(c.instance_id)))
 
 
@@ -58,10 +61,14 @@ DIGEST = sa.select(trajectories.c.digest).where(trajectories.c.id == sa.bindpara
 POSITION = sa.select(trajectories.c.position).where(trajectories.c.id == sa.bindparam("id"))
 BY_IDS = {tokens: _by_ids(tokens) for tokens in (True, False)}
 """With and without tokens."""
-NEIGHBOURS = {any_run: _neighbours(any_run) for any_run in (True, False)}
-SIZE = {any_run: _size(any_run) for any_run in (True, False)}
+_KINDS = [(any_commit, any_run) for any_commit in (True, False) for any_run in (True, False)]
+NEIGHBOURS = {kind: _neighbours(*kind) for kind in _KINDS}
+SIZE = {kind: _size(*kind) for kind in _KINDS}
+"""At any commit or at one, of any run or of one."""
 RIGHT_ANSWERS = {any_run: _right_answers(any_run) for any_run in (True, False)}
 """Of any run, and of one run."""
+BLOB_KEYS = sa.select(blobs.c.key).where(_one_of(blobs.c.key))
+TEXTS = sa.select(blobs.c.key, blobs.c.text).where(_one_of(blobs.c.key))
 
 PAIR_IDS = sa.select(pairs.c.id).where(_one_of(pairs.c.id))
 JUDGEMENTS = sa.select(pairs.c.key, pairs.c.judgement).where(_one_of(pairs.c.key))

@@ -5,18 +5,22 @@ Invariant: what `add` has returned from is durable against the end of any proces
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Literal, Self, Unpack
 
-from trajectories import pairs, rows
+from trajectories import blobs, lives, mined, overview, pairs, rows
+from trajectories.codec import encode
 from trajectories.database import Database
-from trajectories.protocol import (
+from trajectories.filters import ids_from
+from trajectories.places import PlaceNumbers
+from trajectories.queries import (
     Bucket,
     Filters,
     Order,
     PairFilters,
+    PairLife,
     RightAnswer,
     RunSummary,
     Stage,
@@ -35,6 +39,7 @@ class SQLStore:
 
     def __init__(self, where: str | Path, *, create: bool = True, timeout_s: float = 30.0) -> None:
         self._db = Database(where, create=create, timeout_s=timeout_s)
+        self._places = PlaceNumbers()
         self._subscribers: list[Callable[[Trajectory], object]] = []
 
     @property
@@ -44,7 +49,13 @@ class SQLStore:
 
     def add(self, trajectory: Trajectory) -> None:
         """Keep a trajectory, then call the subscribers."""
-        if self._db.write(lambda c: rows.insert(c, trajectory)):
+        self.add_many([trajectory])
+
+    def add_many(self, trajectories: Iterable[Trajectory]) -> None:
+        """Keep all in one transaction, then call the subscribers with those that were new."""
+        encoded = [(t, encode(t)) for t in trajectories]  # before the lock is taken: others may write meanwhile
+        new = self._db.write(lambda c: [t for t, e in encoded if rows.insert(c, self._places, t, e)])
+        for trajectory in new:
             for callback in tuple(self._subscribers):
                 callback(trajectory)
 
@@ -76,13 +87,31 @@ class SQLStore:
         """As `query`, without reading the turns."""
         return self._db.read(lambda c: rows.summaries(c, filters, order, limit))
 
+    def scan(self, *, batch: int = 1000, **filters: Unpack[Filters]) -> Iterator[TrajectorySummary]:
+        """As `summaries`, the oldest first, read `batch` at a time."""
+        while found := self.summaries(limit=batch, **filters):
+            yield from found
+            filters["after"] = found[-1].position
+
+    def statements(self, keys: Collection[str]) -> dict[str, str]:
+        """Problem statements by key."""
+        return self._db.read(lambda c: blobs.read(c, keys))
+
+    def find_ids(self, prefix: str, what: Literal["trajectories", "pairs"], limit: int = 10) -> list[str]:
+        """The first ids that start so."""
+        return self._db.read(lambda c: ids_from(c, prefix, what, limit))
+
+    def mark_filtered(self, ids: Collection[str], reason: str) -> None:
+        """Keep why these trajectories are not learned from."""
+        self._db.write(lambda c: rows.mark_filtered(c, ids, reason))
+
     def count(self, **filters: Unpack[Filters]) -> int:
         """How many trajectories pass all filters."""
         return self._db.read(lambda c: rows.count(c, filters))
 
     def runs(self) -> list[RunSummary]:
         """All runs, the oldest first."""
-        return self._db.read(rows.runs)
+        return self._db.read(overview.runs)
 
     def add_pairs(self, pairs_: Iterable[ContextPair]) -> list[ContextPair]:
         """Keep the pairs that are new, and return them."""
@@ -94,6 +123,33 @@ class SQLStore:
     ) -> list[ContextPair]:
         """Pairs that pass all filters."""
         return self._db.read(lambda c: pairs.select(c, filters, order, limit))
+
+    def scan_pairs(self, *, batch: int = 200, **filters: Unpack[PairFilters]) -> Iterator[ContextPair]:
+        """As `pairs`, the oldest first, read `batch` at a time."""
+        while found := self._db.read(lambda c: pairs.page(c, filters, "oldest", batch)):
+            yield from (pair for _, pair in found)
+            filters["after"] = found[-1][0]
+
+    def live_pairs_of(self, instance_ids: Collection[str]) -> list[ContextPair]:
+        """Valid pairs that are not retired in which one of the instances is the confounder's."""
+        return self._db.read(lambda c: pairs.live_pairs_of(c, instance_ids))
+
+    def use_pairs(self, ids: Iterable[str], policy_version: int) -> None:
+        """Count that a policy of this version learns from them."""
+        used = list(ids)
+        self._db.write(lambda c: lives.use(c, used, policy_version))
+
+    def check_pairs(self, ids: Collection[str], policy_version: int) -> None:
+        """Keep that their labels were checked."""
+        self._db.write(lambda c: lives.change(c, ids, checked=policy_version))
+
+    def retire_pairs(self, ids: Collection[str], reason: str) -> None:
+        """Keep why these pairs are not learned from any more."""
+        self._db.write(lambda c: lives.change(c, ids, retired=reason))
+
+    def pair_life(self, ids: Collection[str]) -> dict[str, PairLife]:
+        """What became of those of the pairs that are there."""
+        return self._db.read(lambda c: lives.of(c, ids))
 
     def get_pair(self, pair_id: str) -> ContextPair:
         """One pair."""
@@ -107,23 +163,27 @@ class SQLStore:
         return self._db.read(lambda c: pairs.count(c, filters))
 
     def finish_mining(
-        self, position: int, run: str, pairs_: Iterable[ContextPair], counts: Mapping[str, int]
+        self, position: int, run: str, pairs_: Iterable[ContextPair], counts: Mapping[str, int], reason: str = ""
     ) -> list[ContextPair]:
         """Keep at once what mining one trajectory gave; the pairs that were new."""
         new = list(pairs_)
-        return self._db.write(lambda c: pairs.finish_mining(c, position, run, new, counts))
+        return self._db.write(lambda c: mined.finish_mining(c, position, run, new, counts, reason))
 
-    def unmined(self, run: str) -> list[str]:
-        """Ids of the run's trajectories that were not mined."""
-        return self._db.read(lambda c: pairs.unmined(c, run))
+    def unmined(self, run: str | None) -> list[str]:
+        """Ids of the trajectories that were not mined, of one run or of all."""
+        return self._db.read(lambda c: mined.unmined(c, run))
+
+    def mining_reasons(self, ids: Collection[str]) -> dict[str, str]:
+        """Why trajectories gave no pair, where that was said."""
+        return self._db.read(lambda c: mined.reasons(c, ids))
 
     def add_funnel(self, run: str, counts: Mapping[str, int]) -> None:
         """Add to the run's counts of the mining cascade."""
-        self._db.write(lambda c: pairs.add_funnel(c, run, counts))
+        self._db.write(lambda c: mined.add_funnel(c, run, counts))
 
     def funnel(self, run: str) -> dict[str, int]:
         """The run's counts of the mining cascade."""
-        return self._db.read(lambda c: pairs.read_funnel(c, run))
+        return self._db.read(lambda c: mined.read_funnel(c, run))
 
     def neighbours(self, bucket: Bucket, *, before: int, limit: int) -> list[TrajectorySummary]:
         """The newest of a bucket before a position."""

@@ -12,6 +12,7 @@ import pytest
 
 from sandbox.base_image import default_base
 from sandbox.engine_api import Engine, engine_socket
+from trajectories.store import SQLStore
 
 DOCKER = Path(__file__).parents[2] / "docker"
 
@@ -41,6 +42,17 @@ def database(server):
         connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
         yield f"{server}/{name}"
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "new folder" / "store.db"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.docker)])
+def store(request):
+    with SQLStore(request.getfixturevalue("path" if request.param == "sqlite" else "database")) as opened:
+        yield opened
 
 
 def docker(*words):

@@ -11,41 +11,16 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trajectory_builders import trajectory
+from sqlalchemy.dialects.sqlite import dialect
+from trajectory_builders import pair, trajectory
 
-from trajectories.codec import decode, encode
-from trajectories.masking import mask_trajectory
+from trajectories.codec import LARGE, decode, encode, unpack
 from trajectories.protocol import Bucket, RightAnswer, StoreError
-from trajectories.records import ContextPair, ToolCall, Trajectory, Turn, Verdict
+from trajectories.records import ToolCall, Trajectory, Turn, Verdict
+from trajectories.statements import NEIGHBOURS
 from trajectories.store import SQLStore
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "new folder" / "store.db"
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.docker)])
-def store(request):
-    with SQLStore(request.getfixturevalue("path" if request.param == "sqlite" else "database")) as opened:
-        yield opened
-
-
-def pair(anchor: Trajectory, confounder: Trajectory, **fields) -> ContextPair:
-    values = {
-        "run": "r",
-        "repo": "pkg",
-        "base_commit": "c" * 40,
-        "file": "pkg/a.py",
-        "function": "pkg/a.py::area",
-        "answer": anchor.answer,
-        "anchor": mask_trajectory(anchor),
-        "confounder": mask_trajectory(confounder),
-        "judgement": "valid",
-    }
-    return ContextPair(**(values | fields))
 
 
 ids = st.lists(st.integers(0, 2**31 - 1), max_size=6)
@@ -57,7 +32,7 @@ turns = st.builds(
     completion_ids=ids,
     logprobs=st.lists(floats, max_size=6),
     text=text,
-    observation=text,
+    observation=text | text.map(lambda t: t * LARGE),
     tool_call=st.builds(ToolCall, name=text, arguments=st.dictionaries(text, text, max_size=2)),
 )
 trajectories = st.builds(
@@ -75,9 +50,10 @@ trajectories = st.builds(
 
 @given(trajectories)
 def test_encoding_keeps_every_bit(t):
-    document, tokens, _ = encode(t)
-    assert decode(document, tokens) == t
-    assert [x.text for x in decode(document, None).turns] == [x.text for x in t.turns]
+    e = encode(t)
+    texts = {key: unpack(text).decode() for key, text in e.texts.items()}
+    assert decode(e.document, e.tokens, e.blobs, texts) == t
+    assert [x.text for x in decode(e.document, None, e.blobs, texts).turns] == [x.text for x in t.turns]
 
 
 @settings(max_examples=20)
@@ -177,6 +153,7 @@ def test_buckets_hold_what_touches_them_newest_first(store):
         store.add(trajectory(f"i{i}", function=function))
     store.add(trajectory("elsewhere", base_commit="d" * 40))
     store.add(trajectory("other run", run="s"))
+    store.add(trajectory("other repository", repo="q"))
     bucket = Bucket("function", "pkg/a.py::area", "pkg", "c" * 40, "r")
     before = store.position("i3-0")
     assert [s.instance_id for s in store.neighbours(bucket, before=before, limit=9)] == ["i2", "i0"]
@@ -184,14 +161,28 @@ def test_buckets_hold_what_touches_them_newest_first(store):
     assert store.bucket_sizes({bucket: 0}, before=before) == {bucket: 2}
     assert store.bucket_sizes({bucket: store.position("i0-0")}, before=before) == {bucket: 1}
     assert store.bucket_sizes({replace(bucket, run=None): 0}, before=99) == {replace(bucket, run=None): 4}
+    anywhere = replace(bucket, base_commit=None)
+    assert [s.instance_id for s in store.neighbours(anywhere, before=99, limit=2)] == ["elsewhere", "i3"]
+    assert store.bucket_sizes({anywhere: 0, replace(anywhere, run=None): before}, before=99) == {
+        anywhere: 4,
+        replace(anywhere, run=None): 2,
+    }
 
 
-def test_a_bucket_is_one_range_of_the_index(path):
+@pytest.mark.parametrize(
+    ("any_commit", "range_"),
+    [
+        (False, "SEARCH touches USING PRIMARY KEY (place=? AND base_commit=? AND position<?)"),
+        (True, "SEARCH touches USING COVERING INDEX touches_of_any_commit (place=? AND position<?)"),
+    ],
+)
+@pytest.mark.parametrize("any_run", [True, False])
+def test_a_bucket_is_one_range_of_the_index(any_commit, any_run, range_, path):
     SQLStore(path).close()
-    query = "SELECT position FROM touches WHERE stage=? AND name=? AND repo=? AND base_commit=? AND position < ?"
+    query = str(NEIGHBOURS[any_commit, any_run].compile(dialect=dialect()))
     with sqlite3.connect(path) as raw:
-        (plan,) = raw.execute(f"EXPLAIN QUERY PLAN {query} ORDER BY position DESC LIMIT 9", ("", "", "", "", 1))
-    assert "SEARCH touches USING PRIMARY KEY (stage=? AND name=? AND repo=? AND base_commit=? AND position<?)" in plan
+        plan = [row[3] for row in raw.execute(f"EXPLAIN QUERY PLAN {query}", [1] * query.count("?"))]
+    assert range_ in plan and not any("SCAN touches" in step or "SCAN trajectories" in step for step in plan)
 
 
 def test_pairs_come_back_and_are_kept_once(store):
@@ -262,7 +253,7 @@ def test_threads_share_a_store(where, path):
 
 WRITER = """
 import sys
-from trajectory_builders import trajectory
+from trajectory_builders import pair, trajectory
 from trajectories.store import SQLStore
 with SQLStore(sys.argv[1]) as store:
     for i in range(int(sys.argv[3])):
@@ -354,7 +345,7 @@ def test_another_schema_version_is_refused(path):
     SQLStore(path).close()
     with sqlite3.connect(path) as raw:
         raw.execute("UPDATE store_meta SET value = '999'")
-    with pytest.raises(StoreError, match="schema version 999, this program reads version 1"):
+    with pytest.raises(StoreError, match="schema version 999, this program reads version 2"):
         SQLStore(path)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from trajectories.records import ToolCall, Trajectory, Turn, Verdict
+from trajectories.masking import mask_trajectory
+from trajectories.records import ContextPair, ToolCall, Trajectory, Turn, Verdict
 
 VIEW = "     1\tdef area(a, b):\n     2\t    return a {} b * {}\n"
 
@@ -81,3 +82,19 @@ def planted(instance: str, *bugs: tuple[int, str], **fields: object) -> Trajecto
     ]
     patch = f"--- a/pkg/a.py\n+++ b/pkg/a.py\n@@ -1,4 +1,4 @@\n {head}{changed}"
     return trajectory(instance, **{"turns": turns, "patch": patch, "answer": f"{head}{answer}\n", **fields})
+
+
+def pair(anchor: Trajectory, confounder: Trajectory, **fields: object) -> ContextPair:
+    """A pair of two trajectories, valid unless said otherwise."""
+    values: dict[str, object] = {
+        "run": "r",
+        "repo": "pkg",
+        "base_commit": "c" * 40,
+        "file": "pkg/a.py",
+        "function": "pkg/a.py::area",
+        "answer": anchor.answer,
+        "anchor": mask_trajectory(anchor),
+        "confounder": mask_trajectory(confounder),
+        "judgement": "valid",
+    }
+    return ContextPair.model_validate(values | fields)

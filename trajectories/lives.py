@@ -1,0 +1,45 @@
+"""What becomes of pairs after they were mined: each function works in a transaction that its caller opened.
+
+Invariant: only the columns of a pair's life are written here; what it asks and shows never changes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+from typing import Any
+
+import sqlalchemy as sa
+
+from trajectories.filters import batches
+from trajectories.queries import PairLife
+from trajectories.schema import pairs
+
+_USE = (
+    pairs.update()
+    .where(pairs.c.id == sa.bindparam("used"))
+    .values(uses=pairs.c.uses + sa.bindparam("n"), last_used=sa.bindparam("version"))
+)
+
+
+def use(connection: sa.Connection, ids: Iterable[str], policy_version: int) -> None:
+    """Count that they were learned from."""
+    used = [{"used": i, "n": n, "version": policy_version} for i, n in Counter(ids).items()]
+    if used:
+        connection.execute(_USE, used)
+
+
+def change(connection: sa.Connection, ids: Collection[str], **values: Any) -> None:
+    """Set columns of their life."""
+    for batch in batches(ids):
+        connection.execute(pairs.update().where(pairs.c.id.in_(batch)).values(values))
+
+
+def of(connection: sa.Connection, ids: Collection[str]) -> dict[str, PairLife]:
+    """The lives of those that are there."""
+    columns = [pairs.c[name] for name in PairLife._fields]
+    found: dict[str, PairLife] = {}
+    for batch in batches(ids):
+        rows = connection.execute(sa.select(pairs.c.id, *columns).where(pairs.c.id.in_(batch)))
+        found.update((row.id, PairLife._make(row[1:])) for row in rows)
+    return found
