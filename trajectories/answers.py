@@ -23,7 +23,7 @@ def asked(anchor: Sequence[RightAnswer], confounder: Sequence[RightAnswer]) -> t
     for own in anchor:
         for other in confounder:
             if contains(own.answer, other.answer) or contains(other.answer, own.answer):
-                lines = _repair(own), _repair(other)
+                lines = repair(own.patch), repair(other.patch)
                 return lines if all(lines) else (own.answer, other.answer)
     return anchor[0].answer, confounder[0].answer if confounder else ""
 
@@ -37,6 +37,14 @@ def _lines(text: str) -> set[str]:
     return {squeeze(line) for line in text.splitlines()} - {""}
 
 
-def _repair(right: RightAnswer) -> str:
-    """The lines that its patch adds, as they read after it; empty for a patch that only removes, or an unknown one."""
-    return "".join(f"{line}\n" for line in added(right.patch) if squeeze(line))
+def solves_too(answer: str, right: RightAnswer) -> bool:
+    """Whether a pair's answer solves a task as well that `right` solves: in full, or by every line of the repair."""
+    lines = repair(right.patch)
+    if squeeze(answer) == squeeze(right.answer):
+        return True
+    return contains(answer, lines) or (bool(lines) and contains(lines, answer))
+
+
+def repair(patch: str) -> str:
+    """The lines that a patch adds, as they read after it; empty for a patch that only removes, or an unknown one."""
+    return "".join(f"{line}\n" for line in added(patch) if squeeze(line))

@@ -14,6 +14,7 @@ from trajectories.masking import leaks
 from trajectories.miner import FUNNEL, MinerOptions, PairMiner
 from trajectories.pairs import pair_key
 from trajectories.protocol import RightAnswer
+from trajectories.records import Verdict
 from trajectories.store import SQLStore
 
 PLUS, MINUS = ("+", 7), ("-", 7)
@@ -30,7 +31,7 @@ def store():
 
 def mine(store, *trajectories, judge=None, gold=None, **options):
     """Add and mine one after the other; what each brought."""
-    miner = PairMiner(store, judge or RuleJudge(), MinerOptions(**options), gold)
+    miner = PairMiner(store, judge or RuleJudge(), MinerOptions(**{"keep_after_edit": False} | options), gold)
     found = []
     end = store.subscribe(lambda t: found.append(miner.on_insert(t)))
     for t in trajectories:
@@ -189,7 +190,8 @@ def test_a_couple_counts_for_its_deepest_stage(store):
 
 
 def test_unrelated_issues_beyond_the_function(store):
-    other = trajectory("i2", **B, function="volume", problem_statement="Nothing whatever to do")
+    verdict = Verdict(resolved=True, fail_to_pass={"u": "passed"})
+    other = trajectory("i2", **B, function="volume", problem_statement="Nothing whatever to do", verdict=verdict)
     assert mine(store, trajectory("i1", **A), other, stages=frozenset({"file"})) == [[], []]
 
 
@@ -204,11 +206,13 @@ def test_the_funnel_counts_every_stage(store):
         trajectory("x", status="infra_error", patch="", files=[], functions=[]),
         trajectory("i5", shown=("*", 7), right=MINUS),
     )
-    assert list(FUNNEL) == ["commit", "file", "function", "related", "masked", "asked", "valid", "uncertain", "invalid"]
+    assert list(FUNNEL[:6]) == ["commit", "file", "function", "close", "related", "masked"]
+    assert list(FUNNEL[6:]) == ["asked", "valid", "uncertain", "invalid"]
     assert store.funnel("r") == {
         "commit": 1 + 2 + 3 + 4 + 6,
         "file": 1 + 2 + 0 + 3 + 4,
         "function": 1 + 0 + 0 + 2 + 3,
+        "close": 1 + 1 + 3,
         "related": 1 + 1 + 3,
         "masked": 1 + 1 + 3,
         "asked": 2 + 0 + 4,
@@ -275,6 +279,99 @@ def test_a_leaking_trajectory_is_no_partner(store):
     told = [turn("view", "code", think="So: return a \\\n - b * 7. ", path="pkg/a.py"), *trajectory("i1", **A).turns]
     assert mine(store, trajectory("i1", **A, turns=told), trajectory("i2", **B)) == [[], []]
     assert (store.funnel("r")["related"], store.funnel("r")["masked"]) == (1, 0)
+
+
+def test_whole_trajectories_are_the_default(store):
+    (_, pairs) = mine(store, trajectory("i1", **A), trajectory("i2", **B), keep_after_edit=True)
+    assert {len(p.anchor.turns) for p in pairs} == {5}
+    assert MinerOptions().keep_after_edit
+    assert "return a - b * 7" not in pairs[1].anchor.turns[3].observation
+
+
+OTHER_COMMIT = "d" * 40
+SOURCE = "def area(a, b):\n    one = 1\n    two = 2\n    three = 3\n    return a + b\n"
+
+
+@pytest.mark.parametrize(
+    ("mode", "source", "pairs"),
+    [
+        ("same", SOURCE, 0),
+        ("window", SOURCE, 2),
+        ("window", SOURCE.replace("three = 3", "three = 4"), 2),
+        ("window", SOURCE.replace("one", "uno").replace("two", "due").replace("three", "tre"), 0),
+        ("any", "def area(): pass", 2),
+    ],
+)
+def test_other_commits_where_the_function_reads_alike(store, mode, source, pairs):
+    first = trajectory("i1", **A, sources={"pkg/a.py::area": SOURCE})
+    second = trajectory("i2", **B, sources={"pkg/a.py::area": source}, base_commit=OTHER_COMMIT)
+    assert [len(found) for found in mine(store, first, second, commit=mode)] == [0, pairs]
+    assert store.funnel("r")["commit"] == (mode != "same")
+
+
+def test_without_sources_the_window_goes_by_what_was_shown(store):
+    seen = turn("view", "1 return a + b * 7", path="pkg/a.py")
+    first = trajectory("i1", **A)
+    second = trajectory("i2", **B, base_commit=OTHER_COMMIT)
+    shown = second.model_copy(update={"turns": [seen, *second.turns], "id": "other"})
+    assert [len(found) for found in mine(store, first, shown, commit="window")] == [0, 2]
+
+
+def test_commits_that_nobody_knows_are_not_the_same(store):
+    two = trajectory("i1", **A, base_commit=""), trajectory("i2", **B, base_commit="")
+    assert mine(store, *two) == [[], []]
+
+
+@pytest.mark.parametrize(
+    ("mode", "function", "pairs"),
+    [
+        ("same", "C.g", 0),
+        ("overlapping", "C.g", 2),
+        ("overlapping", "C", 2),
+        ("overlapping", "D.f", 0),
+        ("file", "D.f", 2),
+    ],
+)
+def test_functions_that_overlap_and_functions_of_one_file(store, mode, function, pairs):
+    first = trajectory("i1", **A, functions=["pkg/a.py::C.f"])
+    second = trajectory("i2", **B, functions=[f"pkg/a.py::{function}"])
+    assert [len(found) for found in mine(store, first, second, function=mode)] == [0, pairs]
+
+
+def test_tests_and_new_files_are_no_common_ground(store):
+    for path, patch in (("tests/test_a.py", ""), ("reproduce.py", "--- /dev/null\n+++ b/reproduce.py\n")):
+        both = [
+            t.model_copy(update={"patch": t.patch + patch, "id": f"{path} {t.id}"})
+            for t in (
+                trajectory("i1", **A, file="pkg/a.py", files=["pkg/a.py", path], functions=[f"{path}::f"]),
+                trajectory("i2", **B, file="pkg/b.py", files=["pkg/b.py", path], functions=[f"{path}::f"]),
+            )
+        ]
+        assert mine(store, *both) == [[], []]
+
+
+def test_why_a_trajectory_makes_no_pair_is_kept(store):
+    blind = trajectory("i1", **A, turns=[turn("view", "code", path="pkg/a.py"), turn("submit")])
+    mine(store, blind, trajectory("i2", **B))
+    assert store.mining_reasons([blind.id]) == {blind.id: "no edit to mask"}
+
+
+def test_a_pair_whose_answer_turns_out_to_solve_both_is_retired(store):
+    retired = []
+    options = MinerOptions(keep_after_edit=False)
+    miner = PairMiner(store, RuleJudge(), options, on_retire=retired.extend)
+    store.subscribe(miner.on_insert)
+    store.add(trajectory("i1", **A))
+    store.add(trajectory("i2", **B))
+    store.add(trajectory("i2", **B, number=1, policy_version=5))
+    assert retired == []
+    also = trajectory("i2", shown=("*", 7), right=MINUS, number=2, policy_version=7)
+    store.add(also)
+    (fallen,) = [p for p in store.pairs(judgement="valid") if p.anchor.instance_id == "i1" and p.id in retired]
+    assert store.pair_life([fallen.id])[fallen.id].retired.endswith(f"trajectory {also.id} resolved it so")
+    assert fallen.id not in {p.id for p in store.live_pairs_of(["i2"])}
+    kept = [p for p in store.pairs(judgement="valid", retired=False) if p.anchor.instance_id == "i2"]
+    assert kept
 
 
 @pytest.mark.slow
