@@ -27,7 +27,7 @@ class LabelCheck:
         if not trajectory.resolved or not trajectory.answer.strip() or not self._is_new(trajectory):
             return []
         right = RightAnswer(trajectory.answer, trajectory.patch)
-        answers = [(pair.id, pair.answer) for pair in self._store.live_pairs_of([trajectory.instance_id])]
+        answers = self._store.live_answers_of(trajectory.instance_id)
         fallen = [pair_id for pair_id, answer in answers if solves_too(answer, right)]
         if fallen:
             reason = f"the answer solves the confounder's task as well: trajectory {trajectory.id} resolved it so"

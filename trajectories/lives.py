@@ -43,3 +43,10 @@ def of(connection: sa.Connection, ids: Collection[str]) -> dict[str, PairLife]:
         rows = connection.execute(sa.select(pairs.c.id, *columns).where(pairs.c.id.in_(batch)))
         found.update((row.id, PairLife._make(row[1:])) for row in rows)
     return found
+
+
+def answers(connection: sa.Connection, instance_id: str) -> list[tuple[str, str]]:
+    """Id and answer of each valid pair that is not retired in which the instance is the confounder's."""
+    alive = (pairs.c.judgement == "valid", pairs.c.retired == "", pairs.c.confounder_instance == instance_id)
+    query = sa.select(pairs.c.id, pairs.c.answer).where(*alive).order_by(pairs.c.position)
+    return [(row.id, row.answer) for row in connection.execute(query)]

@@ -134,6 +134,10 @@ class SQLStore:
         """Valid pairs that are not retired in which one of the instances is the confounder's."""
         return self._db.read(lambda c: pairs.live_pairs_of(c, instance_ids))
 
+    def live_answers_of(self, instance_id: str) -> list[tuple[str, str]]:
+        """Id and answer of the living pairs in which the instance is the confounder's."""
+        return self._db.read(lambda c: lives.answers(c, instance_id))
+
     def use_pairs(self, ids: Iterable[str], policy_version: int) -> None:
         """Count that a policy of this version learns from them."""
         used = list(ids)
