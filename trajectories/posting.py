@@ -33,6 +33,9 @@ _RENAMED = {"max_tokens": "max_completion_tokens", "temperature": None}
 class EndpointError(ValueError):
     """The endpoint did not answer, or not as OpenAI's protocol says."""
 
+    status: int | None = None
+    """Of an answer that refuses the request, such as 400 for a prompt that is too long."""
+
 
 class Poster:
     """Posts to one base URL. Thread-safe."""
@@ -119,7 +122,9 @@ class Poster:
         if response.status_code >= 300:
             if response.status_code == 400 and self._take_out(response.text, sent):
                 return self._once(path, body)
-            raise self.error(f"answers with status {response.status_code}", response.text)
+            refused = self.error(f"answers with status {response.status_code}", response.text)
+            refused.status = response.status_code
+            raise refused
         try:
             answer = response.json()
         except ValueError:

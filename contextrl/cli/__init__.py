@@ -15,7 +15,7 @@ from typing import Any
 
 import typer
 
-from contextrl.cli import doctor, grade, images, policy, records, repos, sandboxes, tasks, train, view
+from contextrl.cli import doctor, grade, images, policy, probe, records, repos, sandboxes, tasks, train, view
 
 OTHER_PLACE = "check the path; runs=FOLDER and CONTEXTRL_HOME=FOLDER choose where things are kept"
 REMEDIES = dict.fromkeys(
@@ -71,6 +71,8 @@ def stopped(arguments: list[str]) -> str:
     """What Ctrl-C says."""
     if arguments[:1] == ["grade"]:
         return "Stopped. The same command goes on with what is not graded yet."
+    if arguments[:1] == ["probe"]:
+        return "Stopped. The same command goes on with the questions that are left."
     if arguments[:1] != ["train"]:
         return "Stopped."
     from contextrl.summary import program
@@ -92,6 +94,7 @@ app.command("view")(view.view)
 app.add_typer(repos.repo, name="repo")
 app.add_typer(tasks.tasks, name="tasks")
 app.command("grade")(grade.grade)
+app.command("probe")(probe.probe)
 app.add_typer(records.traj, name="traj")
 app.add_typer(records.pairs, name="pairs")
 app.add_typer(policy.policy, name="policy")

@@ -1,0 +1,1 @@
+"""The contrastive context probe (paper 1): does a model name the context that supports an answer?"""

@@ -1,0 +1,133 @@
+"""A probe's folder: what was asked, every prediction as it comes, and the results.
+
+Invariant: a folder holds one probe and is one process's at a time. A prediction that was told is on disk; a last line
+that a kill cut off is taken away, and that question asked again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from contextrl.probe.predictions import Key, Orders, Prediction, first_problem
+from contextrl.probe.selector import ProbeError
+
+ASKED, PREDICTIONS, RESULT, PLOT = "asked.json", "predictions.jsonl", "probe.json", "plot.svg"
+OURS = (ASKED, PREDICTIONS, RESULT, PLOT)
+
+
+class Asked(BaseModel):
+    """All that decides what is asked: a folder goes on only with the same."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    models: dict[str, str]
+    """`--model` -> what was found there (`selector.identity`)."""
+    sets: dict[str, str]
+    """`--pairs` -> hash of the questions."""
+    orders: Orders
+    seed: int
+    max_tokens: int | None
+    cut: bool
+    reply_tokens: int
+    dtype: str
+
+
+def read_predictions(path: Path) -> list[Prediction]:
+    """All of a file, later ones in place of earlier ones of the same. Raises `ProbeError` with the line's number."""
+    found: dict[Key, Prediction] = {}
+    number = 0
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):  # noqa: B007 - an error tells it
+                if line.strip():
+                    prediction = Prediction.model_validate_json(line)
+                    found[prediction.key] = prediction
+    except ValidationError as error:
+        raise ProbeError(f"{path}, line {number} is no prediction ({first_problem(error)})") from None
+    except UnicodeDecodeError:
+        raise ProbeError(f"{path} is not UTF-8 text") from None
+    return list(found.values())
+
+
+class Folder:
+    """The folder of one probe, open."""
+
+    def __init__(self, path: Path, lines: IO[bytes]) -> None:
+        self.path, self._lines = path, lines
+        self.known: dict[Key, Prediction] = {p.key: p for p in read_predictions(path / PREDICTIONS)}
+        """Predictions so far."""
+
+    def keep(self, prediction: Prediction) -> None:
+        """Append it."""
+        self._lines.write(prediction.model_dump_json(exclude_defaults=True).encode() + b"\n")
+        self._lines.flush()
+        self.known[prediction.key] = prediction
+
+    def write(self, name: str, text: str) -> None:
+        """All of it or nothing: written beside, then moved into place."""
+        _write(self.path / name, text)
+
+
+@contextmanager
+def open_folder(path: Path, asked: Asked, *, replace: bool) -> Iterator[Folder]:
+    """Begin a probe, or go on with it. Raises `ProbeError` if the folder holds another and `replace` is not said."""
+    if path.exists() and not path.is_dir():
+        raise ProbeError(f"--out {path} is a file: give a folder")
+    there = [name for name in OURS if (path / name).exists()]
+    if there and not replace:
+        _check_same(path, asked)
+    path.mkdir(parents=True, exist_ok=True)
+    with (path / PREDICTIONS).open("a+b") as lines:
+        try:
+            fcntl.flock(lines, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ProbeError(f"another process probes into {path}: wait for it, or choose another --out") from None
+        if replace:
+            lines.truncate(0)
+            for name in (RESULT, PLOT):
+                (path / name).unlink(missing_ok=True)
+        _mend(lines)
+        _write(path / ASKED, asked.model_dump_json(indent=1) + "\n")
+        yield Folder(path, lines)
+
+
+def _check_same(path: Path, asked: Asked) -> None:
+    try:
+        before = Asked.model_validate_json((path / ASKED).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ProbeError(
+            f"{path} holds files that are none of a probe's: choose another --out, or --replace them"
+        ) from None
+    except ValueError:
+        raise ProbeError(f"{path / ASKED} is damaged: choose another --out, or --replace it") from None
+    other = [name for name in Asked.model_fields if getattr(before, name) != getattr(asked, name)]
+    if other:
+        raise ProbeError(
+            f"{path} holds another probe (`{'`, `'.join(other)}` differ): choose another --out, or --replace it"
+        )
+
+
+def _mend(lines: IO[bytes]) -> None:
+    """Take away what stands behind the last end of a line."""
+    lines.seek(0)
+    end = 0
+    for line in lines:
+        end += len(line) if line.endswith(b"\n") else 0
+    lines.truncate(end)
+    lines.seek(0, os.SEEK_END)
+
+
+def _write(path: Path, text: str) -> None:
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

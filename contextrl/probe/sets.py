@@ -1,0 +1,125 @@
+"""Pair sets by name: a run in the store, a file, or the held-out pairs of a recipe.
+
+Invariant: every pair of a set is probed or counted with the reason why it is not; which ones a limit leaves is decided
+by the seed alone.
+"""
+
+from __future__ import annotations
+
+import gzip
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from pydantic import ValidationError
+
+from contextrl.probe.predictions import first_problem
+from contextrl.probe.selector import ProbeError
+from contextrl.progress import Progress
+from trajectories.protocol import StoreMissing
+from trajectories.records import ContextPair, Judgement
+
+HELDOUT = "heldout:"
+Wanted = Literal["valid", "uncertain", "invalid", "any"]
+
+
+class Judge(Protocol):
+    """`trajectories.judge`'s protocol."""
+
+    def judge(self, pair: ContextPair) -> tuple[Judgement, list[str]]:
+        """What is thought of a pair, and why."""
+
+
+@dataclass
+class PairSet:
+    """The pairs of one `--pairs`."""
+
+    name: str
+    pairs: list[ContextPair]
+    left_out: Counter[str] = field(default_factory=Counter)
+    """Reason -> how many pairs of the set are not probed."""
+
+
+def load_set(name: str, store: str, progress: Progress) -> PairSet:
+    """All pairs of a set, each once. Raises `ProbeError`, `StoreError`."""
+    if name.startswith(HELDOUT):
+        from contextrl.probe.heldout import recipe_pairs
+
+        found = recipe_pairs(Path(name.removeprefix(HELDOUT)), progress)
+    else:
+        path = Path(name).expanduser()
+        found = list(read_pairs(path)) if path.is_file() else _of_run(name, store)
+    if not found:
+        raise ProbeError(f"--pairs {name} holds no pair: there is nothing to probe")
+    pairs: dict[str, ContextPair] = {}
+    for pair in found:
+        if pairs.setdefault(pair.id, pair) != pair:
+            raise ProbeError(f"--pairs {name} holds two pairs with the id {pair.id} that are not alike: keep one")
+    twice = len(found) - len(pairs)
+    return PairSet(name, list(pairs.values()), Counter({"there twice": twice} if twice else {}))
+
+
+def chosen(whole: PairSet, judgement: Wanted, limit: int | None, seed: int) -> PairSet:
+    """Those judged so, and at most `limit` of them at random. Raises `ProbeError` if none is left."""
+    pairs, left_out = whole.pairs, Counter(whole.left_out)
+    if judgement != "any":
+        pairs = [pair for pair in pairs if pair.judgement == judgement]
+        left_out.update(f"judged {pair.judgement}" for pair in whole.pairs if pair.judgement != judgement)
+    if not pairs:
+        raise ProbeError(
+            f"--pairs {whole.name}: none of {len(whole.pairs)} pairs is judged {judgement}: --judgement any"
+        )
+    if limit is not None and limit < len(pairs):
+        kept = sorted(random.Random(f"probe/{seed}").sample(range(len(pairs)), limit))
+        left_out["beyond --limit"] = len(pairs) - limit
+        pairs = [pairs[i] for i in kept]
+    return PairSet(whole.name, pairs, left_out)
+
+
+def judged(whole: PairSet, judge: Judge, name: str, progress: Callable[[int, int], None]) -> PairSet:
+    """Without those that a judge finds invalid. Raises `ProbeError` if none is left."""
+    kept = []
+    for number, pair in enumerate(whole.pairs, 1):
+        if judge.judge(pair)[0] != "invalid":
+            kept.append(pair)
+        progress(number, len(whole.pairs))
+    if not kept:
+        raise ProbeError(f"--pairs {whole.name}: the judge {name} finds all {len(whole.pairs)} pairs invalid")
+    invalid = len(whole.pairs) - len(kept)
+    return PairSet(whole.name, kept, whole.left_out + Counter({f"found invalid by {name}": invalid}))
+
+
+def read_pairs(path: Path) -> Iterator[ContextPair]:
+    """Pairs of a file of JSON Lines, compressed or not. Raises `ProbeError` with the line's number."""
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield _pair(line, f"{path}, line {number}")
+    except (EOFError, gzip.BadGzipFile) as error:
+        raise ProbeError(f"{path} is cut off or no gzip file ({error}): export it again") from None
+
+
+def _pair(line: bytes, where: str) -> ContextPair:
+    try:
+        return ContextPair.model_validate_json(line)
+    except ValidationError as error:
+        raise ProbeError(f"{where} is no context pair ({first_problem(error)})") from None
+
+
+def _of_run(name: str, where: str) -> list[ContextPair]:
+    from trajectories.store import SQLStore
+
+    try:
+        with SQLStore(where if "://" in where else Path(where), create=False) as store:
+            found = store.pairs(run=name)
+            runs = [] if found else [run.run for run in store.runs() if run.pairs]
+    except StoreMissing:
+        raise ProbeError(f"--pairs {name}: there is no such file, and no store {where} to look for a run in") from None
+    if not found:
+        others = f"runs with pairs: {', '.join(runs)}" if runs else "no run in it has pairs"
+        raise ProbeError(f"--pairs {name}: there is no such file, and no pair of such a run in {where} ({others})")
+    return found
