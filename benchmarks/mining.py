@@ -1,125 +1,125 @@
-"""Cost of one insertion, with and without mining, while the store grows.
+"""What mining costs: one insertion while the store grows, a whole store at once, and a plain scan of all couples.
 
-Run it: python -m benchmarks.mining [--sizes 1000 10000] [--turns 8] [--json out.json]. Trajectories are synthetic:
-a few repositories, several issues for each function, `--turns` turns with views of a real function's length. Medians
-over the last insertions before each size, in milliseconds of the process' CPU time, so that a busy machine distorts
-less, and of wall time; an insertion and what it mined are durable on disk.
+Run it: python -m benchmarks.mining [--sizes 1000 4000 16000 66000] [--scan 500 1000 2000] [--json out.json].
+The trajectories are those of `benchmarks.bugs`: 30 turns, sizes drawn from real ones, 128 repositories, eight bugs to a
+function, eight trajectories to a bug. Insertions are medians over the last `MEASURED` before each size, in milliseconds
+of wall time and of the process' CPU time; an insertion and what it mined are durable on disk. The scan looks at every
+couple of trajectories, as one would without an index; it grows with the square, so it is measured on few.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import random
+import resource
 import statistics
 import tempfile
 import time
+from collections import Counter
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
+from benchmarks.bugs import BugEpisodes
+from trajectories.bulk import BulkOptions, mine_store
+from trajectories.couples import Coupler
 from trajectories.judge import RuleJudge
 from trajectories.miner import MinerOptions, PairMiner
-from trajectories.protocol import Stage
-from trajectories.records import ToolCall, Trajectory, Turn, Verdict
+from trajectories.records import ContextPair
+from trajectories.sketches import sketch
 from trajectories.store import SQLStore
 
-REPOSITORIES, FILES, FUNCTIONS, ISSUES = 8, 20, 3, 6
-MEASURED = 200
+MEASURED = 300
 """How many insertions are measured before each size."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000], help="trajectories in the store")
-    parser.add_argument("--turns", type=int, default=8)
-    parser.add_argument("--stages", nargs="+", default=["function"], choices=["function", "file", "repo"])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 4000, 16_000, 66_000], help="stored")
+    parser.add_argument("--scan", type=int, nargs="*", default=[500, 1000, 2000], help="scanned by all couples")
+    parser.add_argument("--folder", type=Path, help="where the store goes; a folder for scratch files otherwise")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        rows = measure(Path(folder) / "store.db", sorted(options.sizes), options.turns, frozenset(options.stages))
-    print(f"{'stored':>8} {'add':>7} {'mine':>7} {'both':>7} {'p95':>7} {'wall':>7} {'valid pairs':>12} {'MiB':>7}")
-    for row in rows:
-        times = " ".join(f"{row[f'{name}_ms']:7.2f}" for name in ("add", "mine", "both", "p95", "wall"))
-        print(f"{row['stored']:8.0f} {times} {row['valid_pairs']:12.0f} {row['mib']:7.1f}")
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        path = Path(folder) / "store.db"
+        found["online"] = online(path, sorted(options.sizes))
+        found["bulk"] = bulk(path, processes=2)
+    found["scan"] = [scan(size) for size in options.scan]
     if options.json:
-        options.json.write_text(json.dumps({"turns": options.turns, "rows": rows}, indent=2))
+        options.json.write_text(json.dumps(found, indent=2))
 
 
-def measure(path: Path, sizes: list[int], turns: int, stages: frozenset[Stage]) -> list[dict[str, float]]:
-    rng = random.Random(0)
-    rows, times = [], []
+def online(path: Path, sizes: list[int]) -> list[dict[str, float]]:
+    """Add and mine one after the other, one process."""
+    episodes, rows, times = BugEpisodes(0), [], []
+    columns = ("add", "mine", "both", "p95", "cpu")
+    print(f"{'stored':>8} {' '.join(f'{name:>7}' for name in columns)} {'valid pairs':>12} {'MiB':>7}  (ms each)")
     with SQLStore(path) as store:
-        miner = PairMiner(store, RuleJudge(), MinerOptions(stages=stages))
+        miner = PairMiner(store, RuleJudge(), MinerOptions())
         for n in range(1, sizes[-1] + 1):
-            trajectory = synthetic(rng, turns)
-            before = time.process_time(), time.perf_counter()
+            trajectory = episodes.next()
+            cpu, begun = time.process_time(), time.perf_counter()
             store.add(trajectory)
-            added = time.process_time()
+            added = time.perf_counter()
             miner.on_insert(trajectory)
-            after = time.process_time(), time.perf_counter()
-            times.append((1e3 * (added - before[0]), 1e3 * (after[0] - added), 1e3 * (after[1] - before[1])))
+            ended = time.perf_counter()
+            times.append((added - begun, ended - added, time.process_time() - cpu))
             if n in sizes:
-                rows.append(summary(n, times[-MEASURED:], store.count_pairs(judgement="valid"), path))
+                row = summary(n, times[-MEASURED:], store.count_pairs(judgement="valid"), path)
+                rows.append(row)
+                spent = " ".join(f"{row[f'{name}_ms']:7.2f}" for name in columns)
+                print(f"{n:8} {spent} {row['valid_pairs']:12.0f} {row['mib']:7.1f}", flush=True)
     return rows
 
 
 def summary(stored: int, times: list[tuple[float, float, float]], pairs: int, path: Path) -> dict[str, float]:
-    adds, mines, walls = zip(*times, strict=True)
+    adds, mines, cpus = zip(*times, strict=True)
     both = sorted(add + mine for add, mine in zip(adds, mines, strict=True))
     return {
         "stored": stored,
-        "add_ms": statistics.median(adds),
-        "mine_ms": statistics.median(mines),
-        "both_ms": statistics.median(both),
-        "p95_ms": both[int(0.95 * len(both))],
-        "wall_ms": statistics.median(walls),
+        "add_ms": 1e3 * statistics.median(adds),
+        "mine_ms": 1e3 * statistics.median(mines),
+        "both_ms": 1e3 * statistics.median(both),
+        "p95_ms": 1e3 * both[int(0.95 * len(both))],
+        "cpu_ms": 1e3 * statistics.median(cpus),
         "valid_pairs": pairs,
         "mib": path.stat().st_size / 2**20,
     }
 
 
-def synthetic(rng: random.Random, turns: int) -> Trajectory:
-    """An episode on one of the issues; the same issue gives other code, reasoning and outcome each time."""
-    repo, file, function, issue = (rng.randrange(n) for n in (REPOSITORIES, FILES, FUNCTIONS, ISSUES))
-    path, name = f"pkg/m{file}.py", f"f{function}"
-    seed = random.Random(f"{repo}/{file}/{function}/{issue}")
-    shown, wanted = (f"    return a {seed.choice('+-*')} b * {seed.randrange(10_000)}" for _ in range(2))
-    code = [f"    x{i} = a * {i + 10} + b  # step {i} of {name}" for i in range(30)]
-    answer = "\n".join([f"def {name}(a, b):", *code, wanted])
-    view = "\n".join(f"{i:6}\t{line}" for i, line in enumerate([f"def {name}(a, b):", *code, shown], 1))
-    read = [said(rng, "view", view, path=path) for _ in range(turns - 3)]
-    edit = said(rng, "edit", "edited", path=path, old=shown, new=wanted)
-    resolved = rng.random() < 0.5
-    return Trajectory(
-        run="bench",
-        group=f"g{rng.randrange(10**6)}",
-        instance_id=f"r{repo}-m{file}-{name}-{issue}",
-        repo=f"repo{repo}",
-        base_commit=f"{repo:040x}",
-        problem_statement=f"{name} of m{file} gives a wrong result in case {issue}",
-        turns=[said(rng, "test", f"FAIL {name} case {issue}"), *read, edit, said(rng, "submit", "")],
-        patch=f"--- a/{path}\n+++ b/{path}\n@@ -32 +32 @@\n-{shown}\n+{wanted}\n",
-        answer=answer,
-        files=[path],
-        functions=[f"{path}::{name}"],
-        verdict=Verdict(resolved=resolved),
-        reward=float(resolved),
-    )
+def bulk(path: Path, processes: int) -> dict[str, Any]:
+    """Mine all that is stored, into a set of its own."""
+    with SQLStore(path) as store:
+        stored, begun = store.count(), time.perf_counter()
+        funnel = mine_store(store, BulkOptions(processes=processes, name="bulk"))
+        seconds = time.perf_counter() - begun
+    # The workers' own peak is the larger of the children's: times how many there are it bounds their sum.
+    peak = [resource.getrusage(who).ru_maxrss / 2**10 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    memory = peak[0] + processes * peak[1]
+    print(f"\nbulk: {stored} trajectories in {seconds:.1f} s, at most {memory:.0f} MiB in {processes + 1} processes")
+    print("  " + ", ".join(f"{stage} {count:,}" for stage, count in funnel.items()))
+    return {"stored": stored, "seconds": seconds, "mib": memory, "funnel": dict(funnel)}
 
 
-def said(rng: random.Random, tool: str, observation: str, **arguments: str) -> Turn:
-    """A turn with some reasoning and as many tokens as it has words."""
-    call = "".join(f"<parameter={k}>\n{v}\n</parameter>\n" for k, v in arguments.items())
-    thought = " ".join(f"w{rng.randrange(5000)}" for _ in range(12))
-    text = f"{thought}\n<tool_call>\n<function={tool}>\n{call}</function>\n</tool_call>"
-    ids = [rng.randrange(150_000) for _ in range(60)]
-    return Turn(
-        prompt_ids=[rng.randrange(150_000) for _ in range(len(observation) // 4)],
-        completion_ids=ids,
-        logprobs=[-rng.random() for _ in ids],
-        text=text,
-        tool_call=ToolCall(name=tool, arguments=arguments),
-        observation=observation,
-    )
+def scan(size: int) -> dict[str, float]:
+    """Every couple of `size` trajectories, none left out by an index: same place, related issues, masked, judged."""
+    episodes = BugEpisodes(0)
+    with SQLStore("sqlite://") as store:
+        trajectories = [episodes.next() for _ in range(size)]
+        begun = time.perf_counter()
+        sketches = [sketch(t) for t in trajectories]
+        coupler = Coupler(store, RuleJudge(), MinerOptions(), {})
+        for one in sketches:
+            coupler.learn(one.trajectory)
+        funnel, judged = Counter[str](), dict[str, ContextPair]()
+        for a, b in combinations(sketches, 2):
+            if a.trajectory.repo == b.trajectory.repo:
+                couples = [coupler.couple(a, p, "function", "scan") for p in coupler.usable(a, [b], "function", funnel)]
+                coupler.judge(couples, judged, funnel, most=10**9)
+        seconds = time.perf_counter() - begun
+    print(f"scan of all couples: {size} trajectories in {seconds:.1f} s, {funnel['valid']} valid pairs", flush=True)
+    return {"stored": size, "seconds": seconds, "valid_pairs": funnel["valid"]}
 
 
 if __name__ == "__main__":

@@ -16,18 +16,18 @@ from itertools import zip_longest
 
 from trajectories.couples import FUNNEL, Coupler
 from trajectories.labels import LabelCheck
-from trajectories.sharing import Place
 from trajectories.options import MinerOptions
 from trajectories.protocol import Bucket, PairJudge, RightAnswer, Stage, TrajectoryStore, TrajectorySummary
 from trajectories.records import ContextPair, Trajectory
 from trajectories.relatedness import Relatedness
+from trajectories.sharing import Place
 from trajectories.sketches import Sketch, Sketches
 
 __all__ = ["FUNNEL", "STAGES", "MinerOptions", "PairMiner"]
 
 STAGES: tuple[Stage, ...] = ("function", "file", "repo")
 """From the deepest."""
-_AT_ONCE = 4
+_AT_ONCE = 2
 """How many partners are read at a time: often the first few are enough."""
 
 
@@ -61,17 +61,18 @@ class PairMiner:
         if trajectory.status == "infra_error":
             return self._store.finish_mining(position, trajectory.run, [], {}, "died for a reason of ours")
         with self._lock:
-            new = self._sketches.of(trajectory)
             self._coupler.learn(trajectory)
             self._labels.check(trajectory)
+            place = Place.of(trajectory.files, trajectory.functions, trajectory.patch)
             funnel = Counter(dict.fromkeys(FUNNEL, 0))
-            self._count_buckets(new, position, funnel)
+            self._count_buckets(trajectory, place, position, funnel)
+            near = {stage: self._near(trajectory, place, stage, position) for stage in STAGES if self._wanted(stage)}
+            new = self._sketches.of(trajectory) if any(near.values()) else None
             pairs: list[ContextPair] = []
-            if not new.fault:
-                for stage in STAGES:
-                    if stage in self._options.stages:
-                        pairs += self._mine_stage(new, stage, position, funnel)
-            return self._store.finish_mining(position, trajectory.run, pairs, funnel, new.fault)
+            if new and not new.fault:
+                for stage, others in near.items():
+                    pairs += self._mine_stage(new, others, stage, funnel)
+            return self._store.finish_mining(position, trajectory.run, pairs, funnel, new.fault if new else "")
 
     def catch_up(self, run: str) -> list[ContextPair]:
         """Mine those trajectories of a run that were not mined: all, or what a killed process left."""
@@ -81,10 +82,13 @@ class PairMiner:
                 pairs += self.on_insert(trajectory)
         return pairs
 
-    def _count_buckets(self, new: Sketch, position: int, funnel: Counter[str]) -> None:
+    def _wanted(self, stage: Stage) -> bool:
+        return stage in self._options.stages
+
+    def _count_buckets(self, own: Trajectory, place: Place, position: int, funnel: Counter[str]) -> None:
         """Count the couples of the first three stages; of a bucket only what came since the last time."""
         known: dict[Bucket, tuple[int, int]] = {}
-        for bucket in (bucket for stage in STAGES for bucket in self._buckets(new, stage)):
+        for bucket in (bucket for stage in STAGES for bucket in self._buckets(own, place, stage)):
             upto, size = self._sizes.get(bucket, (0, 0))
             known[bucket] = (upto, size) if upto < position else (0, 0)
         added = self._store.bucket_sizes({b: upto for b, (upto, _) in known.items()}, before=position)
@@ -92,18 +96,19 @@ class PairMiner:
             funnel["commit" if bucket.stage == "repo" else bucket.stage] += size + added[bucket]
             self._sizes[bucket] = position, size + added[bucket] + 1
 
-    def _buckets(self, new: Sketch, stage: Stage) -> list[Bucket]:
+    def _buckets(self, own: Trajectory, place: Place, stage: Stage) -> list[Bucket]:
         """Where partners of a stage are found. A commit that nobody knows is no common ground."""
-        own, same_commit = new.trajectory, self._options.commit == "same"
+        same_commit = self._options.commit == "same"
         if same_commit and not own.base_commit:
             return []
-        names = {"repo": [""], "file": sorted(new.place.files), "function": sorted(new.place.functions)}[stage]
+        names = {"repo": [""], "file": sorted(place.files), "function": sorted(place.functions)}[stage]
         run = None if self._options.across_runs else own.run
         return [Bucket(stage, name, own.repo, own.base_commit if same_commit else None, run) for name in names]
 
-    def _mine_stage(self, new: Sketch, stage: Stage, position: int, funnel: Counter[str]) -> list[ContextPair]:
+    def _mine_stage(
+        self, new: Sketch, near: Sequence[TrajectorySummary], stage: Stage, funnel: Counter[str]
+    ) -> list[ContextPair]:
         """Look at a few partners at a time until enough pairs are valid."""
-        near = self._near(new, stage, position)[: self._options.max_partners]
         judged: dict[str, ContextPair] = {}
         for start in range(0, len(near), _AT_ONCE):
             some = near[start : start + _AT_ONCE]
@@ -115,18 +120,41 @@ class PairMiner:
                 break
         return list(judged.values())
 
-    def _near(self, new: Sketch, stage: Stage, position: int) -> list[TrajectorySummary]:
-        """Older trajectories of other instances that share just this stage, the newest of each instance first."""
-        own, mode = new.trajectory, self._options.function
-        where: Stage = "file" if stage == "function" and mode != "same" else stage
+    def _near(self, own: Trajectory, place: Place, stage: Stage, position: int) -> list[TrajectorySummary]:
+        """Older trajectories of other instances that share just this stage, those of a like length before others.
+
+        Otherwise the newest of each instance come first. None once the function has enough pairs.
+        """
+        if stage == "function" and self._has_enough(own, place):
+            return []
+        where: Stage = "file" if stage == "function" and self._options.function != "same" else stage
         found: dict[str, TrajectorySummary] = {}
-        for bucket in self._buckets(new, where):
+        for bucket in self._buckets(own, place, where):
             for other in self._store.neighbours(bucket, before=position, limit=self._options.window):
                 if other.status != "infra_error" and other.instance_id != own.instance_id:
                     found.setdefault(other.id, other)
-        near = [t for t in found.values() if new.place.deepest(Place.of(t.files, t.functions), mode) == stage]
-        used = self._store.pair_use([other.id for other in near], stage)
-        return [other for other in _spread(near) if used[other.id] < self._options.max_reuse]
+        near = [
+            t for t in found.values() if place.deepest(Place.of(t.files, t.functions), self._options.function) == stage
+        ]
+        if not own.resolved:
+            near = [t for t in near if t.resolved]  # one of the two has to be an anchor
+        used = self._store.pair_use([other.id for other in near], stage) if near else {}
+        free = [other for other in _spread(near) if used[other.id] < self._options.max_reuse]
+        free.sort(key=lambda other: not _like(len(own.turns), other.turns))
+        return free[: self._options.max_partners]
+
+    def _has_enough(self, own: Trajectory, place: Place) -> bool:
+        run = own.run
+        counts = (
+            self._store.count_pairs(run=run, function=name, stage="function", judgement="valid", retired=False)
+            for name in place.functions
+        )
+        return any(count >= self._options.max_pairs_per_function for count in counts)
+
+
+def _like(a: int, b: int) -> bool:
+    """Whether two lengths differ by less than half."""
+    return max(a, b) <= 1.5 * min(a, b)
 
 
 def _spread(newest_first: Sequence[TrajectorySummary]) -> list[TrajectorySummary]:

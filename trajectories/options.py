@@ -31,11 +31,14 @@ class MinerOptions:
     """Issues are related when they score this much (`trajectories.relatedness`), 0 to 1."""
     distinct_statements: bool = True
     """Whether two issues with the same text are the same issue, whatever their ids."""
+    max_pairs_per_function: int = 16
+    """Living valid pairs of a function in its run after which nothing is mined there until some are retired: no
+    function fills the set, and none costs more than it brings."""
     max_pairs_per_trajectory: int = 4
     """Valid pairs of one stage after which a new trajectory looks no further (the last couple may bring two)."""
     max_partners: int = 8
     """Most partners of one stage that are looked at closely."""
-    window: int = 64
+    window: int = 32
     """How many of the newest trajectories of a bucket are candidates."""
     max_reuse: int = 16
     """Valid pairs of one stage, as anchor or confounder, after which a trajectory is no partner any more."""

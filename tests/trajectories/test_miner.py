@@ -23,6 +23,10 @@ B = {"shown": MINUS, "right": PLUS}
 """Two issues of one function that show each other's answer."""
 
 
+OF_OLD = {"keep_after_edit": False, "max_pairs_per_function": 1000}
+"""Contexts that end with the edit, and no quota: what these tests are about is then seen best."""
+
+
 @pytest.fixture
 def store():
     with SQLStore("sqlite://") as opened:
@@ -31,7 +35,7 @@ def store():
 
 def mine(store, *trajectories, judge=None, gold=None, **options):
     """Add and mine one after the other; what each brought."""
-    miner = PairMiner(store, judge or RuleJudge(), MinerOptions(**{"keep_after_edit": False} | options), gold)
+    miner = PairMiner(store, judge or RuleJudge(), MinerOptions(**OF_OLD | options), gold)
     found = []
     end = store.subscribe(lambda t: found.append(miner.on_insert(t)))
     for t in trajectories:
@@ -235,7 +239,7 @@ def test_bounds_are_kept(store):
     assert (
         max(store.pair_use([t.id for t in many], "function").values()) == 4
     )  # twice with the one before, then with the next
-    found = mine(store, trajectory("new", **A), max_reuse=4)
+    found = mine(store, trajectory("new", **A), max_reuse=4, window=64)
     assert {p.confounder.instance_id for p in found[0]} == {"new", "i39", "i0"}
 
 
@@ -352,7 +356,7 @@ def test_tests_and_new_files_are_no_common_ground(store):
 
 def test_why_a_trajectory_makes_no_pair_is_kept(store):
     blind = trajectory("i1", **A, turns=[turn("view", "code", path="pkg/a.py"), turn("submit")])
-    mine(store, blind, trajectory("i2", **B))
+    mine(store, trajectory("i2", **B), blind)
     assert store.mining_reasons([blind.id]) == {blind.id: "no edit to mask"}
 
 
@@ -376,9 +380,28 @@ def test_a_pair_whose_answer_turns_out_to_solve_both_is_retired(store):
 
 @pytest.mark.slow
 def test_the_benchmark_runs(tmp_path):
-    command = [sys.executable, "-m", "benchmarks.mining", "--sizes", "100", "300", "--json", tmp_path / "out.json"]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.mining",
+        "--sizes",
+        "100",
+        "300",
+        "--scan",
+        "50",
+        "--json",
+        tmp_path / "out.json",
+    ]
     root = Path(__file__).parents[2]
     subprocess.run(command, cwd=root, capture_output=True, check=True, timeout=120)
-    rows = json.loads((tmp_path / "out.json").read_text())["rows"]
-    assert [row["stored"] for row in rows] == [100, 300]
-    assert rows[1]["valid_pairs"] > 0
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert [row["stored"] for row in found["online"]] == [100, 300]
+    assert (found["bulk"]["stored"], found["scan"][0]["stored"]) == (300, 50)
+
+
+def test_a_function_with_enough_pairs_is_left_until_some_are_retired(store):
+    kinds = [trajectory(f"i{i}", shown=("*", 10 + i), right=("+", 10 + i)) for i in range(5)]
+    found = mine(store, *kinds[:4], max_pairs_per_function=2)
+    assert [len(pairs) for pairs in found] == [0, 2, 0, 0]
+    store.retire_pairs([p.id for p in found[1]], "used up")
+    assert len(mine(store, kinds[4], max_pairs_per_function=2)[0]) >= 2
