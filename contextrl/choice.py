@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
 
+from trajectories.cutting import cut_pair
 from trajectories.records import MASK, ContextPair, MaskedContext
 
 LETTERS = ("A", "B")
@@ -89,13 +90,29 @@ class ChoiceFormat:
         return other
 
     def prompt(self, pair: ContextPair, anchor_first: bool) -> ChoicePrompt | None:
-        """One pair in one letter order; None, counted in `too_long`, if it has more than `max_tokens` tokens."""
+        """One pair in one letter order. Where it has more than `max_tokens` tokens, turns are left out of its contexts
+        (`trajectories.cutting`); None, counted in `too_long`, where that is not enough.
+        """
         ids = self._encode(choice_text(pair, anchor_first))
-        if len(ids) > self.max_tokens:
-            self.too_long += 1
-            return None
+        excess = 0
+        while len(ids) > self.max_tokens:
+            excess += len(ids) - self.max_tokens
+            cut = cut_pair(pair, self._context_tokens(pair) - excess, self._count)
+            if cut is None:
+                self.too_long += 1
+                return None
+            ids = self._encode(choice_text(cut, anchor_first))
         anchor, confounder = self.letter_ids if anchor_first else self.letter_ids[::-1]
         return ChoicePrompt(pair.id, tuple(ids), anchor, confounder, anchor_first)
+
+    def _count(self, text: str) -> int:
+        return len(self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
+
+    def _context_tokens(self, pair: ContextPair) -> int:
+        """About how many tokens the two contexts have: turn by turn, as they are cut."""
+        contexts = (pair.anchor, pair.confounder)
+        turns = sum(self._count(t.text) + self._count(t.observation) for c in contexts for t in c.turns)
+        return turns + sum(self._count(c.problem_statement) for c in contexts)
 
     def both_orders(self, pairs: Iterable[ContextPair]) -> list[ChoicePrompt]:
         """Every pair twice, anchor as A and anchor as B: no letter habit can score. A pair comes whole or not."""

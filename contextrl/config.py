@@ -133,12 +133,27 @@ class ContextConfig(Section):
     frontier_share: Share = 0.7
     """Share of pairs from the frontier level; the others come from the levels below."""
     max_pair_tokens: Positive = 1024
-    """Longest pair prompt; longer pairs are left out and counted."""
+    """Longest pair prompt. Longer contexts lose whole turns, both alike; pairs that cannot be cut enough are left out
+    and counted."""
     hardness: Annotated[tuple[float, ...], Field(min_length=1)] = (0.8,)
     """Similarities at which pairs of the same function go into the next harder level; held-out pairs are those above
     the last one."""
+    after_edit: Literal["mask", "drop"] = "mask"
+    """What a context shows after its first edit: all, with the patch masked (the paper), or nothing."""
+    commit: Literal["same", "window", "any"] = "same"
+    """Base commits of a pair's trajectories: `same` (the paper), `window` (also others at which the place reads the
+    same, or nearly), `any`."""
+    function: Literal["same", "overlapping", "file"] = "same"
+    """What both must touch to be about the same function: `same` function or class (the paper), `overlapping` (two
+    methods of one class), `file`."""
     max_pairs_per_trajectory: Positive = 4
     """Pairs of one stage that are mined from a new trajectory before the miner looks no further."""
+    max_pairs_per_function: Positive = 16
+    """Living pairs of one function after which no more are mined there: no function fills the set."""
+    max_uses: Positive | None = None
+    """A pair that was learned from this often is retired."""
+    max_age: Positive | None = None
+    """A pair that was mined more iterations ago is retired."""
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)] = ("repo", "file", "function")
     """Which pairs are used, by the deepest thing both contexts share."""
 

@@ -2,7 +2,8 @@
 
 Invariant: a pair from a harder level is never drawn before the policy has been measured to tell pairs of the level
 below apart. Hard pairs trained directly stay at chance; a schedule that does not look at accuracy has the same fate.
-Draws are deterministic in the seed and the calls made. This module imports no torch.
+Among pairs used equally often, functions take turns, and so do repositories: none fills a batch. Draws are
+deterministic in the seed and the calls made. This module imports no torch.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import logging
 import random
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +50,8 @@ class PairSampler:
         max_age: int | None = None,
     ) -> None:
         """A pair that was drawn `max_uses` times, or added more than `max_age` iterations ago, is forgotten."""
+        self.forgotten: dict[str, str] = {}
+        """Pairs that were forgotten since this was last emptied, and why."""
         self._config, self._thresholds, self._ema = config, sorted(thresholds), ema
         self._max_uses, self._max_age = max_uses, max_age
         self._entries: dict[str, _Entry] = {}
@@ -79,6 +83,11 @@ class PairSampler:
                 self._level_of[pair.id] = self.level(pair)
                 added += 1
         return added
+
+    def drop(self, ids: Iterable[str]) -> None:
+        """Forget pairs whose label no longer holds."""
+        for pair_id in ids:
+            self._entries.pop(pair_id, None)
 
     def draw(
         self, count: int, iteration: int = 0, usable: Callable[[ContextPair], bool] = lambda _: True
@@ -153,22 +162,36 @@ class PairSampler:
         return min(up) if up else max(levels, default=self.frontier)
 
     def _pools(self) -> dict[int, list[_Entry]]:
-        """Open levels -> their pairs, the next to draw last: least used, ties in random order."""
+        """Open levels -> their pairs, the next to draw last."""
         uniform = self._config.curriculum == "uniform"
         top = self._open_level()
         pools: dict[int, list[_Entry]] = {}
         for entry in self._entries.values():
             if uniform or entry.level <= top:
                 pools.setdefault(0 if uniform else entry.level, []).append(entry)
-        for pool in pools.values():
-            self._rng.shuffle(pool)
-            pool.sort(key=lambda e: -e.uses)
-        return pools
+        return {level: self._in_turns(pool) for level, pool in pools.items()}
+
+    def _in_turns(self, pool: list[_Entry]) -> list[_Entry]:
+        """The pool, the next to draw last: the least used, of these one of each function, of each repository."""
+        self._rng.shuffle(pool)
+        pool.sort(key=lambda e: e.uses)
+        turns: Counter[tuple[int, str, str]] = Counter()
+        keyed = []
+        for entry in pool:
+            place = entry.uses, entry.pair.repo, entry.pair.function or entry.pair.file
+            turns[place] += 1
+            in_repo = entry.uses, entry.pair.repo, f"turn {turns[place]}"
+            turns[in_repo] += 1
+            keyed.append(((entry.uses, turns[place], turns[in_repo]), entry))
+        keyed.sort(key=lambda item: item[0], reverse=True)
+        return [entry for _, entry in keyed]
 
     def _evict(self, iteration: int) -> None:
-        uses, age = self._max_uses, self._max_age
-        self._entries = {
-            key: e
-            for key, e in self._entries.items()
-            if (uses is None or e.uses < uses) and (age is None or iteration - e.born <= age)
-        }
+        for key, e in list(self._entries.items()):
+            if self._max_uses is not None and e.uses >= self._max_uses:
+                self.forgotten[key] = f"learned from {e.uses} times"
+            elif self._max_age is not None and iteration - e.born > self._max_age:
+                self.forgotten[key] = f"mined {iteration - e.born} iterations ago"
+            else:
+                continue
+            del self._entries[key]

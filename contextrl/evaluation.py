@@ -113,6 +113,7 @@ class Evaluator:
                 self._recipe.evaluation.pairs,
                 seed=self._recipe.seed,
                 min_similarity=self._recipe.context.hardness[-1],
+                keep_after_edit=self._recipe.context.after_edit == "mask",
                 progress=self._progress.update,
             )
             self._pairs[kind] = pairs, self._choices.both_orders(pairs)

@@ -1,7 +1,8 @@
 """Where training gets its pairs: every trajectory that is kept is mined at once, and what is valid goes to the sampler.
 
 Invariant: a trajectory is in the store before it is mined, and a pair is in the store before it is trained on, so that
-a resumed run finds all of them. A pair whose prompt is too long takes no other pair's place in an optimiser step.
+a resumed run finds all of them. The store knows how often a pair was learned from and why it no longer is. A pair whose
+prompt is too long takes no other pair's place in an optimiser step.
 """
 
 from __future__ import annotations
@@ -22,10 +23,22 @@ from trajectories.store import SQLStore
 class PairFeed:
     """Store, miner and sampler of one run."""
 
-    def __init__(self, store: SQLStore, choices: ChoiceFormat, config: ContextConfig, *, run: str, seed: int) -> None:
+    def __init__(
+        self,
+        store: SQLStore,
+        choices: ChoiceFormat,
+        config: ContextConfig,
+        *,
+        run: str,
+        seed: int,
+        avoid: frozenset[str] = frozenset(),
+    ) -> None:
+        """`avoid`: held-out functions (`MinerOptions.avoid`)."""
         self._store, self._choices, self._config, self._run, self._seed = store, choices, config, run, seed
-        self._miner = PairMiner(store, RuleJudge(), _options(config))
-        self._sampler = PairSampler(config, seed, thresholds=config.hardness)
+        self._sampler = PairSampler(
+            config, seed, thresholds=config.hardness, max_uses=config.max_uses, max_age=config.max_age
+        )
+        self._miner = PairMiner(store, RuleJudge(), _options(config, avoid), on_retire=self._sampler.drop)
         self.iteration = 0
         self.too_long: int | None = None
         """Pairs that the last draw left out for their length, for good; None before the first draw."""
@@ -53,8 +66,19 @@ class PairFeed:
         rng = random.Random(f"{self._seed}/letters/{self.iteration}")
         before = self._choices.too_long
         pairs = self._sampler.draw(count, self.iteration, self._fits)
+        self._note_lives([pair.id for pair in pairs])
         self.too_long = self._choices.too_long - before
         return self._choices.balanced(pairs, rng)
+
+    def _note_lives(self, drawn: list[str]) -> None:
+        """Keep in the store which pairs are learned from, and which no more."""
+        self._store.use_pairs(drawn, self.iteration)
+        by_reason: dict[str, list[str]] = {}
+        for pair_id, reason in self._sampler.forgotten.items():
+            by_reason.setdefault(reason, []).append(pair_id)
+        for reason, ids in by_reason.items():
+            self._store.retire_pairs(ids, reason)
+        self._sampler.forgotten.clear()
 
     def learned(self, results: Iterable[PairResult]) -> None:
         """How the policy did on the prompts, before it learned from them."""
@@ -86,14 +110,19 @@ class PairFeed:
         return all(self._choices.prompt(pair, anchor_first) for anchor_first in (True, False))
 
     def _stored(self) -> list[ContextPair]:
-        return self._store.pairs(run=self._run, judgement="valid")
+        return self._store.pairs(run=self._run, judgement="valid", retired=False)
 
 
-def _options(config: ContextConfig) -> MinerOptions:
+def _options(config: ContextConfig, avoid: frozenset[str]) -> MinerOptions:
     most = config.max_pairs_per_trajectory
     return MinerOptions(
+        commit=config.commit,
+        function=config.function,
         stages=frozenset(config.stages),
+        keep_after_edit=config.after_edit == "mask",
+        max_pairs_per_function=config.max_pairs_per_function,
         max_pairs_per_trajectory=most,
         max_partners=2 * most,
         max_reuse=4 * most,
+        avoid=avoid,
     )

@@ -1,7 +1,7 @@
 """Held-out context pairs: what selection accuracy is measured on.
 
-Invariant: made from held-out tasks only, by an expert that reads before it edits, mined and judged as in training; hard
-ones only: both contexts about the same function, the answers as alike as they come.
+Invariant: made from held-out tasks only, of functions that no training task touches, by an expert that reads before it
+edits, mined and judged as in training; hard ones only: both contexts about the same function, as alike as they come.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ async def heldout_pairs(
     *,
     seed: int,
     min_similarity: float,
+    keep_after_edit: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[ContextPair]:
     """At most `count` valid pairs of the function stage, at least this similar, of repositories of a kind.
@@ -41,7 +42,13 @@ async def heldout_pairs(
     No more tasks are played than it takes to find them. `progress(pairs found, count)`.
     """
     families, script = _families(world, kind, seed), expert_script(world, kind, seed)
-    options = MinerOptions(max_pairs_per_trajectory=8, max_partners=16, max_reuse=64)
+    options = MinerOptions(
+        max_pairs_per_trajectory=8,
+        max_partners=16,
+        max_reuse=64,
+        max_pairs_per_function=64,
+        keep_after_edit=keep_after_edit,
+    )
     hard: list[ContextPair] = []
     kept: list[ContextPair] = []
     with SQLStore("sqlite://") as store:
@@ -60,11 +67,16 @@ async def heldout_pairs(
 
 
 def _families(world: World, kind: str, seed: int) -> list[list[TaskInstance]]:
-    """Held-out tasks by function, those of functions with two at least, in random order."""
+    """Held-out tasks by function, those of functions with two at least, in random order.
+
+    A function that training tasks touch too (only the bug is new) is left out: its pairs may have been trained on.
+    """
     families: dict[str, list[TaskInstance]] = {}
+    trained = world.training_functions
     for ground in world.grounds:
         for task in ground.heldout if ground.kind == kind else ():
-            families.setdefault(f"{task.repo}::{task.functions[0]}", []).append(task)
+            if task.functions and not any(f"{task.repo} {name}" in trained for name in task.functions):
+                families.setdefault(f"{task.repo}::{task.functions[0]}", []).append(task)
     several = [families[name] for name in sorted(families) if len(families[name]) > 1]
     random.Random(f"pairs/{seed}").shuffle(several)
     return several

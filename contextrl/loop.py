@@ -124,7 +124,9 @@ class Run:
         self.name = _label(folder, store, recipe.name)
         self.policy = start.policy
         self.player = Player(recipe, self.policy, world, backend)
-        self.feed = PairFeed(store, start.choices, recipe.context, run=self.name, seed=recipe.seed)
+        self.feed = PairFeed(
+            store, start.choices, recipe.context, run=self.name, seed=recipe.seed, avoid=world.heldout_functions
+        )
         self.evaluator = Evaluator(recipe, world, self.player, start.choices, progress)
         self.demonstrations = Demonstrations(recipe, world, self.player, progress)
         self.learner = _learner(recipe, self.policy.model, start.reference)

@@ -62,6 +62,17 @@ class World:
         """Instance id of every held-out task -> its split."""
         return {task.instance_id: task.split for ground in self.grounds for task in ground.heldout}
 
+    @property
+    def heldout_functions(self) -> frozenset[str]:
+        """Functions of held-out tasks that no training task touches, as `repository path::qualified.name`."""
+        held = {f"{t.repo} {name}" for ground in self.grounds for t in ground.heldout for name in t.functions}
+        return frozenset(held - self.training_functions)
+
+    @property
+    def training_functions(self) -> frozenset[str]:
+        """Functions that training tasks touch, as `repository path::qualified.name`."""
+        return frozenset(f"{t.repo} {name}" for ground in self.grounds for t in ground.train for name in t.functions)
+
     def heldout(self, kind: str, split: str, count: int, seed: int) -> list[TaskInstance]:
         """At most `count` held-out tasks of a kind and a split, drawn evenly from its repositories."""
         pools = [[t for t in g.heldout if t.split == split] for g in self.grounds if g.kind == kind]

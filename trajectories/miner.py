@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import zip_longest
 
 from trajectories.couples import FUNNEL, Coupler
@@ -64,6 +64,8 @@ class PairMiner:
             self._coupler.learn(trajectory)
             self._labels.check(trajectory)
             place = Place.of(trajectory.files, trajectory.functions, trajectory.patch)
+            if self._avoided(trajectory.repo, trajectory.functions):
+                return self._store.finish_mining(position, trajectory.run, [], {}, "touches a held-out function")
             funnel = Counter(dict.fromkeys(FUNNEL, 0))
             self._count_buckets(trajectory, place, position, funnel)
             near = {stage: self._near(trajectory, place, stage, position) for stage in STAGES if self._wanted(stage)}
@@ -81,6 +83,9 @@ class PairMiner:
             for trajectory in self._store.get_many([trajectory_id], tokens=False).values():
                 pairs += self.on_insert(trajectory)
         return pairs
+
+    def _avoided(self, repo: str, functions: Iterable[str]) -> bool:
+        return any(f"{repo} {name}" in self._options.avoid for name in functions)
 
     def _wanted(self, stage: Stage) -> bool:
         return stage in self._options.stages
@@ -131,7 +136,9 @@ class PairMiner:
         found: dict[str, TrajectorySummary] = {}
         for bucket in self._buckets(own, place, where):
             for other in self._store.neighbours(bucket, before=position, limit=self._options.window):
-                if other.status != "infra_error" and other.instance_id != own.instance_id:
+                if other.status == "infra_error" or other.instance_id == own.instance_id:
+                    continue
+                if not self._avoided(other.repo, other.functions):
                     found.setdefault(other.id, other)
         near = [
             t for t in found.values() if place.deepest(Place.of(t.files, t.functions), self._options.function) == stage

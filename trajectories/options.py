@@ -42,6 +42,9 @@ class MinerOptions:
     """How many of the newest trajectories of a bucket are candidates."""
     max_reuse: int = 16
     """Valid pairs of one stage, as anchor or confounder, after which a trajectory is no partner any more."""
+    avoid: frozenset[str] = frozenset()
+    """Held-out functions, as `repository path::qualified.name`: a trajectory that touches one is stored, never mined,
+    so that training pairs and held-out pairs share no function."""
     across_runs: bool = False
     """Whether partners may come from other runs of the same store."""
     cache: int = 64_000_000

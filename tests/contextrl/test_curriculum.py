@@ -176,3 +176,14 @@ def test_an_average_that_has_seen_nothing_is_told_apart():
     again = PairSampler(ContextConfig())
     again.load_state_dict(sampler.state_dict(), [])
     assert again.measured == sampler.measured
+
+
+def test_functions_and_repositories_take_turns():
+    sampler = PairSampler(ContextConfig(curriculum="uniform"))
+    places = [("r1", "f")] * 20 + [("r1", "g")] * 3 + [("r2", "h")] * 3
+    sampler.add(pair(str(i)).model_copy(update={"repo": r, "function": f}) for i, (r, f) in enumerate(places))
+    first = [(p.repo, p.function) for p in sampler.draw(3)]
+    assert sorted(first) == [("r1", "f"), ("r1", "g"), ("r2", "h")]
+    assert first.index(("r2", "h")) < 2, "a repository with one function does not wait for all of another"
+    counts = Counter(p.function for p in sampler.draw(6))
+    assert counts == {"f": 2, "g": 2, "h": 2}

@@ -85,7 +85,8 @@ def test_what_was_stored_but_not_mined_is_mined(store):
 def test_a_pair_that_is_too_long_is_replaced_and_not_drawn_again(store):
     whole = feed(store)
     for name, shown, right in (("i1", "+", "-"), ("i2", "-", "+"), ("i3" * 10, "*", "/")):
-        whole.keep(solved(name, shown, right, 0))
+        episode = solved(name, shown, right, 0)
+        whole.keep(episode.model_copy(update={"turns": episode.turns[1:]}))  # two turns: none that could be cut
     form = ChoiceFormat(byte_tokenizer(), 100_000)
     pairs = store.pairs(judgement="valid")
     lengths = {p.id: max(len(form.prompt(p, first).ids) for first in (True, False)) for p in pairs}
@@ -105,3 +106,35 @@ def test_a_pair_that_is_too_long_is_replaced_and_not_drawn_again(store):
     again = limited()
     again.load_state_dict(some.state_dict())
     assert drawn(again) == short and again.too_long == 0
+
+
+def test_the_store_knows_how_often_a_pair_was_learned_from_and_why_no_more(store):
+    used = PairFeed(store, ChoiceFormat(byte_tokenizer(), 4096), ContextConfig(max_uses=2), run="r", seed=0)
+    used.keep(solved("i1", "+", "-", 0))
+    used.keep(solved("i2", "-", "+", 0))
+    ids = [p.id for p in store.pairs(judgement="valid")]
+    for iteration in range(3):
+        used.iteration = iteration
+        assert len(used.prompts(2)) == (2 if iteration < 2 else 0)
+    lives = store.pair_life(ids)
+    assert {(life.uses, life.last_used, life.retired) for life in lives.values()} == {(2, 1, "learned from 2 times")}
+    assert drawn(feed(store)) == set()
+
+
+def test_a_pair_whose_label_fell_is_not_learned_from(store):
+    some = feed(store)
+    some.keep(solved("i1", "+", "-", 0))
+    some.keep(solved("i2", "-", "+", 0))
+    assert len(drawn(some)) == 2
+    some.keep(solved("i2", "*", "-", 1))  # the answer to i1 solves i2 as well
+    fallen = {p.id for p in store.pairs(retired=True)}
+    assert fallen and not fallen & drawn(some)
+
+
+def test_trajectories_that_touch_a_held_out_function_are_stored_and_not_mined(store):
+    held = frozenset({"pkg a.py::area"})
+    some = PairFeed(store, ChoiceFormat(byte_tokenizer(), 4096), ContextConfig(), run="r", seed=0, avoid=held)
+    some.keep(solved("i1", "+", "-", 0))
+    some.keep(solved("i2", "-", "+", 0))
+    assert (store.count(), some.mined) == (2, 0)
+    assert set(store.mining_reasons(["i1-0", "i2-0"]).values()) == {"touches a held-out function"}
