@@ -25,7 +25,7 @@ from trajectories.records import Trajectory
 
 LARGE = 1024
 """Characters from which on an observation lies apart. The problem statement always does."""
-_LEVEL = 3
+_LEVEL = 1
 _ARRAYS = ("prompt_ids", "completion_ids", "logprobs")
 _APART: Any = {"problem_statement": True, "turns": {"__all__": {*_ARRAYS, "observation"}}}
 _KEY_BYTES = 32
