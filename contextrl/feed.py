@@ -8,7 +8,7 @@ prompt is too long takes no other pair's place in an optimiser step.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from contextrl.choice import ChoiceFormat, ChoicePrompt, PairResult
@@ -83,6 +83,11 @@ class PairFeed:
     def learned(self, results: Iterable[PairResult]) -> None:
         """How the policy did on the prompts, before it learned from them."""
         self._sampler.update(results)
+
+    def left_out(self, reasons: Mapping[str, str]) -> None:
+        """Keep why trajectories (by id) are not learned from: every one is stored, and says what became of it."""
+        for reason in sorted(set(reasons.values())):
+            self._store.mark_filtered([i for i, why in reasons.items() if why == reason], reason)
 
     @property
     def frontier(self) -> int:

@@ -45,6 +45,8 @@ class Update:
     """The same for each optimiser step. In the first, importance ratios and mismatch are those of unchanged weights."""
     results: list[PairResult] = field(default_factory=list)
     """What the policy chose on each prompt, before it learned from it."""
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Trajectory id -> why nothing was learned from it."""
 
 
 class Learner:
@@ -89,18 +91,20 @@ class Learner:
         # Layers recompute in training mode only, and an engine that samples with this model has left that.
         self.policy.model.train(self.config.gradient_checkpointing)
         counts: dict[str, float] = {}
+        left_out: dict[str, str] = {}
         for term in self.terms:
             o = term.objective
             ready = o.prepare(feeds[o.feed], self.policy, self.reference, self.config.microbatch_tokens)
             prepared[o.name] = ready.items
             counts |= {f"{o.name}/{key}": value for key, value in ready.metrics.items()}
+            left_out |= ready.left_out
         skipped = self.steps_skipped
         results: list[PairResult] = []
         steps = [
             self._optimise(plan, results) for plan in self._plan(prepared, self.optimizer_steps(len(trajectories)))
         ]
         counts |= {"learner/steps": len(steps), "learner/skipped": self.steps_skipped - skipped}
-        return Update(_mean(steps) | counts, steps, results)
+        return Update(_mean(steps) | counts, steps, results, left_out)
 
     def state_dict(self) -> dict[str, Any]:
         """For `torch.save`: optimiser, counters, random state. The model's weights are saved by their owner."""

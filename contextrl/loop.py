@@ -200,6 +200,7 @@ class Run:
             prompts = self.feed.prompts(recipe.context.pairs_per_step * steps)
             update = await asyncio.to_thread(self.learner.step, trajectories, prompts)
             self.feed.learned(update.results)
+            self.feed.left_out(update.left_out)
             engine.update_weights(self.iteration + 1)
         return metrics_row(self.iteration, trajectories, {t.id for t in stored}, update, self.feed, seconds)
 

@@ -59,16 +59,14 @@ class GRPO:
         if self._old == "recomputed":
             scores = recompute(policy, samples, max_tokens)
             samples = [replace(s, old=o) for s, o in zip(samples, scores, strict=True)]
-        return Prepared(samples, metrics)
+        return Prepared(samples, metrics, left_out(data))
 
     def samples(self, trajectories: Sequence[Trajectory]) -> tuple[list[Sample], dict[str, float]]:
         """The trajectories that have an advantage and a sampled token, and the counts of the others."""
-        groups: dict[str, list[Trajectory]] = {}
-        for trajectory in trajectories:
-            groups.setdefault(trajectory.group or trajectory.instance_id, []).append(trajectory)
+        groups = _groups(trajectories)
         kept: list[Sample] = []
         dropped = tokens_dropped = flat = 0
-        for group in groups.values():
+        for group in groups:
             advantages = group_advantages([t.reward for t in group], self._std)
             flat += all(a is None for a in advantages) and any(t.reward is not None for t in group)
             for trajectory, advantage in zip(group, advantages, strict=True):
@@ -148,3 +146,24 @@ def recompute(scorer: Scorer, samples: Sequence[Sample], max_tokens: int) -> lis
         for i, row in zip(indices, logp.tolist(), strict=True):
             scores[i] = row[: len(samples[i].ids)]
     return scores
+
+
+def left_out(trajectories: Sequence[Trajectory]) -> dict[str, str]:
+    """Id -> why nothing is learned from a trajectory, for those of which this is so."""
+    reasons: dict[str, str] = {}
+    for group in _groups(trajectories):
+        for trajectory, advantage in zip(group, group_advantages([t.reward for t in group]), strict=True):
+            if trajectory.reward is None:
+                reasons[trajectory.id] = "died for a reason of ours: no reward"
+            elif advantage is None:
+                reasons[trajectory.id] = "all rewards of its group are the same"
+            elif not any(turn.completion_ids for turn in trajectory.turns):
+                reasons[trajectory.id] = "nothing was sampled in it"
+    return reasons
+
+
+def _groups(trajectories: Sequence[Trajectory]) -> list[list[Trajectory]]:
+    groups: dict[str, list[Trajectory]] = {}
+    for trajectory in trajectories:
+        groups.setdefault(trajectory.group or trajectory.instance_id, []).append(trajectory)
+    return list(groups.values())

@@ -6,7 +6,7 @@ and metrics of micro-batches add up, and no term's denominator depends on anothe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -38,6 +38,8 @@ class Prepared:
 
     items: Sequence[Any]
     metrics: dict[str, float] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Trajectory id -> why nothing is learned from it."""
 
 
 class Objective(Protocol):

@@ -138,3 +138,16 @@ def test_trajectories_that_touch_a_held_out_function_are_stored_and_not_mined(st
     some.keep(solved("i2", "-", "+", 0))
     assert (store.count(), some.mined) == (2, 0)
     assert set(store.mining_reasons(["i1-0", "i2-0"]).values()) == {"touches a held-out function"}
+
+
+def test_why_nothing_is_learned_from_a_trajectory_is_kept(store):
+    some = feed(store)
+    some.keep(solved("i1", "+", "-", 0))
+    some.keep(solved("i2", "-", "+", 0))
+    some.left_out({"i1-0": "all rewards of its group are the same"})
+    assert [(t.id, t.filtered) for t in store.summaries(filtered=True)] == [
+        ("i1-0", "all rewards of its group are the same")
+    ]
+    assert store.get("i1-0") == solved("i1", "+", "-", 0).model_copy(
+        update={"created_at": store.get("i1-0").created_at}
+    )

@@ -7,7 +7,7 @@ from learning_toys import DoubleModel, directional_difference, gradient, tiny_qw
 from contextrl.batching import Sample
 from contextrl.config import GRPOConfig
 from contextrl.objectives.advantages import EPSILON, group_advantages
-from contextrl.objectives.grpo import GRPO, recompute
+from contextrl.objectives.grpo import GRPO, left_out, recompute
 from contextrl.scoring import Scorer, k3
 
 CPU = torch.device("cpu")
@@ -66,6 +66,10 @@ def test_samples_count_what_is_dropped():
         trajectory(None, [], "broken"),
     ]
     samples, metrics = GRPO(GRPOConfig(kl=0, std_normalise=False)).samples(data)
+    said = left_out(data)
+    assert [said.get(t.id, "")[:11] for t in data] == [
+        "", "", "died for a ", "nothing was", "all rewards", "all rewards", "died for a ",
+    ]  # fmt: skip
     assert [s.advantage for s in samples] == pytest.approx([2 / 3, -1 / 3])
     assert samples[1].ids == [1, 2, 3, 4, 5, 6, 0]
     assert samples[1].mask == [False, False, True, True, False, True, True]
