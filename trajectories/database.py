@@ -21,13 +21,22 @@ from trajectories.queries import StoreError, StoreMissing
 from trajectories.schema import SCHEMA_VERSION, metadata, store_meta
 
 T = TypeVar("T")
+_OLDER = {str(version) for version in range(1, SCHEMA_VERSION)}
 
 
 class Database:
     """One database. Thread-safe; writes of one process queue up on a lock instead of in the database."""
 
-    def __init__(self, where: str | Path, *, create: bool = True, timeout_s: float = 30.0) -> None:
+    def __init__(
+        self,
+        where: str | Path,
+        *,
+        create: bool = True,
+        timeout_s: float = 30.0,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
         self._timeout_s = timeout_s
+        self._progress = progress
         self._lock = threading.Lock()
         url, self.where, path = _locate(where)
         self._kind = url.get_backend_name()
@@ -68,7 +77,7 @@ class Database:
         self._engine.dispose()
 
     def _open(self, create: bool) -> None:
-        """Make the tables in an empty database; refuse one that is not ours or has another version."""
+        """Make the tables in an empty database, upgrade older ones; refuse what is not ours or is newer."""
         version, tables = self.read(_version)
         if version is None and tables:
             raise StoreError(f"{self.where} is a database, but not a trajectory store: give another place.")
@@ -76,11 +85,31 @@ class Database:
             raise _nothing_at(self.where)
         if version is None:
             version = self.write(_create)
+        if version in _OLDER:
+            version = self.write(self._upgrade)
         if version != str(SCHEMA_VERSION):
             raise StoreError(
                 f"{self.where} has schema version {version}, this program reads version {SCHEMA_VERSION}: "
                 "open it with the version of contextrl that wrote it, or give another place."
             )
+
+    def _upgrade(self, connection: sa.Connection) -> str | None:
+        """Bring an older store to today's schema, unless another process did while this one waited for the lock."""
+        from trajectories.migrations import upgrade
+
+        version, _ = _version(connection)
+        if version not in _OLDER:
+            return version
+        try:
+            upgrade(connection, int(version), SCHEMA_VERSION, self._progress)
+        except SQLAlchemyError:
+            raise
+        except Exception as error:  # whatever a script meets in a store that somebody damaged
+            raise StoreError(
+                f"{self.where} has schema version {version} and could not be upgraded to {SCHEMA_VERSION} "
+                f"({type(error).__name__}: {error}): it is as it was; restore a copy, or give another place."
+            ) from error
+        return _set_version(connection)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -136,6 +165,12 @@ def _create(connection: sa.Connection) -> str:
     metadata.create_all(connection)
     version, _ = _version(connection)  # another process may have been quicker
     if version is None:
+        connection.execute(store_meta.insert().values(key="schema_version", value=str(SCHEMA_VERSION)))
         version = str(SCHEMA_VERSION)
-        connection.execute(store_meta.insert().values(key="schema_version", value=version))
     return version
+
+
+def _set_version(connection: sa.Connection) -> str:
+    row = store_meta.c.key == "schema_version"
+    connection.execute(store_meta.update().where(row).values(value=str(SCHEMA_VERSION)))
+    return str(SCHEMA_VERSION)

@@ -34,11 +34,19 @@ class SQLStore:
     """A `TrajectoryStore` (what each method promises is written there). Also a context manager.
 
     `where`: the path of a file, made with its folder if it is not there and `create` holds, or a SQLAlchemy URL.
-    `timeout_s`: how long to wait for other writers.
+    `timeout_s`: how long to wait for other writers. A store of an older version of this program is upgraded;
+    `progress(moved, of)` is told how far that is.
     """
 
-    def __init__(self, where: str | Path, *, create: bool = True, timeout_s: float = 30.0) -> None:
-        self._db = Database(where, create=create, timeout_s=timeout_s)
+    def __init__(
+        self,
+        where: str | Path,
+        *,
+        create: bool = True,
+        timeout_s: float = 30.0,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self._db = Database(where, create=create, timeout_s=timeout_s, progress=progress)
         self._places = PlaceNumbers()
         self._subscribers: list[Callable[[Trajectory], object]] = []
 
