@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from contextrl.choice import LETTERS
+from contextrl.choice import LETTERS, choice_text
+from contextrl.probe.fitting import fitted, said
 from contextrl.probe.letters import parse_letter
-from contextrl.probe.predictions import KEPT_TEXT, Question, pair_texts
+from contextrl.probe.predictions import KEPT_TEXT, Question
 from contextrl.probe.remote import each, too_long
 from contextrl.probe.selector import Choice, SelectorOptions
-from trajectories.cutting import CHARACTERS_PER_TOKEN, cut_pair
+from trajectories.cutting import CHARACTERS_PER_TOKEN
 from trajectories.endpoint import Endpoint, EndpointError, Reply, parse_endpoint
+from trajectories.records import ContextPair
 
 WIDTHS = (20, 5, 0)
 """How many likely tokens are asked for: as many as are allowed, what some servers allow, none."""
@@ -38,30 +40,26 @@ class ChatSelector:
         self._endpoint.close()
 
     def _ask(self, question: Question) -> Choice:
-        fitted, cut = self._fit(question)
-        if fitted is None:
+        asked = self._fit(question)
+        if asked is None:
             return Choice(question, left_out=f"longer than about {self._options.max_tokens:,} tokens")
         try:
-            reply = self._reply(fitted.text)
+            reply = self._reply(asked.text)
         except EndpointError as error:
             if reason := too_long(error):
                 return Choice(question, left_out=reason)
             raise
         text, margin = reply.text[:KEPT_TEXT], letter_margin(reply.top_logprobs, question.anchor_first)
         letter = parse_letter(reply.text) if margin is None else None
-        return Choice(question, margin=margin, letter=letter, text=text, cut=cut)
+        return Choice(question, margin=margin, letter=letter, text=text, cut=said(asked.pair))
 
-    def _fit(self, question: Question) -> tuple[Question | None, str]:
-        """The question within --max-tokens, and what was cut. Tokens are estimated: the model's are not known here."""
-        over = len(question.text) // CHARACTERS_PER_TOKEN - (self._options.max_tokens or 1 << 62)
-        if over <= 0:
-            return question, ""
-        contexts = sum(map(len, pair_texts(question.pair))) // CHARACTERS_PER_TOKEN
-        shorter = cut_pair(question.pair, contexts - over) if self._options.cut and contexts > over else None
-        if shorter is None:
-            return None, ""
-        cut = f"anchor {shorter.anchor.cut}, confounder {shorter.confounder.cut}"
-        return Question(shorter, question.anchor_first), cut
+    def _fit(self, question: Question) -> Question | None:
+        """The question within --max-tokens. Tokens are estimated: the model's are not known here."""
+        limit = self._options.max_tokens
+        if limit is None or _length(question.pair) <= limit:
+            return question
+        shorter = fitted(question.pair, limit, _length, lambda text: len(text) // CHARACTERS_PER_TOKEN)
+        return Question(shorter, question.anchor_first) if shorter and self._options.cut else None
 
     def _reply(self, text: str) -> Reply:
         """Asks for fewer log-probabilities where the endpoint refuses more; later questions then do so at once."""
@@ -81,6 +79,11 @@ class ChatSelector:
             self._widths = (width, *(w for w in self._widths if w < width))
             return reply
         raise AssertionError("the last width asks for nothing that can be refused so")
+
+
+def _length(pair: ContextPair) -> int:
+    """Estimated tokens of its prompt, alike in both letter orders."""
+    return len(choice_text(pair, True)) // CHARACTERS_PER_TOKEN
 
 
 def letter_margin(top: Mapping[str, float] | None, anchor_first: bool) -> float | None:

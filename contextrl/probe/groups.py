@@ -20,14 +20,14 @@ LENGTH = (2_000, 8_000, 32_000, 128_000)
 """Bounds of the bins, characters of both contexts together: about four to a token."""
 
 
-def _bins(bounds: Sequence[float], form: str) -> tuple[str, ...]:
-    said = [form.format(bound) for bound in bounds]
+def _bins(bounds: Sequence[float], unit: str = "") -> tuple[str, ...]:
+    said = [f"{bound:,}" for bound in bounds]
     between = [f"{low} to {high}" for low, high in pairwise(said)]
-    return f"below {said[0]}", *between, f"from {said[-1]}"
+    return tuple(name + unit for name in (f"below {said[0]}", *between, f"from {said[-1]}"))
 
 
-SIMILARITIES = _bins(SIMILARITY, "{:g}")
-LENGTHS = _bins(LENGTH, "{:,} characters")
+SIMILARITIES = _bins(SIMILARITY)
+LENGTHS = _bins(LENGTH, " characters")
 THIRDS = ("first third", "middle third", "last third")
 _ORDER = {name: place for names in (SIMILARITIES, LENGTHS, THIRDS) for place, name in enumerate(names)}
 _KIND = re.compile(r"\.([A-Za-z][A-Za-z_]*?)__[0-9a-z]+$|\.(pr)_\d+$")

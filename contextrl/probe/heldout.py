@@ -13,11 +13,15 @@ from contextrl.recipe_file import load_recipe
 from contextrl.start import device, policy_source
 from contextrl.world import build_world
 from sandbox import BackendOptions, open_backend
+from trajectories.pairs import pair_key
 from trajectories.records import ContextPair
 
 
 def recipe_pairs(path: Path, progress: Progress) -> list[ContextPair]:
-    """Of all kinds of repository. Makes what is not made yet: tasks, and a demonstration of each held-out task."""
+    """Of all kinds of repository. Makes what is not made yet: tasks, and a demonstration of each held-out task.
+
+    Ids say what is in a pair: made again, a pair has the same, so that an interrupted probe goes on.
+    """
     return asyncio.run(_pairs(path, progress))
 
 
@@ -42,7 +46,7 @@ async def _pairs(path: Path, progress: Progress) -> list[ContextPair]:
                     min_similarity=recipe.context.hardness[-1],
                     progress=progress.update,
                 )
-            return found
+            return [pair.model_copy(update={"id": pair_key(pair)[:32]}) for pair in found]
         finally:
             await player.close()
     finally:

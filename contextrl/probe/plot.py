@@ -10,20 +10,21 @@ from pathlib import Path
 
 from contextrl.charts import percent
 from contextrl.probe import paper
-from contextrl.probe.result import ModelResult, Result
+from contextrl.probe.result import ModelResult, Result, label
 
 WIDTH, ROW, LEFT, RIGHT, TOP = 720, 24, 300, 24, 44
 NAME = 46
 """Characters of a row's name that there is room for."""
 STYLE = """
-svg{--ink:#16181d;--soft:#5d626c;--line:#e3e3de;--c1:#2a6fdb;--c2:#d95f1a;background:#fff}
-@media (prefers-color-scheme:dark){svg{--ink:#e9eaec;--soft:#9a9faa;--line:#2e3137;--c1:#6aa5f8;--c2:#f08a4b;
-background:#1b1d21}}
-text{fill:var(--ink);font:12px system-ui,sans-serif}.soft{fill:var(--soft)}
-.grid{stroke:var(--line)}.chance{stroke:var(--soft);stroke-dasharray:4 4}
-.ours{fill:var(--c1);stroke:var(--c1)}.agent,.multimodal{fill:none;stroke-width:1.5;stroke:var(--c1)}
-.multimodal{stroke:var(--c2)}
+svg{background:#fff}text{fill:#16181d;font:12px system-ui,sans-serif}text.soft{fill:#5d626c}
+.grid{stroke:#e3e3de}.chance{stroke:#5d626c;stroke-dasharray:4 4}
+.ours{fill:#2a6fdb;stroke:#2a6fdb}.agent,.multimodal{fill:none;stroke:#2a6fdb;stroke-width:1.5}
+.multimodal{stroke:#d95f1a}
+@media (prefers-color-scheme:dark){svg{background:#1b1d21}text{fill:#e9eaec}text.soft{fill:#9a9faa}
+.grid{stroke:#2e3137}.chance{stroke:#9a9faa}.ours{fill:#6aa5f8;stroke:#6aa5f8}.agent{stroke:#6aa5f8}
+.multimodal{stroke:#f08a4b}}
 """
+"""The report's colours, written out: not every program that shows SVG knows variables."""
 
 
 def plot(result: Result) -> str:
@@ -52,7 +53,7 @@ def plot(result: Result) -> str:
 def _ours(row: int, found: ModelResult) -> str:
     a = found.accuracy
     said = f"{found.model} on {found.set}: {a.mean:.1%} [{a.low:.1%}, {a.high:.1%}], {a.pairs} pairs"
-    name = f"{found.model} on {Path(found.set).name}"
+    name = f"{label(found.model)} on {Path(found.set).name}"
     bar = f'<line x1="{_x(a.low)}" x2="{_x(a.high)}" y1="{_y(row)}" y2="{_y(row)}" stroke-width="3" opacity=".4"/>'
     dot = f'<circle cx="{_x(a.mean)}" cy="{_y(row)}" r="5"/>'
     shown = name if len(name) <= NAME else f"...{name[3 - NAME :]}"

@@ -12,15 +12,13 @@ from itertools import islice
 from typing import Any
 
 from contextrl.choice import ChoiceFormat, ChoicePrompt
+from contextrl.probe.fitting import fitted, said
 from contextrl.probe.predictions import Question, pair_texts
 from contextrl.probe.selector import Choice
-from trajectories.cutting import cut_pair
 from trajectories.records import ContextPair
 
 AT_ONCE = 256
 """Questions whose token ids are in memory at a time."""
-TRIES = 4
-"""How often a pair is cut anew where its tokens together are more than the sum of the parts."""
 
 
 @dataclass(frozen=True)
@@ -75,33 +73,22 @@ class Prompts:
         return self._last[1]
 
     def _fit(self, pair: ContextPair) -> Fitted:
-        prompts = self._both(pair)
-        over = self._over(prompts)
-        if over <= 0:
-            return Fitted(prompts)
+        if self._length(pair) <= self._max:
+            return Fitted(self._both(pair))
         too_long = f"longer than {self._max:,} tokens"
         if not self._cut:
             return Fitted(None, too_long)
-        budget = sum(self._count(t) for t in pair_texts(pair)) - over
-        for _ in range(TRIES):
-            shorter = cut_pair(pair, budget, self._count) if budget > 0 else None
-            if shorter is None:
-                break
-            prompts = self._both(shorter)
-            over = self._over(prompts)
-            if over <= 0:
-                return Fitted(prompts, cut=f"anchor {shorter.anchor.cut}, confounder {shorter.confounder.cut}")
-            budget -= over
-        return Fitted(None, f"{too_long}, also when cut")
+        shorter = fitted(pair, self._max, self._length, self._count)
+        return Fitted(self._both(shorter), cut=said(shorter)) if shorter else Fitted(None, f"{too_long}, also when cut")
 
     def _both(self, pair: ContextPair) -> tuple[ChoicePrompt, ChoicePrompt]:
         first, second = (self._unlimited.prompt(pair, anchor_first) for anchor_first in (True, False))
         assert first and second, "nothing is too long for no limit"
         return first, second
 
-    def _over(self, prompts: tuple[ChoicePrompt, ChoicePrompt]) -> int:
-        """Tokens by which the longer one does not fit."""
-        return max(len(prompt.ids) for prompt in prompts) - self._max
+    def _length(self, pair: ContextPair) -> int:
+        """Tokens of the longer of its prompts."""
+        return max(len(prompt.ids) for prompt in self._both(pair))
 
     def _count(self, text: str) -> int:
         return len(self._tokenizer.encode(text, add_special_tokens=False))

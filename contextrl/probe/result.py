@@ -91,3 +91,10 @@ class Result(_Section):
     created_at: str
     """UTC, ISO 8601."""
     versions: dict[str, str]
+
+
+def label(model: str) -> str:
+    """`tiny (vllm)` for `vllm:http://127.0.0.1:8000#tiny`; the address is in probe.json."""
+    scheme, _, rest = model.partition(":")
+    name = rest.rpartition("#")[2]
+    return f"{name} ({scheme})" if "#" in rest and name else model

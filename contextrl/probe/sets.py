@@ -120,6 +120,6 @@ def _of_run(name: str, where: str) -> list[ContextPair]:
     except StoreMissing:
         raise ProbeError(f"--pairs {name}: there is no such file, and no store {where} to look for a run in") from None
     if not found:
-        others = f"runs with pairs: {', '.join(runs)}" if runs else "no run in it has pairs"
-        raise ProbeError(f"--pairs {name}: there is no such file, and no pair of such a run in {where} ({others})")
+        others = f"; runs with pairs there: {', '.join(runs)}" if runs else ""
+        raise ProbeError(f"--pairs {name}: there is no such file, and no pair of such a run in {where}{others}")
     return found

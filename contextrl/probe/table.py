@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from contextrl.probe import paper
-from contextrl.probe.result import Estimate, ModelResult, Result
+from contextrl.probe.result import Estimate, ModelResult, Result, label
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 MOST_GROUPS = 12
 """Groups of one dimension that are shown, the largest ones."""
+KEY = (
+    "In brackets: 95% intervals, functions as clusters; chance is 50%. As A/B: accuracy where the anchor is A, "
+    "where it is B; bias: how far these are apart."
+)
 
 
 def result_renderable(result: Result) -> RenderableType:
@@ -25,7 +29,7 @@ def result_renderable(result: Result) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
-    notes = ["In brackets: 95% intervals, functions as clusters; chance is 50%.", *_notes(result)]
+    notes = [KEY, *_notes(result)]
     return Group(*_measured(result), _published(), Text("\n".join(notes)), *_groups(result))
 
 
@@ -35,7 +39,7 @@ def _measured(result: Result) -> Iterator[RenderableType]:
 
     for one in result.sets:
         table = _table(
-            f"Selection accuracy: {one.name}", "", "accuracy", "as A/B", "order bias", "says A", "pairs", "functions"
+            f"Selection accuracy: {one.name}", "", "accuracy", "as A/B", "bias", "says A", "pairs", "functions"
         )
         for found in result.results:
             if found.set == one.name:
@@ -61,7 +65,7 @@ def _table(title: str, *columns: str) -> Table:
 
     table = Table(box=box.SIMPLE_HEAD, title=Text(title), title_justify="left")
     for i, column in enumerate(columns):
-        table.add_column(Text(column), justify="right" if i else "left", overflow="fold", no_wrap=i == 1)
+        table.add_column(Text(column), justify="right" if i else "left", overflow="fold", no_wrap=i > 0)
     return table
 
 
@@ -113,13 +117,6 @@ def _groups(result: Result) -> Iterator[RenderableType]:
                 table.add_row(Text(f"  and {len(groups) - len(largest)} more: see probe.json", style="dim"))
         if table.row_count:
             yield table
-
-
-def label(model: str) -> str:
-    """`tiny (vllm)` for `vllm:http://127.0.0.1:8000#tiny`; the address is in probe.json."""
-    scheme, _, rest = model.partition(":")
-    name = rest.rpartition("#")[2]
-    return f"{name} ({scheme})" if "#" in rest and name else model
 
 
 def estimate(found: Estimate | None, bare: bool = False) -> str:
