@@ -22,10 +22,9 @@ from typing import Any
 
 from benchmarks.bugs import BugEpisodes
 from trajectories.bulk import BulkOptions, mine_store
-from trajectories.couples import Coupler
+from trajectories.couples import Coupler, Judged
 from trajectories.judge import RuleJudge
 from trajectories.miner import MinerOptions, PairMiner
-from trajectories.records import ContextPair
 from trajectories.sketches import sketch
 from trajectories.store import SQLStore
 
@@ -112,7 +111,7 @@ def scan(size: int) -> dict[str, float]:
         coupler = Coupler(store, RuleJudge(), MinerOptions(), {})
         for one in sketches:
             coupler.learn(one.trajectory)
-        funnel, judged = Counter[str](), dict[str, ContextPair]()
+        funnel, judged = Counter[str](), Judged()
         for a, b in combinations(sketches, 2):
             if a.trajectory.repo == b.trajectory.repo:
                 couples = [coupler.couple(a, p, "function", "scan") for p in coupler.usable(a, [b], "function", funnel)]

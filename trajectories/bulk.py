@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import combinations, islice
 from typing import Any, NamedTuple
 
-from trajectories.couples import FUNNEL, Coupler
+from trajectories.couples import FUNNEL, Coupler, Judged
 from trajectories.judge import RuleJudge
 from trajectories.options import MinerOptions
 from trajectories.protocol import PairJudge, RightAnswer, Stage, TrajectorySummary
@@ -190,7 +190,7 @@ class _Worker:
     def work(self, job: _Job) -> tuple[list[ContextPair], Counter[str]]:
         """The pairs of one place and what it adds to the funnel."""
         funnel: Counter[str] = Counter()
-        judged: dict[str, ContextPair] = {}
+        judged = Judged()
         stage: Stage = "function"
         for first, second in job.couples:
             new, partner = self._sketches.load([first, second])
@@ -199,8 +199,8 @@ class _Worker:
             for one in self._coupler.usable(new, [partner], stage, funnel):
                 couple = self._coupler.couple(new, one, stage, self._options.name)
                 if self._coupler.judge([couple], judged, funnel, self._options.per_function):
-                    return list(judged.values()), funnel
-        return list(judged.values()), funnel
+                    return judged.new, funnel
+        return judged.new, funnel
 
 
 _worker: _Worker | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from trajectories.answers import asked
 from trajectories.options import MinerOptions
@@ -24,6 +25,18 @@ FUNNEL = (
 twice). Of the partners looked at: `close`, those at the same commit, or at one where the place reads alike; `related`,
 those with distinct but related issues; `masked`, those of which both have a masked edit and leak nothing. `asked`: new
 pairs put to the judge, each in one direction, then its judgements."""
+
+
+@dataclass
+class Judged:
+    """The pairs of one place, or of one new trajectory, as they are judged."""
+
+    new: list[ContextPair] = field(default_factory=list)
+    """Judged now."""
+    valid: int = 0
+    """Valid ones, also those that were decided before."""
+    seen: set[str] = field(default_factory=set)
+    """Keys of all."""
 
 
 class Coupler:
@@ -108,21 +121,25 @@ class Coupler:
         first = [self._right[i] for i in [trajectory.instance_id] if i in self._right]
         return [right for right in dict.fromkeys(own + first) if right.answer.strip()]
 
-    def judge(
-        self, couples: Iterable[list[ContextPair]], judged: dict[str, ContextPair], funnel: Counter[str], most: int
-    ) -> bool:
-        """Judge couple by couple into `judged`, by key, until `most` are valid: whether that was reached."""
+    def judge(self, couples: Iterable[list[ContextPair]], judged: Judged, funnel: Counter[str], most: int) -> bool:
+        """Judge couple by couple until `most` pairs are valid, those decided before included: whether that is so."""
         keyed = [[(pair_key(pair), pair) for pair in couple] for couple in couples]
         before = self._store.judgements([key for couple in keyed for key, _ in couple])
         for couple in keyed:
             for key, pair in couple:
-                if key in judged or before.get(key, "uncertain") != "uncertain":
+                if key in judged.seen:
+                    continue
+                judged.seen.add(key)
+                known = before.get(key, "uncertain")
+                judged.valid += known == "valid"
+                if known != "uncertain":
                     continue
                 judgement, reasons = self._judge.judge(pair)
-                judged[key] = pair.model_copy(update={"id": key[:32], "judgement": judgement, "reasons": reasons})
+                judged.new.append(pair.model_copy(update={"id": key[:32], "judgement": judgement, "reasons": reasons}))
+                judged.valid += judgement == "valid"
                 funnel.subtract(("asked", "uncertain") if key in before else ())
                 funnel.update(("asked", judgement))
-            if sum(pair.judgement == "valid" for pair in judged.values()) >= most:
+            if judged.valid >= most:
                 return True
         return False
 

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import zip_longest
 
-from trajectories.couples import FUNNEL, Coupler
+from trajectories.couples import FUNNEL, Coupler, Judged
 from trajectories.labels import LabelCheck
 from trajectories.options import MinerOptions
 from trajectories.protocol import Bucket, PairJudge, RightAnswer, Stage, TrajectoryStore, TrajectorySummary
@@ -114,7 +114,7 @@ class PairMiner:
         self, new: Sketch, near: Sequence[TrajectorySummary], stage: Stage, funnel: Counter[str]
     ) -> list[ContextPair]:
         """Look at a few partners at a time until enough pairs are valid."""
-        judged: dict[str, ContextPair] = {}
+        judged = Judged()
         for start in range(0, len(near), _AT_ONCE):
             some = near[start : start + _AT_ONCE]
             run = new.trajectory.run
@@ -123,7 +123,7 @@ class PairMiner:
             couples = [self._coupler.couple(new, partner, stage, run) for partner in partners]
             if self._coupler.judge(couples, judged, funnel, self._options.max_pairs_per_trajectory):
                 break
-        return list(judged.values())
+        return judged.new
 
     def _near(self, own: Trajectory, place: Place, stage: Stage, position: int) -> list[TrajectorySummary]:
         """Older trajectories of other instances that share just this stage, those of a like length before others.

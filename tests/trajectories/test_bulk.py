@@ -1,0 +1,108 @@
+"""A whole store is mined at once: the same however many processes, balanced over functions, resumable."""
+
+import pytest
+from trajectory_builders import planted, trajectory
+
+from trajectories.bulk import BulkOptions, mine_store
+from trajectories.miner import MinerOptions
+from trajectories.store import SQLStore
+
+
+@pytest.fixture
+def store(tmp_path):
+    with SQLStore(tmp_path / "store.db") as opened:
+        yield opened
+
+
+def options(processes=1, per_function=8, **miner):
+    miner = MinerOptions(across_runs=True, keep_after_edit=False, **miner)
+    return BulkOptions(miner, per_function=per_function, processes=processes, name="set")
+
+
+def fill(store, functions=3, issues=4, each=2):
+    for number in range(each):
+        for i in range(issues):
+            for f in range(functions):
+                name = f"f{f}"
+                store.add(
+                    trajectory(
+                        f"{name}-{i}", shown=("*", i), right=("+", i), function=name, number=number, run=f"run {number}"
+                    )
+                )
+
+
+def test_couples_of_one_function_become_pairs_and_the_funnel_is_kept(store):
+    fill(store)
+    funnel = mine_store(store, options())
+    assert store.count_pairs(run="set", judgement="valid") == funnel["valid"] == 3 * 8
+    assert funnel["commit"] == 24 * 23 // 2
+    assert funnel["function"] == 3 * (8 * 7 // 2)
+    assert store.funnel("set") == dict(funnel)
+    assert {p.function for p in store.pairs(run="set")} == {f"pkg/a.py::f{f}" for f in range(3)}
+
+
+def test_no_function_fills_the_set(store):
+    fill(store, issues=6)
+    mine_store(store, options(per_function=2))
+    for f in range(3):
+        assert store.count_pairs(run="set", function=f"pkg/a.py::f{f}", judgement="valid") == 2
+
+
+def test_two_processes_find_what_one_does(store, tmp_path):
+    fill(store)
+    with SQLStore(tmp_path / "other.db") as other:
+        fill(other)
+        alone, together = mine_store(store, options(1)), mine_store(other, options(2))
+        assert alone == together
+        assert [p.id for p in store.pairs(run="set")] == [p.id for p in other.pairs(run="set")]
+
+
+def test_mining_again_finds_nothing_new_and_counts_nothing_twice(store):
+    fill(store)
+    first = mine_store(store, options())
+    assert mine_store(store, options()) == first
+
+
+def test_an_interruption_loses_nothing(store):
+    fill(store)
+
+    def stop(done, total, valid):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        mine_store(store, options(2), progress=stop)
+    assert 0 < store.count_pairs(run="set") < 24
+    assert mine_store(store, options(2))["valid"] == 24
+
+
+def test_related_issues_come_first(store):
+    texts = {"i1": "the width of the box is wrong", "i2": "the width of the box is off", "i3": "pickle loses a colour"}
+    bugs = {"i1": 0, "i2": 1, "i3": 2}
+    for name, text in texts.items():
+        line = ("    width = abs(a) - 1", "    height = abs(b) - 1", "    return width + height")[bugs[name]]
+        store.add(planted(name, (bugs[name], line), problem_statement=text))
+    mine_store(store, options(per_function=1))
+    assert {frozenset((p.anchor.instance_id, p.confounder.instance_id)) for p in store.pairs(run="set")} == {
+        frozenset({"i1", "i2"})
+    }
+
+
+def test_filters_choose_what_is_mined(store):
+    fill(store)
+    mine_store(store, options(), filters={"run": "nobody"})
+    assert store.count_pairs(run="set") == 0
+
+
+class Doubtful:
+    """A judge that is sure of nothing."""
+
+    def judge(self, pair):
+        return "uncertain", ["model: cannot tell"]
+
+
+def test_a_second_judge_has_the_last_word(store):
+    fill(store)
+    funnel = mine_store(store, options(), judge=Doubtful())
+    assert (funnel["valid"], funnel["uncertain"]) == (0, 24)
+    assert {tuple(p.reasons) for p in store.pairs(run="set")} == {("model: cannot tell",)}
