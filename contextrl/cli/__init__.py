@@ -15,7 +15,7 @@ from typing import Any
 
 import typer
 
-from contextrl.cli import doctor, grade, images, policy, probe, records, repos, sandboxes, tasks, train, view
+from contextrl.cli import doctor, grade, images, pairs, policy, probe, records, repos, sandboxes, tasks, train, view
 
 OTHER_PLACE = "check the path; runs=FOLDER and CONTEXTRL_HOME=FOLDER choose where things are kept"
 REMEDIES = dict.fromkeys(
@@ -96,7 +96,7 @@ app.add_typer(tasks.tasks, name="tasks")
 app.command("grade")(grade.grade)
 app.command("probe")(probe.probe)
 app.add_typer(records.traj, name="traj")
-app.add_typer(records.pairs, name="pairs")
+app.add_typer(pairs.pairs, name="pairs")
 app.add_typer(policy.policy, name="policy")
 app.add_typer(sandboxes.sandbox, name="sandbox")
 app.add_typer(images.image, name="image")

@@ -1,10 +1,10 @@
-"""`contextrl traj` and `contextrl pairs`: what happened, and what was mined from it."""
+"""`contextrl traj`: what happened."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from trajectories.store import SQLStore
 
 traj = typer.Typer(no_args_is_help=True, help="Trajectories: every episode, turn by turn.")
-pairs = typer.Typer(no_args_is_help=True, help="Context pairs and the funnel they came through.")
 
 Store = Annotated[str, typer.Option(help="Path or URL of the store.", envvar="CONTEXTRL_STORE")]
 Run = Annotated[str | None, typer.Option(help="Only this run.")]
@@ -73,50 +72,3 @@ def show_trajectory(
     with open_store(store) as opened:
         found = opened.get(complete(trajectory, (t.id for t in opened.summaries()), "traj"))
     Console().print(trajectory_renderable(found, max_lines=lines))
-
-
-@pairs.command("ls")
-def list_pairs(
-    run: Run = None,
-    repo: Annotated[str | None, typer.Option(help="Only this repository.")] = None,
-    judgement: Annotated[
-        Literal["valid", "invalid", "uncertain"] | None, typer.Option(help="Only those judged so.")
-    ] = None,
-    stage: Annotated[
-        Literal["repo", "file", "function"] | None, typer.Option(help="Only those that share this much.")
-    ] = None,
-    limit: Limit = 20,
-    store: Store = DEFAULT,
-) -> None:
-    """List context pairs."""
-    with open_store(store) as opened:
-        found = opened.pairs(run=run, repo=repo, judgement=judgement, stage=stage, limit=limit, order="newest")
-        rows = [
-            (p.id[:8], p.run, p.repo, p.function or p.file, p.stage, f"{p.similarity:.2f}", p.judgement) for p in found
-        ]
-    columns = ("id", "run", "repository", "function", "stage", "similarity", "judgement")
-    show.table(columns, rows, "No such pair; `contextrl train` mines them.")
-
-
-@pairs.command("show")
-def show_pair(
-    pair: Annotated[str, typer.Argument(help="Its id, or how that starts.")],
-    lines: Lines = 40,
-    store: Store = DEFAULT,
-) -> None:
-    """Show one pair: the answer, the context that supports it, and the one that does not."""
-    from rich.console import Console
-
-    from trajectories.show import pair_renderable
-
-    with open_store(store) as opened:
-        found = opened.get_pair(complete(pair, (p.id for p in opened.pairs()), "pairs"))
-    Console().print(pair_renderable(found, max_lines=lines))
-
-
-@pairs.command("funnel")
-def show_funnel(run: Annotated[str, typer.Option(help="The run.")], store: Store = DEFAULT) -> None:
-    """Show how many candidates each filter left."""
-    with open_store(store) as opened:
-        counts = opened.funnel(run)
-    show.table(("filter", "candidates"), counts.items(), f"Nothing was mined in a run named {run!r}.")
