@@ -19,7 +19,6 @@ from contextrl.probe.predictions import Key, Orders, Prediction, first_problem
 from contextrl.probe.selector import ProbeError
 
 ASKED, PREDICTIONS, RESULT, PLOT = "asked.json", "predictions.jsonl", "probe.json", "plot.svg"
-OURS = (ASKED, PREDICTIONS, RESULT, PLOT)
 
 
 class Asked(BaseModel):
@@ -80,8 +79,8 @@ def open_folder(path: Path, asked: Asked, *, replace: bool) -> Iterator[Folder]:
     """Begin a probe, or go on with it. Raises `ProbeError` if the folder holds another and `replace` is not said."""
     if path.exists() and not path.is_dir():
         raise ProbeError(f"--out {path} is a file: give a folder")
-    there = [name for name in OURS if (path / name).exists()]
-    if there and not replace:
+    worth = [name for name in (PREDICTIONS, RESULT, PLOT) if (path / name).exists() and (path / name).stat().st_size]
+    if worth and not replace:  # before that, nothing is there that another probe could spoil
         _check_same(path, asked)
     path.mkdir(parents=True, exist_ok=True)
     with (path / PREDICTIONS).open("a+b") as lines:
@@ -102,9 +101,7 @@ def _check_same(path: Path, asked: Asked) -> None:
     try:
         before = Asked.model_validate_json((path / ASKED).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ProbeError(
-            f"{path} holds files that are none of a probe's: choose another --out, or --replace them"
-        ) from None
+        raise ProbeError(f"{path} holds files of something else: choose another --out, or --replace them") from None
     except ValueError:
         raise ProbeError(f"{path / ASKED} is damaged: choose another --out, or --replace it") from None
     other = [name for name in Asked.model_fields if getattr(before, name) != getattr(asked, name)]

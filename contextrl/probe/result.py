@@ -96,5 +96,5 @@ class Result(_Section):
 def label(model: str) -> str:
     """`tiny (vllm)` for `vllm:http://127.0.0.1:8000#tiny`; the address is in probe.json."""
     scheme, _, rest = model.partition(":")
-    name = rest.rpartition("#")[2]
-    return f"{name} ({scheme})" if "#" in rest and name else model
+    name = rest.partition("#")[2]
+    return f"{name} ({scheme})" if name else model

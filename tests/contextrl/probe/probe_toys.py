@@ -31,13 +31,13 @@ def context(words: str, *, instance_id: str = "", evidence: int | None = None, t
 def pair(number: int, **fields: Any) -> ContextPair:
     """Pairs 2k and 2k + 1 are about one function."""
     given = {"repo": "r", "function": f"f.py::g{number // 2}", "judgement": "valid", "similarity": 0.95} | fields
+    given = {"answer": f"return {number}"} | given
     turns = given.pop("turns", 3)
     ids = given.pop("instance_id", f"r.0123abcd.{'loop' if number % 2 else 'swap'}__{number:08x}")
     return ContextPair(
         id=f"p{number}",
         base_commit="0" * 40,
         file="f.py",
-        answer=f"return {number}",
         anchor=context(f"good {number}", instance_id=ids, evidence=0, turns=turns),
         confounder=context(f"bad {number}", instance_id=f"other-{number}", turns=turns),
         **given,

@@ -1,0 +1,135 @@
+"""`contextrl probe` from the outside: the table, the files, and one sentence for every mistake."""
+
+import json
+from xml.etree import ElementTree
+
+import pytest
+from probe_toys import pair, write_pairs
+from typer.testing import CliRunner
+
+from contextrl.cli import app, stopped
+from contextrl.probe.result import Result, label
+
+PAIRS = [pair(i) for i in range(6)]
+
+
+def contextrl(*arguments):
+    return CliRunner().invoke(app, ["probe", *map(str, arguments)], env={"NO_COLOR": "1", "COLUMNS": "100"})
+
+
+@pytest.fixture
+def source(tmp_path):
+    return write_pairs(tmp_path / "pairs.jsonl", PAIRS)
+
+
+@pytest.fixture
+def tiny(tmp_path, source):
+    """A folder in which the tiny policy was probed, and what was printed."""
+    done = contextrl("--model", "tiny", "--pairs", source, "--device", "cpu", "--out", tmp_path / "tiny")
+    assert done.exit_code == 0, done.stderr
+    return tmp_path / "tiny", done.stdout
+
+
+def test_the_table_and_the_files(tiny):
+    folder, printed = tiny
+    result = Result.model_validate_json((folder / "probe.json").read_text())
+    (found,) = result.results
+    assert found.accuracy.pairs == 6 and found.by_margin == 12
+    row = next(line for line in printed.splitlines() if line.startswith("  tiny "))
+    assert f"{found.accuracy.mean:.1%}" in row and row.split()[-2:] == ["6", "3"]
+    assert "the paper, on its own 200 + 200 pairs" in printed
+    assert [line.split()[-2:] for line in printed.splitlines() if "GPT-5.4" in line] == [["99.0%", "84.0%"]]
+    assert "kind of bug" in printed and "swap" in printed
+    lines = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
+    assert {(line["pair"], line["anchor_first"]) for line in lines} == {(p.id, o) for p in PAIRS for o in (True, False)}
+
+
+def test_the_plot_shows_what_was_measured(tiny):
+    folder, _ = tiny
+    (found,) = Result.model_validate_json((folder / "probe.json").read_text()).results
+    root = ElementTree.parse(folder / "plot.svg").getroot()
+    titles = [element.text for element in root.iter("{http://www.w3.org/2000/svg}title")]
+    assert any(title.startswith("tiny on ") and f"{found.accuracy.mean:.1%}" in title for title in titles)
+    assert len([title for title in titles if title.startswith("agent")]) == 4
+
+
+def test_recorded_predictions_give_the_same(tmp_path, tiny, source):
+    folder, _ = tiny
+    recorded = folder / "predictions.jsonl"
+    done = contextrl("--model", f"replay:{recorded}", "--pairs", source, "--out", tmp_path / "again")
+    assert done.exit_code == 0, done.stderr
+    first, second = (Result.model_validate_json((f / "probe.json").read_text()) for f in (folder, tmp_path / "again"))
+    renamed = first.results[0].model_copy(update={"model": "tiny (replayed)"})
+    assert second.results == [renamed]
+
+
+def test_recorded_predictions_that_do_not_fit(tmp_path, tiny, source):
+    folder, _ = tiny
+    recorded = folder / "predictions.jsonl"
+    lines = recorded.read_text().splitlines(keepends=True)
+    some = tmp_path / "some.jsonl"
+
+    def refused(*extra):
+        return sentence("--model", f"replay:{some}", "--pairs", source, "--out", tmp_path / "x", *extra)
+
+    some.write_text("".join(lines[:-3]))
+    assert "lacks 3 of 12 predictions of tiny, the first is of pair p" in refused()
+    other = [line.replace('"tiny"', '"other"') for line in lines]
+    some.write_text("".join(lines + other))
+    assert "holds 2 models: add #MODEL, one of tiny, other" in refused()
+    some.write_text("".join(json.dumps(json.loads(line) | {"question": "0" * 16}) + "\n" for line in lines))
+    assert "reads otherwise than when this was predicted" in refused()
+    some.write_text("")
+    assert "holds no predictions" in refused()
+    some.write_text("".join(lines + other))
+    fine = contextrl("--model", f"replay:{some}#other", "--pairs", source, "--out", tmp_path / "fine")
+    assert fine.exit_code == 0
+
+
+def sentence(*arguments) -> str:
+    done = contextrl(*arguments)
+    assert done.exit_code == 2, done.output
+    assert done.stdout == "" and "Traceback" not in done.stderr
+    return done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--model", "tiny", "--pairs", "nowhere"], "there is no such file"),
+        (["--model", "tinny:x"], "no scheme 'tinny'"),
+        (["--model", "tiny", "--device", "cuda:97"], "cannot use it here"),
+        (["--model", "tiny", "--judgement", "invalid"], "none of 6 pairs is judged invalid"),
+        (["--model", "tiny", "--max-tokens", "8"], "longer than 8 tokens"),
+        (["--model", "tiny", "--tasks", "nowhere"], "is no task set"),
+        (["--model", "openai:http://h"], "names no model"),
+        (["--model", "vllm:http://127.0.0.1:9#m"], "cannot be asked"),
+        (["--model", "heldout"], "no such folder"),
+        (["--model", "tiny", "--pairs", "heldout:nowhere.yaml"], "no such recipe"),
+    ],
+)
+def test_a_mistake_is_one_sentence(tmp_path, source, arguments, problem):
+    given = arguments if "--pairs" in arguments else [*arguments, "--pairs", source]
+    assert problem in sentence(*given, "--out", tmp_path / "out", "--store", tmp_path / "no.db")
+
+
+def test_rules_judge_first(tmp_path, source):
+    bad = write_pairs(tmp_path / "more.jsonl", [*PAIRS, pair(9, answer=" ")])
+    done = contextrl(
+        "--model", "tiny", "--pairs", bad, "--judge", "rules", "--out", tmp_path / "out", "--device", "cpu"
+    )
+    assert done.exit_code == 0, done.stderr
+    result = Result.model_validate_json((tmp_path / "out/probe.json").read_text())
+    assert result.judge == "rules"
+    assert result.sets[0].left_out["found invalid by rules"] >= 1
+    assert "pairs left out, found invalid by rules" in " ".join(done.stdout.split())
+
+
+def test_names_are_short_in_the_terminal():
+    assert label("vllm:http://127.0.0.1:8000#tiny") == "tiny (vllm)"
+    assert label("openai:http://h/v1#org/m#2") == "org/m#2 (openai)"
+    assert label("/folder/policy") == "/folder/policy"
+
+
+def test_ctrl_c_says_how_to_go_on():
+    assert "goes on" in stopped(["probe", "--model", "tiny"])
