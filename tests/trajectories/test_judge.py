@@ -1,9 +1,12 @@
 """Each rule rejects what it is for, and a clean pair passes all of them."""
 
+import gc
+
 import pytest
 from trajectory_builders import trajectory
 
 from trajectories.judge import RULES, RuleJudge, RuleLimits
+from trajectories.judging import views
 from trajectories.masking import mask_trajectory
 from trajectories.records import MASK, ContextPair, ContextTurn
 
@@ -122,13 +125,144 @@ def test_limits_are_the_callers():
     assert RuleJudge(RuleLimits(max_length_ratio=10)).judge(longer)[0] == "valid"
 
 
-def test_masks_in_different_numbers_of_turns():
-    more = with_confounder(t0=ContextTurn(text=f"I will write {MASK}", observation="x", tool="test"))
+def test_masks_in_far_more_turns():
+    more = with_confounder(turns=[ContextTurn(text=f"I will write {MASK}", observation="x", tool="test")] * 6 + TURNS)
     finding = RULES["masked_alike"](more, RuleLimits())
-    assert finding == ("invalid", "the patch is masked in 1 turns of the anchor, 2 of the confounder")
+    assert finding == ("invalid", "the patch is masked in 1 turns of the anchor, 7 of the confounder")
+    assert RULES["masked_alike"](more, RuleLimits(max_mask_ratio=4)) is None
 
 
-def test_tool_counts_matter_beyond_kinds():
+def test_shares_of_tools_matter_beyond_kinds():
     twice = with_confounder(turns=[TURNS[0]] * 12 + TURNS)
     finding = RULES["like_tools"](twice, RuleLimits())
-    assert finding == ("invalid", "the contexts share only 40% of their tool calls")
+    assert finding == ("invalid", "the contexts share only 44% of their tool calls")
+    thrice = CLEAN.model_copy(update={"confounder": changed(CLEAN.confounder, turns=TURNS * 3)})
+    assert RULES["like_tools"](thrice, RuleLimits()) is None
+
+
+def test_a_tool_that_is_hardly_used_is_no_odd_one():
+    turns = [*TURNS] * 3 + [ContextTurn(text="find", tool="search")]
+    assert RULES["like_tools"](with_confounder(turns=turns), RuleLimits()) is None
+
+
+NEW = "return a - b * 7"
+
+
+@pytest.mark.parametrize(
+    ("said", "judgement"),
+    [
+        (f"so {NEW}", "invalid"),
+        ("so return  a -\tb*7", "invalid"),
+        (r"\"new\": \"\\treturn a - b * 7\\n\"", "invalid"),
+        ("\x1b[32m+    return a - b \x1b[0m* 7", "invalid"),
+        ("it returns a minus b times seven", "valid"),
+    ],
+)
+def test_the_answer_in_other_guises(said, judgement):
+    """In what the policy says, and in what is shown after the edit."""
+    anchor = CLEAN.anchor
+    words = changed(anchor, t3=anchor.turns[3].model_copy(update={"text": said + anchor.turns[3].text}))
+    after = changed(anchor, turns=[*anchor.turns, ContextTurn(text="view", observation=said, tool="view")])
+    before = changed(anchor, t1=anchor.turns[1].model_copy(update={"observation": said}))
+    for context in (words, after):
+        assert RuleJudge().judge(CLEAN.model_copy(update={"anchor": context}))[0] == judgement
+    assert RULES["no_leak"](CLEAN.model_copy(update={"anchor": before}), RuleLimits()) is None
+
+
+PART = CLEAN.model_copy(
+    update={"answer": "    total = sum_of(prices, rounding=HALF_EVEN) if prices else EmptyBasket\n", "similarity": 0.5}
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "judgement", "told"),
+    [
+        ("use sum_of(prices, rounding=HALF_EVEN)", "invalid", "sum_of(prices,rounding=HALF_EVEN)"),
+        ("call sum_of(prices, and more", "uncertain", "sum_of(prices,"),
+        ("there is `HALF_EVEN`", "uncertain", "HALF_EVEN"),
+        ("sum the prices, rounding if there are prices", "valid", ""),
+        ("total = 3 if x else y", "valid", ""),
+    ],
+)
+def test_a_part_of_a_line(said, judgement, told):
+    anchor = changed(PART.anchor, t3=PART.anchor.turns[3].model_copy(update={"text": said + PART.anchor.turns[3].text}))
+    found, reasons = RuleJudge().judge(PART.model_copy(update={"anchor": anchor}))
+    assert found == judgement
+    assert told in "".join(reasons)
+
+
+def test_the_confounder_must_not_give_its_own_patch_away():
+    own = changed(CLEAN.confounder, t3=TURNS[3].model_copy(update={"text": f"return a + b * 7 {MASK}"}))
+    finding = RULES["no_leak"](CLEAN.model_copy(update={"confounder": own}), RuleLimits())
+    assert finding == ("invalid", "the confounder gives its own patch's line 'return a + b * 7' away")
+
+
+@pytest.mark.parametrize(
+    "bare",
+    [
+        ContextTurn(text="<parameter=command>sed -i 's/a/b/' pkg/a.py</parameter>", tool="bash"),
+        ContextTurn(text="```bash\ncat > pkg/a.py <<'EOF'\nx = 1\nEOF\n```", tool="bash"),
+        ContextTurn(text="<parameter=path>pkg/a.py</parameter><parameter=new_str>x</parameter>", tool="editor"),
+        ContextTurn(text="edit pkg/a.py", tool="edit"),
+    ],
+)
+def test_an_edit_without_a_mask(bare):
+    finding = RULES["masked_alike"](with_confounder(turns=[*TURNS, bare]), RuleLimits())
+    assert finding is not None and "is not masked" in finding[1]
+    read = ContextTurn(text="```bash\nsed -i x pkg/a.py\n```\nNo:\n```bash\ncat pkg/a.py\n```", tool="bash")
+    assert RULES["masked_alike"](with_confounder(turns=[*TURNS, read]), RuleLimits()) is None
+
+
+def test_whole_turns_masked_in_one_context_only():
+    whole = with_confounder(t3=TURNS[3].model_copy(update={"text": f" {MASK}\n"}))
+    finding = RULES["masked_alike"](whole, RuleLimits())
+    assert finding is not None and "whole turns" in finding[1]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "def area(a, b):  # of a rectangle\n    return a-b*7\n",
+        'def area(a, b):\n    """Area."""\n    return (a - (b * 7))\n',
+        "def area(a, b):\n    return (\n        a - b * 7\n    )\n",
+    ],
+)
+def test_the_same_answer_in_other_words(other):
+    judgement, reasons = RuleJudge().judge(CLEAN.model_copy(update={"confounder_answer": other}))
+    assert (judgement, reasons) == ("invalid", ["other_answer: the answer solves the confounder's task as well"])
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "same"),
+    [
+        ("3 passed in 0.12s", "3 passed in 1.07s", True),
+        ("<f at 0x7f11>  /testbed/pkg/a.py:3", "<f at 0x9a42>  /tmp/x1/pkg/a.py:3", True),
+        ("return a + b * 7", "return a + b * 9", False),
+        ("3 passed in 0.12s", "4 passed in 0.12s", False),
+    ],
+)
+def test_what_differs_from_run_to_run_is_no_evidence(here, there, same):
+    def showing(text):
+        return changed(CLEAN.anchor, t1=CLEAN.anchor.turns[1].model_copy(update={"observation": text}))
+
+    pair = CLEAN.model_copy(update={"anchor": showing(here), "confounder": showing(there)})
+    assert (RULES["decisive_line"](pair, RuleLimits()) is not None) == same
+
+
+def test_turns_that_begin_and_end_otherwise():
+    long = [*CLEAN.anchor.turns[:3]] * 3 + [CLEAN.anchor.turns[3]]
+    framed = [t.model_copy(update={"observation": f"[12:00] {t.observation}\n[done]"}) for t in long]
+    anchor, confounder = (changed(CLEAN.anchor, turns=turns) for turns in (long, framed))
+    finding = RULES["like_format"](CLEAN.model_copy(update={"anchor": anchor, "confounder": confounder}), RuleLimits())
+    assert finding is not None and finding[0] == "invalid" and "[12" in finding[1]
+
+
+def test_views_go_with_their_contexts():
+    before = len(views._views)
+    pair = CLEAN.model_copy(update={"anchor": CLEAN.anchor.model_copy(), "confounder": CLEAN.confounder.model_copy()})
+    RuleJudge().judge(pair)
+    assert len(views._views) == before + 2
+    assert views.view(pair.anchor) is views.view(pair.anchor)
+    del pair
+    gc.collect()
+    assert len(views._views) == before
