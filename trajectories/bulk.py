@@ -76,7 +76,7 @@ def mine_store(
     `filters` are those of `store.scan`. `progress(places done, places, valid pairs so far)`.
     """
     funnel = Counter(dict.fromkeys(FUNNEL, 0))
-    jobs = list(_plan(store, options.miner, relatedness or LexicalRelatedness(), filters or {}, funnel))
+    jobs = list(_plan(store, options.miner, relatedness, filters or {}, funnel))
     valid = 0
     for done, (pairs, counts) in enumerate(_work(store.where, jobs, options, gold or {}), 1):
         funnel.update(counts)
@@ -90,12 +90,15 @@ def mine_store(
 def _plan(
     store: SQLStore,
     options: MinerOptions,
-    relatedness: Relatedness,
+    relatedness: Relatedness | None,
     filters: Mapping[str, Any],
     funnel: Counter[str],
 ) -> Iterator[_Job]:
     """One job for each place where two issues meet. A couple that shares several places is looked at in the first."""
     places = _places(store.scan(**filters), options, funnel)
+    if relatedness is None:
+        keys = sorted({row.statement for rows in places.values() for row in rows})
+        relatedness = LexicalRelatedness(store.statements(keys).values())
     seen: set[tuple[str, str]] = set()
     for rows in places.values():
         if len({row.instance_id for row in rows}) < 2 or not any(row.resolved for row in rows):

@@ -1,7 +1,7 @@
 """How related two issues are: what they are about, in words, in names of code, in the tests that fail.
 
-Invariant: scores lie in [0, 1], are symmetric, and depend only on the issues that are compared: rare words are those
-that are rare among them, so that no index has to be kept and a resumed run scores as one that was never stopped.
+Invariant: scores lie in [0, 1], are symmetric, and depend only on the two issues and on the corpus that was given at
+first: no index is kept, so a resumed run scores as one that was never stopped.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -19,6 +19,16 @@ _NAME = re.compile(
     r"\b(?:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+|\w*[^\W_]_\w+|_\w+|[a-z]+[A-Z]\w*|[A-Z][a-z0-9]+[A-Z]\w*)\b|`([^`\s]+)`"
 )
 """What reads like a name of code: dotted, with an underscore, in camel case, or between backticks."""
+
+# fmt: off
+_COMMON = frozenset((
+    "a", "all", "also", "an", "and", "any", "are", "as", "at", "be", "but", "by", "can", "do", "does", "for", "from",
+    "get", "has", "have", "how", "i", "if", "in", "is", "it", "its", "just", "like", "make", "no", "not", "of", "on",
+    "one", "or", "out", "should", "so", "some", "than", "that", "the", "their", "then", "there", "they", "this", "to",
+    "up", "use", "was", "we", "what", "when", "which", "will", "with", "would", "you",
+))
+"""Words that stand in every text."""
+# fmt: on
 
 
 @dataclass(frozen=True)
@@ -51,18 +61,34 @@ class Relatedness(Protocol):
 
 
 class LexicalRelatedness:
-    """Cosine of TF-IDF vectors of the words; names of code and failing tests that both have, where both have any."""
+    """Cosine of TF-IDF vectors of the words; names of code and failing tests that both have, where both have any.
+
+    Document frequencies are those of `corpus`. Without one all words weigh the same, but for the commonest.
+    """
+
+    def __init__(self, corpus: Iterable[str] = ()) -> None:
+        self._found_in: Counter[str] = Counter()
+        self._documents = 0
+        for text in corpus:
+            self._found_in.update(Issue(text).words.keys())
+            self._documents += 1
 
     def scores(self, own: Issue, others: Sequence[Issue]) -> list[float]:
         """See `Relatedness.scores`."""
-        documents = {issue.text: issue.words for issue in (own, *others)}
-        seen_in = Counter(word for words in documents.values() for word in words)
-        weight = {w: math.log(1 + (len(documents) - n + 0.5) / (n + 0.5)) for w, n in seen_in.items()}
-        vectors = {text: _vector(words, weight) for text, words in documents.items()}
-        return [self._score(own, other, vectors) for other in others]
+        mine = self._vector(own)
+        return [self._score(own, other, _cosine(mine, self._vector(other))) for other in others]
 
-    def _score(self, own: Issue, other: Issue, vectors: Mapping[str, Mapping[str, float]]) -> float:
-        parts = [(2.0, _cosine(vectors[own.text], vectors[other.text]))]
+    def _vector(self, issue: Issue) -> dict[str, float]:
+        return {word: (1 + math.log(n)) * self._weight(word) for word, n in issue.words.items()}
+
+    def _weight(self, word: str) -> float:
+        if not self._documents:
+            return 0.0 if word in _COMMON else 1.0
+        n = self._found_in[word]
+        return math.log(1 + (self._documents - n + 0.5) / (n + 0.5)) if n <= self._documents else 0.0
+
+    def _score(self, own: Issue, other: Issue, cosine: float) -> float:
+        parts = [(2.0, cosine)]
         parts += [(1.0, _jaccard(own.names, other.names))] if own.names and other.names else []
         tests = frozenset(own.tests), frozenset(other.tests)
         parts += [(1.0, _jaccard(*tests))] if all(tests) else []
@@ -83,10 +109,6 @@ class EmbeddingRelatedness:
             self._known |= dict(zip(new, self._embed(new), strict=True))
         mine = self._known[own.text]
         return [max(0.0, _angle(mine, self._known[other.text])) for other in others]
-
-
-def _vector(words: Mapping[str, int], weight: Mapping[str, float]) -> dict[str, float]:
-    return {word: (1 + math.log(n)) * weight[word] for word, n in words.items()}
 
 
 def _cosine(a: Mapping[str, float], b: Mapping[str, float]) -> float:

@@ -43,6 +43,7 @@ def mine(
     embedding: Annotated[
         str | None, typer.Option(help="Relate issues by vectors of openai:URL#MODEL instead of by words.")
     ] = None,
+    min_related: Annotated[float, typer.Option(min=0, max=1, help="How related two issues must be, 0 to 1.")] = 0.05,
     verify: Annotated[
         str | None, typer.Option(metavar="TASKSET", help="Really run both patches on both tasks, in a sandbox.")
     ] = None,
@@ -69,6 +70,7 @@ def mine(
         function=function,
         judge=judge,
         embedding=embedding,
+        min_related=min_related,
         verify=verify,
         tasks=tasks,
         per_function=per_function,
@@ -87,13 +89,13 @@ def funnel_table(counts: dict[str, int], empty: str) -> None:
 
     rows = []
     before = 0
-    for stage in [s for s in (*FUNNEL, *counts) if s in counts]:
+    for stage in dict.fromkeys(s for s in (*FUNNEL, *counts) if s in counts):
         n = counts[stage]
         judged = stage in ("uncertain", "invalid")
         share = f"{n / before:.1%}" if before and not judged and stage != "asked" else ""
         rows.append((stage, f"{n:,}", share))
         before = before if judged else n
-    show.table(("stage", "left", "of the stage before"), dict.fromkeys(rows), empty)
+    show.table(("stage", "left", "of the stage before"), rows, empty)
 
 
 @pairs.command("ls")

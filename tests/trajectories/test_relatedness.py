@@ -13,7 +13,15 @@ PICKLE = Issue("Pickling a colour fails with a TypeError, when the palette is la
 
 def test_what_is_about_the_same_scores_higher():
     near, far = LexicalRelatedness().scores(WIDTH, [HEIGHT, PICKLE])
-    assert near > 0.3 > far > 0
+    assert near > 0.3 > far
+
+
+def test_words_that_are_everywhere_in_the_corpus_weigh_nothing():
+    corpus = ["django model field", "django form field", "django query field", "django template"] * 5
+    a, b, c = (Issue(f"django {word}") for word in ("form", "form", "query"))
+    same, other = LexicalRelatedness(corpus).scores(a, [b, c])
+    assert same == pytest.approx(1) and other < 0.1
+    assert LexicalRelatedness().scores(a, [c])[0] == pytest.approx(0.5), "without a corpus all weigh the same"
 
 
 def test_names_of_code_and_failing_tests_count():
