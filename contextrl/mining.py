@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from contextrl.progress import Progress
 from trajectories.bulk import BulkOptions, mine_store
 from trajectories.options import MinerOptions
+from trajectories.pairs import pair_key
 from trajectories.protocol import PairJudge, RightAnswer
 from trajectories.records import ContextPair
 from trajectories.relatedness import EmbeddingRelatedness, Relatedness
@@ -171,7 +172,7 @@ def read_pairs(path: Path, name: str | None = None) -> Iterator[list[ContextPair
             for number, line in enumerate(file, 1):  # noqa: B007 - the last one is told
                 if line.strip():
                     pair = ContextPair.model_validate_json(line)
-                    batch.append(pair if name is None else pair.model_copy(update={"run": name}))
+                    batch.append(pair if name is None else _renamed(pair, name))
                 if len(batch) == _BATCH:
                     yield batch
                     batch = []
@@ -187,6 +188,12 @@ def read_pairs(path: Path, name: str | None = None) -> Iterator[list[ContextPair
         yield batch
     if not number:
         raise ValueError(f"{path} is empty: there are no pairs in it")
+
+
+def _renamed(pair: ContextPair, name: str) -> ContextPair:
+    """The pair in another set: as another pair, so that both can stand in one store."""
+    moved = pair.model_copy(update={"run": name})
+    return moved.model_copy(update={"id": pair_key(moved)[:32]})
 
 
 def _open(path: Path, suffix: str, mode: str) -> IO[str]:

@@ -1,0 +1,142 @@
+"""`contextrl pairs`: mining a store, moving sets, and what a user may get wrong."""
+
+import gzip
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from contextrl.cli import app
+from trajectories.records import ContextPair
+from trajectories.store import SQLStore
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "trajectories"))
+from trajectory_builders import trajectory
+
+
+def contextrl(*arguments: str) -> Result:
+    return CliRunner().invoke(app, [str(a) for a in arguments], env={"NO_COLOR": "1", "COLUMNS": "200"})
+
+
+def refused(*arguments: str) -> str:
+    result = contextrl(*arguments)
+    assert result.exit_code == 2, result.output
+    assert result.stderr.count("\n") == 1 and "Traceback" not in result.output
+    return result.stderr
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    path = tmp_path / "store.db"
+    with SQLStore(path) as opened:
+        for f in range(4):
+            for i in range(3):
+                name = f"f{f}"
+                opened.add(trajectory(f"{name}-{i}", shown=("*", i), right=("+", i), function=name, run="r"))
+    return path
+
+
+@pytest.fixture
+def mined(store: Path) -> Path:
+    result = contextrl("pairs", "mine", "--store", store, "--cut-at-edit", "--processes", "1")
+    assert result.exit_code == 0, result.output
+    return store
+
+
+def test_mine_prints_the_funnel_and_keeps_it(store):
+    result = contextrl("pairs", "mine", "--store", store, "--cut-at-edit", "--set", "mine")
+    assert result.exit_code == 0, result.output
+    assert "24 valid pairs in the set 'mine'" in result.stdout
+    funnel = contextrl("pairs", "funnel", "--run", "mine", "--store", store).stdout
+    assert [line.split()[:2] for line in funnel.splitlines()[1:5]] == [
+        ["commit", "66"],
+        ["file", "66"],
+        ["function", "12"],
+        ["close", "12"],
+    ]
+    assert funnel.splitlines()[1:] == result.stdout.splitlines()[1:11]
+
+
+def test_ls_and_show(mined):
+    listed = contextrl("pairs", "ls", "--run", "mined", "--store", mined, "--limit", "3").stdout.splitlines()
+    assert len(listed) == 4 and "valid" in listed[1]
+    shown = contextrl("pairs", "show", listed[1].split()[0], "--store", mined)
+    assert shown.exit_code == 0 and "C+ anchor" in shown.stdout
+    assert "contextrl pairs ls" in refused("pairs", "show", "zz", "--store", str(mined))
+
+
+def test_export_and_import_give_the_same_pairs(mined, tmp_path):
+    out = tmp_path / "pairs.jsonl.gz"
+    assert "24 pairs" in contextrl("pairs", "export", "-o", out, "--store", mined).stdout
+    other = tmp_path / "other.db"
+    assert "24 new pairs" in contextrl("pairs", "import", out, "--store", other).stdout
+    with SQLStore(mined) as a, SQLStore(other) as b:
+        assert a.pairs() == b.pairs()
+    assert "0 new pairs, 24 that were there" in contextrl("pairs", "import", out, "--store", other).stdout
+    assert "24 new pairs" in contextrl("pairs", "import", out, "--store", other, "--set", "again").stdout
+
+
+def test_a_split_shares_no_function(mined, tmp_path):
+    out = tmp_path / "pairs.jsonl"
+    result = contextrl("pairs", "export", "-o", out, "--store", mined, "--heldout", "0.25")
+    assert result.exit_code == 0, result.output
+    found = [
+        [ContextPair.model_validate_json(line) for line in path.read_text().splitlines()]
+        for path in (out, tmp_path / "pairs.heldout.jsonl")
+    ]
+    assert [len(pairs) for pairs in found] == [18, 6]
+    assert not {p.function for p in found[0]} & {p.function for p in found[1]}
+
+
+def test_a_truncated_file_says_where_and_keeps_what_stands_before(mined, tmp_path):
+    out = tmp_path / "pairs.jsonl"
+    contextrl("pairs", "export", "-o", out, "--store", mined)
+    out.write_bytes(out.read_bytes()[:-100])
+    other = tmp_path / "other.db"
+    result = contextrl("pairs", "import", out, "--store", other)
+    assert result.exit_code == 2
+    assert f"{out}, line 24: not a context pair" in result.stderr
+    assert "23 new pairs" in result.stdout
+    with SQLStore(other) as opened:
+        assert opened.count_pairs() == 23
+
+
+def test_a_damaged_gzip_file(mined, tmp_path):
+    out = tmp_path / "pairs.jsonl.gz"
+    contextrl("pairs", "export", "-o", out, "--store", mined)
+    out.write_bytes(out.read_bytes()[:-200])
+    assert "damaged or cut off" in contextrl("pairs", "import", out, "--store", tmp_path / "o.db").stderr
+    plain = tmp_path / "plain.jsonl.gz"
+    plain.write_text(json.dumps({"no": "pair"}))
+    assert "damaged or cut off" in contextrl("pairs", "import", plain, "--store", tmp_path / "o.db").stderr
+    with gzip.open(tmp_path / "empty.jsonl.gz", "wt"):
+        pass
+    assert "is empty" in contextrl("pairs", "import", tmp_path / "empty.jsonl.gz", "--store", tmp_path / "o.db").stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("mine", "--run", "nobody"), "there is no run 'nobody'"),
+        (("mine", "--judge", "gpt"), "gpt"),
+        (("mine", "--embedding", "words"), "names no endpoint"),
+        (("mine", "--verify", "no-such-set"), "no-such-set"),
+        (("export", "-o", "{tmp}/x.jsonl", "--run", "nobody"), "no such pairs"),
+        (("import", "{tmp}/missing.jsonl"), "missing.jsonl"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_sentence(store, tmp_path, arguments, said):
+    assert said in refused("pairs", *(a.format(tmp=tmp_path) for a in arguments), "--store", str(store))
+
+
+def test_an_empty_store_and_a_file_that_is_there(mined, tmp_path):
+    with SQLStore(tmp_path / "empty.db"):
+        pass
+    assert "holds no trajectories" in refused("pairs", "mine", "--store", str(tmp_path / "empty.db"))
+    out = tmp_path / "there.jsonl"
+    out.write_text("mine")
+    assert "--replace" in refused("pairs", "export", "-o", str(out), "--store", str(mined))
+    assert out.read_text() == "mine"
+    assert contextrl("pairs", "export", "-o", out, "--store", mined, "--replace").exit_code == 0
