@@ -15,7 +15,22 @@ from typing import Any
 
 import typer
 
-from contextrl.cli import doctor, grade, images, pairs, policy, probe, records, repos, sandboxes, tasks, train, view
+from contextrl.cli import (
+    doctor,
+    grade,
+    images,
+    pairs,
+    policy,
+    probe,
+    records,
+    repos,
+    sandboxes,
+    tasks,
+    train,
+    transfer,
+    upkeep,
+    view,
+)
 
 OTHER_PLACE = "check the path; runs=FOLDER and CONTEXTRL_HOME=FOLDER choose where things are kept"
 REMEDIES = dict.fromkeys(
@@ -95,6 +110,10 @@ app.add_typer(repos.repo, name="repo")
 app.add_typer(tasks.tasks, name="tasks")
 app.command("grade")(grade.grade)
 app.command("probe")(probe.probe)
+records.traj.command("import")(transfer.import_trajectories)
+records.traj.command("export")(transfer.export_trajectories)
+records.traj.command("stats")(upkeep.stats)
+records.traj.command("gc")(upkeep.gc)
 app.add_typer(records.traj, name="traj")
 app.add_typer(pairs.pairs, name="pairs")
 app.add_typer(policy.policy, name="policy")

@@ -18,7 +18,7 @@ from trajectories.formats.agent_data_protocol import AgentDataProtocolFormat
 from trajectories.formats.atif import AtifFormat
 from trajectories.formats.chat import ChatFormat
 from trajectories.formats.files import FormatError
-from trajectories.formats.mini_swe_agent import MiniSweAgentFormat
+from trajectories.formats.mini_swe_agent import REPORT, MiniSweAgentFormat
 from trajectories.formats.native import NativeFormat
 from trajectories.formats.openhands import OpenHandsFormat
 from trajectories.formats.openhands_events import OpenHandsEventsFormat
@@ -89,7 +89,7 @@ def inside(path: Path) -> Iterator[Path]:
             continue
         if entry.is_dir():
             yield from inside(entry)
-        elif entry.name.endswith(endings):
+        elif entry.name.endswith(endings) and not entry.name.endswith(REPORT):
             yield entry
 
 

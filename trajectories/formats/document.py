@@ -110,15 +110,16 @@ class DocumentFormat(ABC):
                     f"{path} holds one trajectory of the format {self.name}, and there are {len(found)}: "
                     f"give the name of a folder{', or one that ends in .jsonl' if self.lines else ''}"
                 )
-            with whole(path) as made:
-                self.save(found[0], made)
+            for name, text in reversed(self.files(found[0], path.name).items()):  # the trajectory itself last
+                with whole(path.with_name(name)) as made:
+                    made.write_text(text, encoding="utf-8")
         else:
             write_list(documents, path)
         return counted.total()
 
-    def save(self, document: Document, path: Path) -> None:
-        """Write one document to a file of its own."""
-        path.write_text(text_of(document, indent=2) + "\n", encoding="utf-8")
+    def files(self, document: Document, name: str) -> dict[str, str]:
+        """Name -> contents, for a document that has a file of its own: that one first, then what lies beside it."""
+        return {name: text_of(document, indent=2) + "\n"}
 
     def _write_folder(self, trajectories: Iterable[Trajectory], folder: Path) -> None:
         names = set[str]()
@@ -127,7 +128,8 @@ class DocumentFormat(ABC):
             if name in names:
                 name = f"{name}-{re.sub(r'[^0-9A-Za-z]', '_', trajectory.id)[:32]}-{len(names)}"
             names.add(name)
-            self.save(self.dump(trajectory), folder / f"{name}{self.suffixes[0]}")
+            for file, text in self.files(self.dump(trajectory), f"{name}{self.suffixes[0]}").items():
+                (folder / file).write_text(text, encoding="utf-8")
 
     def _fields(self, foreign: Document) -> dict[str, Any]:
         """What a document says, with what it says more."""

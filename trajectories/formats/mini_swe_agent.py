@@ -20,7 +20,7 @@ from trajectories.records import Trajectory, Turn
 
 _BLOCK = re.compile(r"```(?:bash|mswea_bash_command)\s*\n(.*?)\n```", re.DOTALL)
 _RETURNED = re.compile(r"<returncode>(-?\d+)</returncode>")
-_TRAJ, _REPORT = ".traj.json", ".report.json"
+_TRAJ, REPORT = ".traj.json", ".report.json"
 
 
 class MiniSweAgentFormat(DocumentFormat):
@@ -45,11 +45,12 @@ class MiniSweAgentFormat(DocumentFormat):
             else:
                 yield where, document
 
-    def save(self, document: Document, path: Path) -> None:
-        """See `DocumentFormat.save`."""
-        super().save({key: value for key, value in document.items() if key != "report"}, path)
+    def files(self, document: Document, name: str) -> dict[str, str]:
+        """See `DocumentFormat.files`."""
+        found = super().files({key: value for key, value in document.items() if key != "report"}, name)
         if "report" in document:
-            _report_of(path).write_text(text_of(document["report"], indent=4) + "\n", encoding="utf-8")
+            found[_report_of(Path(name)).name] = text_of(document["report"], indent=4) + "\n"
+        return found
 
     def hear(self, document: Document) -> Trajectory:
         """See `DocumentFormat.hear`."""
@@ -186,4 +187,4 @@ def _time(chat: Sequence[messages.Message]) -> float:
 
 def _report_of(path: Path) -> Path:
     name = path.name.removesuffix(_TRAJ).removesuffix(".json")
-    return path.with_name(name + _REPORT)
+    return path.with_name(name + REPORT)

@@ -62,9 +62,9 @@ class OpenHandsEventsFormat(DocumentFormat):
         event = {"kind": "ConversationStateUpdateEvent", "id": KEY, "timestamp": _STAMP, "source": "environment"}
         return {"events": [*document["events"], event | {"key": KEY, "value": ours}]}
 
-    def save(self, document: Document, path: Path) -> None:
-        """See `DocumentFormat.save`."""
-        path.write_text("".join(text_of(event) + "\n" for event in document["events"]), encoding="utf-8")
+    def files(self, document: Document, name: str) -> dict[str, str]:
+        """See `DocumentFormat.files`."""
+        return {name: "".join(text_of(event) + "\n" for event in document["events"])}
 
     def hear(self, document: Document) -> Trajectory:
         """See `DocumentFormat.hear`."""

@@ -1,0 +1,211 @@
+"""`contextrl traj import|export`: trajectories of other programs in, ours out."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from contextrl.cli import show
+
+if TYPE_CHECKING:
+    from trajectories.formats.completing import TaskFacts
+    from trajectories.formats.importing import Found, Imported
+    from trajectories.records import Trajectory
+    from trajectories.store import SQLStore
+
+Store = Annotated[str, typer.Option(help="Path or URL of the store.", envvar="CONTEXTRL_STORE")]
+DEFAULT = "runs/trajectories.db"
+_BATCH = 32
+
+
+def import_trajectories(
+    paths: Annotated[list[Path], typer.Argument(help="Files, or folders of files.")],
+    format: Annotated[str, typer.Option("--format", help="Whose files they are; auto looks into each.")] = "auto",
+    run: Annotated[
+        str | None, typer.Option(help="The run they become part of; by default their own, else the path's name.")
+    ] = None,
+    tasks: Annotated[
+        str | None, typer.Option(metavar="FILE_OR_SET", help="Task rows or a task set: base commit, statement, tests.")
+    ] = None,
+    source: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A git checkout: touched functions are exact where it has them.")
+    ] = None,
+    append: Annotated[bool, typer.Option("--append", help="To a run that has other trajectories already.")] = False,
+    store: Store = DEFAULT,
+) -> None:
+    """Import trajectories of SWE-agent, mini-swe-agent, OpenHands, harbor (ATIF), SWE-smith and others.
+
+    What is stored stays when it is interrupted, and the same command goes on.
+    """
+    from contextrl.progress import open_progress
+    from trajectories.formats import FormatError
+    from trajectories.formats.completing import completed, git_source, into_run
+    from trajectories.formats.importing import Imported, find_files, import_files
+    from trajectories.store import SQLStore
+
+    if run is not None and not run.strip():
+        raise FormatError("the run has no name: give one with --run")
+    result = Imported()
+    files = find_files(paths, format, result)
+    facts = _facts(tasks) if tasks is not None else {}
+    read = git_source(source) if source is not None else None
+    name = _name(paths[0])
+
+    def change(trajectory: Trajectory) -> Trajectory:
+        whole = completed(trajectory, _of(facts, trajectory.instance_id), read)
+        return into_run(whole, run or trajectory.run or name)
+
+    with SQLStore(store if "://" in store else Path(store)) as opened, open_progress() as progress:
+        if not append:
+            _check_run(opened, files, change)
+        progress.stage("Importing")
+        try:
+            import_files(files, opened, change, result, progress.update)
+        except KeyboardInterrupt:
+            typer.echo(f"{result.read.total()} trajectories are imported; the same command goes on", err=True)
+            raise
+    _tell(result)
+    if not result.read and not result.problems:
+        raise FormatError(f"there is no trajectory in {', '.join(map(str, paths))}")
+    if result.problems:
+        raise typer.Exit(2)
+
+
+def export_trajectories(
+    output: Annotated[Path, typer.Option("-o", "--output", help="The file, or the folder, to write.")],
+    format: Annotated[str, typer.Option("--format", help="In whose form.")] = "contextrl",
+    run: Annotated[str | None, typer.Option(help="Only this run.")] = None,
+    repo: Annotated[str | None, typer.Option(help="Only this repository.")] = None,
+    base_commit: Annotated[str | None, typer.Option(help="Only this base commit.")] = None,
+    file: Annotated[str | None, typer.Option(help="Only those that touch this file.")] = None,
+    function: Annotated[str | None, typer.Option(help="Only those that touch path::qualified.name.")] = None,
+    task: Annotated[str | None, typer.Option(help="Only this task instance.")] = None,
+    resolved: Annotated[bool | None, typer.Option("--resolved/--failed", help="Only those.")] = None,
+    policy_version: Annotated[int | None, typer.Option(help="Only of this version of the policy.")] = None,
+    iteration: Annotated[int | None, typer.Option(help="Only of this iteration.")] = None,
+    agent: Annotated[str | None, typer.Option(help="Only of this agent.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many, the oldest first.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="What is there gives way.")] = False,
+    store: Store = DEFAULT,
+) -> None:
+    """Export trajectories: to other programs, or to other stores."""
+    from contextrl.progress import open_progress
+    from trajectories.formats import FormatError, find
+    from trajectories.store import SQLStore
+
+    form = find(format)
+    if output.exists():
+        _check_output(output, form.suffixes, replace)
+    filters: dict[str, Any] = {"run": run, "repo": repo, "base_commit": base_commit, "file": file, "function": function}
+    filters |= {"instance_id": task, "resolved": resolved, "policy_version": policy_version}
+    filters |= {"iteration": iteration, "agent": agent}
+    with SQLStore(store if "://" in store else Path(store), create=False) as opened, open_progress() as progress:
+        total = min(opened.count(**filters), limit or 1 << 62)
+        if not total:
+            raise FormatError("there is no such trajectory: `contextrl traj ls` lists them")
+        progress.stage("Exporting")
+        written = form.write(_stored(opened, filters, total, progress.update), output)
+    typer.echo(f"{written} trajectories: {output}")
+
+
+def _stored(opened: SQLStore, filters: dict[str, Any], total: int, on_progress: show.Update) -> Iterator[Trajectory]:
+    """Those that pass the filters, a few read at a time."""
+    summaries = islice(opened.scan(**filters), total)
+    done = 0
+    while ids := [summary.id for summary in islice(summaries, _BATCH)]:
+        found = opened.get_many(ids)
+        for trajectory_id in ids:
+            on_progress(done, total, "")
+            yield found[trajectory_id]
+            done += 1
+    on_progress(done, total, "")
+
+
+def _check_run(opened: SQLStore, files: list[Found], change: Callable[[Trajectory], Trajectory]) -> None:
+    """A run that has trajectories must have the first of these, or they come from elsewhere."""
+    from trajectories.formats import FormatError
+
+    first = None
+    for file in files:
+        try:
+            first = next(iter(file.form.read(file.path)), None)
+        except FormatError:
+            continue
+        if first is not None:
+            break
+    if first is None:
+        return
+    first = change(first)
+    if opened.count(run=first.run) and not opened.get_many([first.id], tokens=False):
+        raise FormatError(
+            f"the run {first.run} has trajectories from elsewhere already: --append these, or give another --run"
+        )
+
+
+def _check_output(output: Path, suffixes: tuple[str, ...], replace: bool) -> None:
+    from trajectories.formats import FormatError
+
+    if not replace:
+        raise FormatError(f"{output} is there already: give another --output, or --replace it")
+    other = [path.name for path in output.iterdir() if not _written(path, suffixes)] if output.is_dir() else []
+    if other:
+        raise FormatError(f"{output} also holds {other[0]}, which is no trajectory: give another --output")
+
+
+def _written(path: Path, suffixes: tuple[str, ...]) -> bool:
+    return path.is_file() and path.name.endswith((*suffixes, ".report.json"))
+
+
+def _name(path: Path) -> str:
+    """What a run is called after a path."""
+    name = path.resolve().name
+    return name.partition(".")[0] or name if path.is_file() else name
+
+
+def _facts(given: str) -> dict[str, TaskFacts]:
+    """Instance id -> what the rows of a file, or the tasks of a set, say."""
+    from envs.tasksets.files import read_rows
+    from envs.tasksets.registry import find_taskset
+    from trajectories.formats.completing import TaskFacts
+
+    path = Path(given).expanduser()
+    rows = read_rows(path) if path.is_file() else [task.model_dump() for task in find_taskset(given)]
+    facts = {}
+    for row in rows:
+        tests = row.get("FAIL_TO_PASS") or []
+        facts[str(row.get("instance_id"))] = TaskFacts(
+            base_commit=str(row.get("base_commit") or ""),
+            repo=str(row.get("repo") or ""),
+            problem_statement=str(row.get("problem_statement") or ""),
+            fail_to_pass=tuple(json.loads(tests) if isinstance(tests, str) else tests),
+        )
+    return facts
+
+
+def _of(facts: dict[str, TaskFacts], instance_id: str) -> TaskFacts | None:
+    """The facts of an instance; some collections write a number after its id."""
+    return facts.get(instance_id) or facts.get(re.sub(r"_\d+$", "", instance_id))
+
+
+def _tell(result: Imported) -> None:
+    """What was imported, and what was not."""
+    for problem in result.problems:
+        typer.secho(show.plain(problem), err=True, fg="red")
+    if result.passed_over:
+        some = ", ".join(path.name for path in result.passed_over[:3])
+        more = ", ..." if len(result.passed_over) > 3 else ""
+        typer.echo(f"passed over: {len(result.passed_over)} files that are no trajectories ({show.plain(some)}{more})")
+    for name, count in result.read.items():
+        typer.echo(f"{name}: {count} trajectories")
+    if result.read:
+        runs = ", ".join(result.runs)
+        typer.echo(
+            f"imported: {result.new} new, {result.read.total() - result.new} there already; run {show.plain(runs)}"
+        )
+        typer.echo(f"touched: {result.functions} functions, {result.sources} of them with their text before the patch")
