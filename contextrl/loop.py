@@ -75,6 +75,7 @@ async def _train(recipe: Recipe, folder: RunFolder, progress: Progress) -> None:
         folder.begin()
         ready = await opened.enter_async_context(_kept_ready(recipe, backend))
         run = await asyncio.to_thread(Run, recipe, folder, start, world, ready, store, progress, clock)
+        opened.callback(store.release_run, run.name)
         opened.push_async_callback(run.player.close)
         try:
             await run.all()
@@ -243,11 +244,9 @@ def _label(folder: RunFolder, store: SQLStore, name: str) -> str:
     """What the run is called in the store: its name, with a number where an earlier run of that name is there."""
     known = folder.read("run")
     if known is None:
-        label, number = name, 1
-        while store.count(run=label) or store.count(run=f"{label}.before"):
-            number += 1
-            label = f"{name}-{number}"
-        folder.write("run", known := {"label": label})
+        folder.write("run", known := {"label": store.claim_run(name)})
+    else:
+        store.hold_run(str(known["label"]))
     return str(known["label"])
 
 

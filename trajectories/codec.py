@@ -28,7 +28,7 @@ LARGE = 1024
 _LEVEL = 1
 _ARRAYS = ("prompt_ids", "completion_ids", "logprobs")
 _APART: Any = {"problem_statement": True, "turns": {"__all__": {*_ARRAYS, "observation"}}}
-_KEY_BYTES = 32
+KEY_BYTES = 32
 _own = threading.local()
 
 
@@ -81,7 +81,7 @@ def _lay_apart(text: str, apart: dict[str, tuple[int, bytes]]) -> int:
 
 def keys_of(blobs: bytes) -> list[str]:
     """The keys in a body's column `blobs`."""
-    return [blobs[i : i + _KEY_BYTES].hex() for i in range(0, len(blobs), _KEY_BYTES)]
+    return [blobs[i : i + KEY_BYTES].hex() for i in range(0, len(blobs), KEY_BYTES)]
 
 
 def decode(document: bytes, tokens: bytes | None, blobs: bytes, texts: Mapping[str, str]) -> Trajectory:

@@ -72,6 +72,20 @@ class Database:
                 with self._writer.begin() as connection:
                     return work(connection)
 
+    def compact(self) -> None:
+        """Give back the space of what was deleted: to the disk, with PostgreSQL to the tables that had it."""
+        with self._errors(), self._lock, self._engine.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM")
+            if self._kind == "sqlite":
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def size(self) -> int:
+        """Bytes that it takes."""
+        if self._kind == "postgresql":
+            return self.read(lambda c: int(c.scalar(sa.text("SELECT pg_database_size(current_database())")) or 0))
+        pages = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+        return self.read(lambda c: int(c.scalar(sa.text(pages)) or 0))
+
     def close(self) -> None:
         """Release all connections."""
         self._engine.dispose()

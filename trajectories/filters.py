@@ -6,13 +6,14 @@ Invariant: a filter that is not known is an error, never ignored; one that is No
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
 from trajectories.queries import Filters, Order, PairFilters, StoreError
 from trajectories.schema import pairs, places, touches, trajectories
 
+T = TypeVar("T")
 _BATCH = 500
 """Most values in one `IN`: below the limit of every database."""
 
@@ -73,7 +74,7 @@ def ids_from(connection: sa.Connection, prefix: str, what: str, limit: int) -> l
     return list(connection.scalars(query.order_by(column).limit(limit)))
 
 
-def batches(values: Iterable[str]) -> Iterable[list[str]]:
+def batches(values: Iterable[T]) -> Iterable[list[T]]:
     """The distinct values in lists short enough for one `IN`."""
     distinct = list(dict.fromkeys(values))
     return (distinct[i : i + _BATCH] for i in range(0, len(distinct), _BATCH))

@@ -73,13 +73,13 @@ class PlaceNumbers:
         return number
 
 
-def find(connection: sa.Connection, stage: Stage, name: str) -> list[str]:
+def find(connection: sa.Connection, stage: Stage, name: str, repo: str | None) -> list[str]:
     """Full names of files or functions that are called so: exactly, or else by how they end; in their order.
 
     `area`, `Shape.area` and `a.py::Shape.area` all find `pkg/a.py::Shape.area`.
     """
     c = places.c
     alike = sa.select(c.name).distinct().where(c.stage == stage, c.bare == bare_name(stage, name))
-    found = sorted(connection.scalars(alike))
+    found = sorted(connection.scalars(alike if repo is None else alike.where(c.repo == repo)))
     ends = tuple(separator + name for separator in ("/", "::", "."))
     return [name] if name in found else [full for full in found if full.endswith(ends)]

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self, Unpack
+from typing import Any, Literal, Self, Unpack
 
-from trajectories import blobs, lives, mined, overview, pairs, rows
+from trajectories import blobs, lives, mined, names, overview, pairs, rows
 from trajectories.codec import encode
 from trajectories.database import Database
 from trajectories.filters import ids_from
@@ -49,6 +49,11 @@ class SQLStore:
         self._db = Database(where, create=create, timeout_s=timeout_s, progress=progress)
         self._places = PlaceNumbers()
         self._subscribers: list[Callable[[Trajectory], object]] = []
+
+    @property
+    def database(self) -> Database:
+        """What it stands on, for whoever looks after it (`trajectories.upkeep`)."""
+        return self._db
 
     @property
     def where(self) -> str:
@@ -116,6 +121,18 @@ class SQLStore:
     def count(self, **filters: Unpack[Filters]) -> int:
         """How many trajectories pass all filters."""
         return self._db.read(lambda c: rows.count(c, filters))
+
+    def claim_run(self, name: str, configuration: dict[str, Any] | None = None) -> str:
+        """Take a name for a new run: the one given, or with a number behind it where that is taken."""
+        return self._db.write(lambda c: names.claim(c, name, configuration))
+
+    def hold_run(self, name: str) -> None:
+        """This process goes on with a run that has its name."""
+        self._db.write(lambda c: names.hold(c, name))
+
+    def release_run(self, name: str) -> None:
+        """This process is done with the run."""
+        self._db.write(lambda c: names.release(c, name))
 
     def runs(self) -> list[RunSummary]:
         """All runs, the oldest first."""
