@@ -96,7 +96,8 @@ class _Text:
                 size *= 2  # so that a long value is not tried from its start for each chunk
                 if not self._more(size):
                     where = self.line + self.text.count("\n", self.at, error.pos)
-                    problem = "the file ends too early" if error.pos >= len(self.text.rstrip()) else error.msg
+                    early = error.pos >= len(self.text.rstrip()) or error.msg.startswith("Unterminated")
+                    problem = "the file ends too early" if early else error.msg
                     raise FormatError(f"{self.path}, line {where}: this is not JSON ({problem})") from None
         self.line += self.text.count("\n", self.at, end)
         self.at = end

@@ -133,9 +133,10 @@ def _turns(chat: Sequence[messages.Message], submission: str) -> Iterator[Turn]:
         said = _said(chat[start])
         answers = chat[start + 1 : end]
         results = [_result(answer) for answer in answers]
-        if len(results) > max(1, len(said.calls)):
-            several = "\n".join(result.text for result in results)
-            results = [Result(several, results[0].exit_code)]
+        last = max(1, len(said.calls)) - 1
+        if len(results) > last + 1:  # what nobody called for belongs to the last
+            text = "\n".join(result.text for result in results[last:])
+            results = [*results[:last], Result(text, results[last].exit_code)]
         yield from turns_of(said, results)
 
 

@@ -45,7 +45,7 @@ class OpenHandsFormat(DocumentFormat):
 
     def hear(self, document: Document) -> Trajectory:
         """See `DocumentFormat.hear`."""
-        events = _flat(document.get("history") or [])
+        events = _flat(document["history"])
         instance = document.get("instance") or {}
         prompt = str(document.get("instruction") or "") or _first(events, "user", "message")
         repo, base_commit = prompts.repository(str(document["instance_id"]))

@@ -35,7 +35,7 @@ class SweAgentFormat(DocumentFormat):
 
     def hear(self, document: Document) -> Trajectory:
         """See `DocumentFormat.hear`."""
-        history = [message for message in document.get("history") or () if not message.get("is_demo")]
+        history = [message for message in document["history"] if not message.get("is_demo")]
         chat = messages.hear(history, fenced_call)
         steps, info = document.get("trajectory"), document.get("info") or {}
         turns = chat.turns if steps is None else list(_turns(steps, history))
