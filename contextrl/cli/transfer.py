@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -12,15 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from contextrl.cli import show
+from contextrl.cli.records import DEFAULT, Store, open_store
 
 if TYPE_CHECKING:
-    from trajectories.formats.completing import TaskFacts
     from trajectories.formats.importing import Found, Imported
     from trajectories.records import Trajectory
     from trajectories.store import SQLStore
 
-Store = Annotated[str, typer.Option(help="Path or URL of the store.", envvar="CONTEXTRL_STORE")]
-DEFAULT = "runs/trajectories.db"
 _BATCH = 32
 
 
@@ -44,6 +40,7 @@ def import_trajectories(
     What is stored stays when it is interrupted, and the same command goes on.
     """
     from contextrl.progress import open_progress
+    from contextrl.task_facts import of_instance, read_facts
     from trajectories.formats import FormatError
     from trajectories.formats.completing import completed, git_source, into_run
     from trajectories.formats.importing import Imported, find_files, import_files
@@ -53,12 +50,12 @@ def import_trajectories(
         raise FormatError("the run has no name: give one with --run")
     result = Imported()
     files = find_files(paths, format, result)
-    facts = _facts(tasks) if tasks is not None else {}
+    facts = read_facts(tasks) if tasks is not None else {}
     read = git_source(source) if source is not None else None
     name = _name(paths[0])
 
     def change(trajectory: Trajectory) -> Trajectory:
-        whole = completed(trajectory, _of(facts, trajectory.instance_id), read)
+        whole = completed(trajectory, of_instance(facts, trajectory.instance_id), read)
         return into_run(whole, run or trajectory.run or name)
 
     with SQLStore(store if "://" in store else Path(store)) as opened, open_progress() as progress:
@@ -97,7 +94,6 @@ def export_trajectories(
     """Export trajectories: to other programs, or to other stores."""
     from contextrl.progress import open_progress
     from trajectories.formats import FormatError, find
-    from trajectories.store import SQLStore
 
     form = find(format)
     if output.exists():
@@ -105,7 +101,7 @@ def export_trajectories(
     filters: dict[str, Any] = {"run": run, "repo": repo, "base_commit": base_commit, "file": file, "function": function}
     filters |= {"instance_id": task, "resolved": resolved, "policy_version": policy_version}
     filters |= {"iteration": iteration, "agent": agent}
-    with SQLStore(store if "://" in store else Path(store), create=False) as opened, open_progress() as progress:
+    with open_store(store) as opened, open_progress() as progress:
         total = min(opened.count(**filters), limit or 1 << 62)
         if not total:
             raise FormatError("there is no such trajectory: `contextrl traj ls` lists them")
@@ -166,31 +162,6 @@ def _name(path: Path) -> str:
     """What a run is called after a path."""
     name = path.resolve().name
     return name.partition(".")[0] or name if path.is_file() else name
-
-
-def _facts(given: str) -> dict[str, TaskFacts]:
-    """Instance id -> what the rows of a file, or the tasks of a set, say."""
-    from envs.tasksets.files import read_rows
-    from envs.tasksets.registry import find_taskset
-    from trajectories.formats.completing import TaskFacts
-
-    path = Path(given).expanduser()
-    rows = read_rows(path) if path.is_file() else [task.model_dump() for task in find_taskset(given)]
-    facts = {}
-    for row in rows:
-        tests = row.get("FAIL_TO_PASS") or []
-        facts[str(row.get("instance_id"))] = TaskFacts(
-            base_commit=str(row.get("base_commit") or ""),
-            repo=str(row.get("repo") or ""),
-            problem_statement=str(row.get("problem_statement") or ""),
-            fail_to_pass=tuple(json.loads(tests) if isinstance(tests, str) else tests),
-        )
-    return facts
-
-
-def _of(facts: dict[str, TaskFacts], instance_id: str) -> TaskFacts | None:
-    """The facts of an instance; some collections write a number after its id."""
-    return facts.get(instance_id) or facts.get(re.sub(r"_\d+$", "", instance_id))
 
 
 def _tell(result: Imported) -> None:
