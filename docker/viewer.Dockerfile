@@ -7,7 +7,8 @@ RUN --mount=type=secret,id=ca_bundle \
     if [ -s /run/secrets/ca_bundle ]; then export PIP_CERT=/run/secrets/ca_bundle; fi \
  && python3 -m venv /opt/venv \
  && /opt/venv/bin/pip install --quiet --no-cache-dir --disable-pip-version-check \
-        'pydantic>=2.8' 'sqlalchemy>=2.0' 'psycopg[binary]>=3.2' 'rich>=13.7'
+        'pydantic>=2.8' 'sqlalchemy>=2.0' 'psycopg[binary]>=3.2' 'rich>=13.7' \
+        'zstandard>=0.22' 'alembic>=1.13'
 
 FROM ${BASE_IMAGE}
 COPY --from=dependencies /opt/venv /opt/venv

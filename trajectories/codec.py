@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import struct
 import sys
 import threading
 from array import array
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
 import zstandard
 
 from trajectories.queries import RightAnswer, StoreError
@@ -97,7 +95,7 @@ def decode(document: bytes, tokens: bytes | None, blobs: bytes, texts: Mapping[s
         if tokens is not None:
             _unpack_tokens(unpack(tokens), data["turns"])
         return Trajectory.model_validate(data | {"problem_statement": texts[keys[0]]})
-    except (ValueError, LookupError, struct.error) as error:
+    except (ValueError, LookupError) as error:
         raise _damaged(error) from error
 
 
@@ -150,21 +148,28 @@ def _pack_tokens(trajectory: Trajectory) -> bytes:
 def _planes(numbers: array[Any]) -> bytes:
     if sys.byteorder == "big":
         numbers.byteswap()
-    return np.frombuffer(numbers, np.uint8).reshape(-1, numbers.itemsize).T.tobytes()
+    raw, size = numbers.tobytes(), numbers.itemsize
+    return b"".join(raw[i::size] for i in range(size))
 
 
 def _numbers(data: bytes, kind: str, at: int, count: int) -> list[Any]:
     """`count` numbers that `_planes` wrote at a place."""
-    size = np.dtype(kind).itemsize
-    planes = np.frombuffer(data, np.uint8, count * size, at).reshape(size, count)
-    return np.ascontiguousarray(planes.T).view(kind).ravel().tolist()
+    numbers = array(kind)
+    size = numbers.itemsize
+    raw = bytearray(count * size)
+    for i in range(size):
+        raw[i::size] = data[at + i * count : at + (i + 1) * count]
+    numbers.frombytes(raw)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers.tolist()
 
 
 def _unpack_tokens(data: bytes, turns: list[dict[str, Any]]) -> None:
-    sizes = _numbers(data, "<u4", 0, 3 * len(turns))
+    sizes = _numbers(data, "I", 0, 3 * len(turns))
     n_ids, at_ids = sum(sizes[0::3]) + sum(sizes[1::3]), 4 * len(sizes)
-    ids = _numbers(data, "<i4", at_ids, n_ids)
-    logprobs = _numbers(data, "<f8", at_ids + 4 * n_ids, sum(sizes[2::3]))
+    ids = _numbers(data, "i", at_ids, n_ids)
+    logprobs = _numbers(data, "d", at_ids + 4 * n_ids, sum(sizes[2::3]))
     at = logprob_at = 0
     for i, turn in enumerate(turns):
         n_prompt, n_completion, n_logprobs = sizes[3 * i : 3 * i + 3]

@@ -11,7 +11,6 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import sqlalchemy as sa
 import zstandard
 from alembic import op
@@ -211,8 +210,7 @@ def _pack(tokens: bytes) -> bytes:
         n_sizes, n_ids, n_logprobs = n_sizes + 3, n_ids + prompt + completion, n_logprobs + logprobs
     ends = (4 * n_sizes, 4 * (n_sizes + n_ids))
     parts = ((raw[: ends[0]], 4), (raw[ends[0] : ends[1]], 4), (raw[ends[1] :], 8))
-    planes = (np.frombuffer(part, np.uint8).reshape(-1, size).T.tobytes() for part, size in parts)
-    return zstandard.compress(b"".join(planes))
+    return zstandard.compress(b"".join(part[i::size] for part, size in parts for i in range(size)))
 
 
 def _touch(
