@@ -135,7 +135,7 @@ def test_an_endpoint_that_goes_away_loses_nothing(tmp_path):
         with lock:
             told[0] += 1
             if told[0] > 10:
-                return 401, {"error": {"message": "no credit"}}
+                return 401, {"error": {"message": "no credit: the maximum is spent"}}
         return 200, chat_answer(number_and_letter(body)[1])
 
     with server(respond) as (url, _):

@@ -51,6 +51,9 @@ def test_the_plot_shows_what_was_measured(tiny):
     titles = [element.text for element in root.iter("{http://www.w3.org/2000/svg}title")]
     assert any(title.startswith("tiny on ") and f"{found.accuracy.mean:.1%}" in title for title in titles)
     assert len([title for title in titles if title.startswith("agent")]) == 4
+    ticks = {e.text: float(e.get("x")) for e in root.iter("{http://www.w3.org/2000/svg}text") if e.text[-1] == "%"}
+    dot = float(next(root.iterfind(".//{*}g[@class='ours']/{*}circle")).get("cx"))
+    assert (dot - ticks["0%"]) / (ticks["100%"] - ticks["0%"]) == pytest.approx(found.accuracy.mean, abs=0.001)
 
 
 def test_recorded_predictions_give_the_same(tmp_path, tiny, source):

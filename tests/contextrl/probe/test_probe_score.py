@@ -131,6 +131,12 @@ def test_where_the_evidence_lies(turn, third):
     assert evidence_place(context("x", evidence=turn, turns=30)) == third
 
 
+def test_the_first_turn_with_evidence_counts():
+    there = context("x", evidence=2, turns=30)
+    marked = [t.model_copy(update={"evidence": "too"}) if i > 20 else t for i, t in enumerate(there.turns)]
+    assert evidence_place(there.model_copy(update={"turns": marked})) == "first third"
+
+
 def test_groups_stand_in_their_order():
     assert in_order(["from 0.9", UNKNOWN, "0.8 to 0.9", "below 0.5"]) == [
         "below 0.5",
