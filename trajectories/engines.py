@@ -6,10 +6,13 @@ among the writers of the database from its first statement on.
 
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
 import time
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 
@@ -57,13 +60,16 @@ def _postgresql(url: sa.URL, timeout_s: float) -> sa.Engine:
 def _sqlite(url: sa.URL, timeout_s: float) -> sa.Engine:
     # In memory there is one connection for all threads, used in turn; in a file each has its own.
     arguments: dict[str, Any] = {"timeout": timeout_s, "isolation_level": None}
+    read_only = _read_only(url)
     if in_memory(url):
         arguments["check_same_thread"] = False
         engine = sa.create_engine(url, connect_args=arguments, poolclass=sa.StaticPool)
     else:
-        engine = sa.create_engine(url, connect_args=arguments, pool_size=4, max_overflow=60)
+        engine = sa.create_engine(read_only or url, connect_args=arguments, pool_size=4, max_overflow=60)
 
     def configure(connection: Any, _record: Any) -> None:
+        if read_only:
+            return
         cursor = connection.cursor()
         deadline = time.monotonic() + timeout_s
         while True:  # SQLite does not wait by itself when two processes switch a new file to WAL at once
@@ -86,6 +92,16 @@ def _sqlite(url: sa.URL, timeout_s: float) -> sa.Engine:
     sa.event.listen(engine, "connect", configure)
     sa.event.listen(engine, "begin", begin)
     return engine
+
+
+def _read_only(url: sa.URL) -> sa.URL | None:
+    """How to open a file that this user may not write, or whose folder he may not; None where he may."""
+    path = Path(url.database or "").absolute()
+    if url.database is None or not path.exists() or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+        return None
+    # Its owner may be at work: then the log is there, and is read too. Else SQLite wants to be told that nobody is.
+    mode = "mode=ro" if Path(f"{path}-wal").exists() else "immutable=1"
+    return sa.URL.create("sqlite", database=f"file:{quote(str(path))}?{mode}", query={"uri": "true"})
 
 
 def _begin_in_turn(connection: sa.Connection, timeout_s: float) -> None:
