@@ -10,7 +10,7 @@ import typer
 from contextrl.cli import show
 
 if TYPE_CHECKING:
-    from contextrl.probe.sets import Judge
+    from trajectories.protocol import PairJudge
 
 
 def probe(
@@ -22,7 +22,7 @@ def probe(
         ),
     ],
     pairs: Annotated[list[str], typer.Option(help="A run in the store, a file of pairs, or heldout:RECIPE.")],
-    out: Annotated[Path, typer.Option(help="Folder of the results; the same command goes on there.")] = Path("probe"),
+    out: Annotated[Path, typer.Option(help="Folder of the results; the same command goes on there.")] = Path("runs/probe"),
     replace: Annotated[bool, typer.Option("--replace", help="Another probe in that folder gives way.")] = False,
     orders: Annotated[
         Literal["both", "balanced"], typer.Option(help="Every pair in both letter orders, or half of them in each.")
@@ -92,7 +92,7 @@ def probe(
     )
     kinds = _kinds(tasks or [])
     with open_progress() as progress:
-        result = run(options, kinds, _judge(judge), progress)
+        result = run(options, kinds, _judge(judge, out / "judge", concurrency), progress)
     (out / "plot.svg").write_text(plot(result), encoding="utf-8")
     Console().print(result_renderable(result))
     typer.echo(f"{show.plain(str(out))}: probe.json, predictions.jsonl, plot.svg")
@@ -107,9 +107,7 @@ def _kinds(tasksets: list[str]) -> dict[str, str]:
     return {task.instance_id: task.kind for name in tasksets for task in find_taskset(name) if task.kind}
 
 
-def _judge(name: str) -> Judge | None:
-    from trajectories.judge import RuleJudge
+def _judge(name: str, cache: Path, concurrency: int) -> PairJudge | None:
+    from trajectories.judging import judge_from
 
-    if name not in ("", "rules"):
-        raise ValueError(f"--judge {name}: give rules")
-    return RuleJudge() if name else None
+    return judge_from(name, cache=cache, concurrency=concurrency) if name else None

@@ -27,9 +27,10 @@ from contextrl.probe.selector import (
     identity,
     open_selector,
 )
-from contextrl.probe.sets import Judge, PairSet, Wanted, chosen, judged, load_set
+from contextrl.probe.sets import PairSet, Wanted, chosen, judged, load_set
 from contextrl.progress import Progress
 from contextrl.versions import versions
+from trajectories.protocol import PairJudge
 
 Open = Callable[[str, SelectorOptions], Selector]
 
@@ -55,7 +56,7 @@ class ProbeOptions:
 def probe(
     options: ProbeOptions,
     kinds: Mapping[str, str],
-    judge: Judge | None,
+    judge: PairJudge | None,
     progress: Progress,
     open_: Open = open_selector,
 ) -> Result:
@@ -77,7 +78,7 @@ def probe(
     return result
 
 
-def _ready(name: str, options: ProbeOptions, judge: Judge | None, progress: Progress) -> PairSet:
+def _ready(name: str, options: ProbeOptions, judge: PairJudge | None, progress: Progress) -> PairSet:
     progress.stage(f"Reading pairs: {name}")
     found = chosen(load_set(name, options.store, progress), options.judgement, options.limit, options.seed)
     if judge is None:

@@ -11,26 +11,20 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from pydantic import ValidationError
 
 from contextrl.probe.predictions import first_problem
 from contextrl.probe.selector import ProbeError
 from contextrl.progress import Progress
-from trajectories.protocol import StoreMissing
+from trajectories.protocol import PairJudge, StoreMissing
 from trajectories.records import ContextPair, Judgement
 
 HELDOUT = "heldout:"
 Wanted = Literal["valid", "uncertain", "invalid", "any"]
-
-
-class Judge(Protocol):
-    """`trajectories.judge`'s protocol."""
-
-    def judge(self, pair: ContextPair) -> tuple[Judgement, list[str]]:
-        """What is thought of a pair, and why."""
 
 
 @dataclass
@@ -79,17 +73,24 @@ def chosen(whole: PairSet, judgement: Wanted, limit: int | None, seed: int) -> P
     return PairSet(whole.name, pairs, left_out)
 
 
-def judged(whole: PairSet, judge: Judge, name: str, progress: Callable[[int, int], None]) -> PairSet:
-    """Without those that a judge finds invalid. Raises `ProbeError` if none is left."""
-    kept = []
-    for number, pair in enumerate(whole.pairs, 1):
-        if judge.judge(pair)[0] != "invalid":
-            kept.append(pair)
-        progress(number, len(whole.pairs))
+def judged(whole: PairSet, judge: PairJudge, name: str, progress: Callable[[int, int], None]) -> PairSet:
+    """Without those that a judge finds invalid; one with `judge_many` is asked several at a time.
+
+    Raises `ProbeError` if none is left.
+    """
+    total, done = len(whole.pairs), count(1)
+    many = getattr(judge, "judge_many", None) or (lambda pairs, told: [_one(judge, pair, told) for pair in pairs])
+    verdicts = many(whole.pairs, lambda *_: progress(next(done), total))
+    kept = [pair for pair, (verdict, _) in zip(whole.pairs, verdicts, strict=True) if verdict != "invalid"]
     if not kept:
-        raise ProbeError(f"--pairs {whole.name}: the judge {name} finds all {len(whole.pairs)} pairs invalid")
-    invalid = len(whole.pairs) - len(kept)
-    return PairSet(whole.name, kept, whole.left_out + Counter({f"found invalid by {name}": invalid}))
+        raise ProbeError(f"--pairs {whole.name}: the judge {name} finds all {total} pairs invalid")
+    return PairSet(whole.name, kept, whole.left_out + Counter({f"found invalid by {name}": total - len(kept)}))
+
+
+def _one(judge: PairJudge, pair: ContextPair, told: Callable[[], object]) -> tuple[Judgement, list[str]]:
+    verdict = judge.judge(pair)
+    told()
+    return verdict
 
 
 def read_pairs(path: Path) -> Iterator[ContextPair]:

@@ -4,7 +4,7 @@ import json
 from xml.etree import ElementTree
 
 import pytest
-from probe_toys import pair, write_pairs
+from probe_toys import chat_answer, pair, server, write_pairs
 from typer.testing import CliRunner
 
 from contextrl.cli import app, stopped
@@ -126,6 +126,23 @@ def test_rules_judge_first(tmp_path, source):
     assert result.judge == "rules"
     assert result.sets[0].left_out["found invalid by rules"] >= 1
     assert "pairs left out, found invalid by rules" in " ".join(done.stdout.split())
+
+
+def test_a_model_judges_first(tmp_path, source):
+    def respond(path, body):
+        invalid = "return 3" in body["messages"][-1]["content"]
+        return 200, chat_answer(json.dumps({"verdict": "INVALID" if invalid else "VALID", "supports": ""}))
+
+    with server(respond) as (url, requests):
+        judge = f"openai:{url}/v1#j"
+        given = ["--model", "tiny", "--pairs", source, "--judge", judge, "--device", "cpu", "--out", tmp_path / "out"]
+        done = contextrl(*given)
+        assert done.exit_code == 0, done.stderr
+        asked = len(requests)
+        assert contextrl(*given).exit_code == 0
+    result = Result.model_validate_json((tmp_path / "out/probe.json").read_text())
+    assert (result.sets[0].pairs, result.sets[0].left_out) == (5, {f"found invalid by {judge}": 1})
+    assert asked == len(requests) == 6  # what a judge said is not asked again
 
 
 def test_names_are_short_in_the_terminal():
