@@ -403,5 +403,10 @@ def test_a_function_with_enough_pairs_is_left_until_some_are_retired(store):
     kinds = [trajectory(f"i{i}", shown=("*", 10 + i), right=("+", 10 + i)) for i in range(5)]
     found = mine(store, *kinds[:4], max_pairs_per_function=2)
     assert [len(pairs) for pairs in found] == [0, 2, 0, 0]
+    same_name = [
+        t.model_copy(update={"repo": "other", "id": f"o {t.id}", "problem_statement": f"There {t.problem_statement}"})
+        for t in kinds[:2]
+    ]
+    assert len(mine(store, *same_name, max_pairs_per_function=2)[1]) == 2, "of another repository"
     store.retire_pairs([p.id for p in found[1]], "used up")
     assert len(mine(store, kinds[4], max_pairs_per_function=2)[0]) >= 2
