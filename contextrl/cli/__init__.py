@@ -19,6 +19,7 @@ from contextrl.cli import (
     doctor,
     grade,
     images,
+    judging,
     pairs,
     policy,
     probe,
@@ -115,6 +116,7 @@ records.traj.command("export")(transfer.export_trajectories)
 records.traj.command("stats")(upkeep.stats)
 records.traj.command("gc")(upkeep.gc)
 app.add_typer(records.traj, name="traj")
+pairs.pairs.command("audit")(judging.audit)
 app.add_typer(pairs.pairs, name="pairs")
 app.add_typer(policy.policy, name="policy")
 app.add_typer(sandboxes.sandbox, name="sandbox")

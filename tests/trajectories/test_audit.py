@@ -1,0 +1,192 @@
+"""A set with a shortcut is flagged for just that; a set without one is not, whatever the seed."""
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trajectories.audit import audit_pairs
+from trajectories.auditing.classifiers import CLASSIFIERS, Facts
+from trajectories.auditing.selection import folds, logistic, selections
+from trajectories.auditing.significance import beats_chance, holm, noticeable
+from trajectories.records import MASK, ContextPair, ContextTurn, MaskedContext
+
+WORDS = [f"{a}_{b}" for a in ("row", "key", "node", "page", "span") for b in ("sum", "map", "min", "set", "log", "end")]
+
+
+def context(rng, name, *, dashes=0, word="", number=0, masks=1, ending=""):
+    """A made-up context. What is not planted is filled up to the same length, so that a shortcut shows as itself."""
+
+    def text(n):
+        return " ".join(rng.choices(WORDS, k=n))
+
+    def filled(planted):
+        return planted or f"x{rng.randrange(10**9):09}"
+
+    turns = [
+        ContextTurn(
+            text=f"I look at {text(8)} {filled(word)}",
+            observation=f"{number or rng.randrange(1000, 9999)} {text(20)} {'-' * dashes}",
+            tool="view",
+        )
+        for _ in range(4)
+    ]
+    marks = " ".join([MASK] * masks) + "  " * (3 - masks)
+    turns.append(ContextTurn(text=f"edit {marks}", observation=f"done {filled(ending)}", tool="edit", edits=True))
+    return MaskedContext(trajectory_id=name, instance_id=f"i{name}", problem_statement=text(12), turns=turns)
+
+
+def pair_set(seed, pairs=300, functions=60, **planted):
+    """Pairs whose two contexts are drawn alike. `planted`: what the anchor alone has, in three of four pairs."""
+    rng = random.Random(seed)
+    made = []
+    for n in range(pairs):
+        extra = {key: value(n) if callable(value) else value for key, value in planted.items()}
+        names = rng.sample([f"{rng.randrange(10**9):09}" for _ in range(2)], 2)
+        anchor = context(rng, names[0], **(extra if rng.random() < 0.75 else {}))
+        made.append(
+            ContextPair(
+                repo="r",
+                base_commit="c",
+                file="m.py",
+                function=f"m.py::f{n % functions}",
+                answer=f"return {rng.choice(WORDS)}({n + 1000})\n",
+                anchor=anchor,
+                confounder=context(rng, names[1]),
+            )
+        )
+    return made
+
+
+def facts_of(pairs, rng, anchor_newer=0.5):
+    """What a store might know; the anchor is the newer one in this share."""
+    facts = {}
+    for pair in pairs:
+        first, last = rng.random(), 1 + rng.random()
+        newer = rng.random() < anchor_newer
+        for ctx, when in ((pair.anchor, last if newer else first), (pair.confounder, first if newer else last)):
+            facts[ctx.trajectory_id] = Facts(int(1e6 * when), 1.7e9 + when, 3, "agent")
+    return facts
+
+
+PLANTED = {
+    "length": {"dashes": 100},
+    "bag of words": {"word": "hereabouts"},
+    "line numbers": {"number": lambda n: n + 1000},
+    "masks": {"masks": 3},
+    "ending": {"ending": "  3 passed"},
+}
+ALSO = {"ending": {"bag of words"}}
+"""What a shortcut shows in as well."""
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_planted_shortcut_is_flagged_for_what_it_is(name):
+    pairs = pair_set(11, **PLANTED[name])
+    report = audit_pairs(pairs, facts_of(pairs, random.Random(1)))
+    flagged = {f.name for f in report.flagged}
+    assert name in flagged and flagged <= {name} | ALSO.get(name, set()), report.flagged
+    found = next(f for f in report.findings if f.name == name)
+    assert 0.6 < found.low < found.accuracy < 0.95
+    assert found.examples and found.p_adjusted < 0.05
+    if name == "bag of words":
+        assert found.examples[0] == "'hereabouts' speaks for the anchor"
+
+
+def test_the_newer_trajectory():
+    pairs = pair_set(2)
+    report = audit_pairs(pairs, facts_of(pairs, random.Random(0), anchor_newer=0.8))
+    assert [f.name for f in report.flagged] == ["newer"]
+    assert abs(report.flagged[0].accuracy - 0.8) < 0.07
+    assert "newer" in audit_pairs(pairs).skipped
+
+
+def test_both_directions_of_a_couple_cancel_what_a_context_alone_has():
+    pairs = pair_set(3, pairs=120, dashes=99, word="hereabouts", masks=4)
+    mirrored = [p.model_copy(update={"id": f"{p.id}m", "anchor": p.confounder, "confounder": p.anchor}) for p in pairs]
+    report = audit_pairs(pairs + mirrored)
+    accuracy = {f.name: f.accuracy for f in report.findings}
+    assert report.flagged == []
+    assert accuracy["length"] == accuracy["bag of words"] == accuracy["masks"] == 0.5
+
+
+def test_clean_sets_are_rarely_flagged():
+    """About 5% of all clean sets: of 24, more than 4 would be a wonder (p < 0.01)."""
+    alarms = 0
+    for seed in range(24):
+        pairs = pair_set(100 + seed, pairs=120, functions=40)
+        report = audit_pairs(pairs, facts_of(pairs, random.Random(seed)), seed=seed)
+        alarms += bool(report.flagged)
+    assert alarms <= 4
+
+
+@pytest.mark.slow
+def test_the_alarm_rate_of_one_classifier():
+    """Clean sets with pairs of one function that agree: 300 sets, each classifier by itself."""
+    rng = np.random.default_rng(0)
+    groups = [f"g{i // 5}" for i in range(150)]
+    alarms = 0
+    for seed in range(300):
+        shared = np.repeat(rng.normal(size=(30, 3)), 5, axis=0)
+        differences = (shared + 0.3 * rng.normal(size=(150, 3))).astype(np.float32)
+        right = selections(differences, groups, hashed=False, seed=seed)
+        alarms += beats_chance(zip(groups, right, strict=True), seed) < 0.05
+    assert 0.01 < alarms / 300 < 0.09
+
+
+def test_too_few_pairs_are_said_to_be_too_few():
+    few = audit_pairs(pair_set(5, pairs=12, functions=4))
+    assert not few.enough and few.noticeable == 1.0
+    one = audit_pairs(pair_set(5, pairs=200, functions=1, dashes=99))
+    assert not one.enough and one.flagged == []
+    many = audit_pairs(pair_set(5))
+    assert many.enough and 0.5 < many.noticeable < 0.75
+    assert audit_pairs(pair_set(5), classifiers=CLASSIFIERS[:1]).noticeable < many.noticeable
+    with pytest.raises(ValueError, match="no pairs"):
+        audit_pairs([])
+
+
+def test_a_report_is_plain_data():
+    report = audit_pairs(pair_set(1, pairs=60, functions=30, dashes=99)).to_json()
+    assert report["flagged"] == ["length"]
+    assert {"accuracy", "low", "high", "p_adjusted", "examples"} <= report["findings"][0].keys()
+
+
+@given(st.lists(st.sampled_from("abcdefgh"), min_size=2, max_size=60), st.integers(0, 5))
+def test_no_group_is_on_both_sides(groups, seed):
+    parts = list(folds(groups, seed))
+    assert sorted(i for part in parts for i in part) == list(range(len(groups)))
+    seen = [{groups[i] for i in part} for part in parts]
+    assert all(a.isdisjoint(b) for n, a in enumerate(seen) for b in seen[:n])
+
+
+def test_logistic_regression_against_its_own_conditions():
+    """At the minimum the gradient is zero; without a reference library at hand this is what defines it."""
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(200, 5)) + np.array([0.5, -0.2, 0, 0, 1])).astype(np.float32) * np.array([1, 10, 0.1, 5, 2])
+    w = logistic(x.astype(np.float32))
+    scale = np.sqrt(np.mean(x**2, axis=0))
+    gradient = -(x / scale).T @ (1 / (1 + np.exp(x @ w))) + w * scale
+    assert np.abs(gradient).max() < 1e-3
+    assert w[0] > 0 > w[1] and w[4] > 0
+
+
+def test_flips_exactly_and_at_random():
+    right = [("a", 1.0), ("a", 1.0), ("b", 1.0), ("c", 0.0), ("d", 0.5)]
+    assert beats_chance(right) == 2 * 3 / 8  # the excess is 1 + 0.5 - 0.5; three of eight signings have as much
+    many = [(str(i), float(i % 10 < 7)) for i in range(200)]
+    assert beats_chance(many) < 0.001
+    assert beats_chance([(str(i), 0.5) for i in range(50)]) == 1.0
+
+
+def test_holm_by_hand():
+    assert holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005}) == pytest.approx(
+        {"d": 0.02, "a": 0.03, "c": 0.06, "b": 0.06}
+    )
+
+
+def test_more_functions_notice_more():
+    assert noticeable([5] * 10, 10, 0.05) > noticeable([5] * 100, 10, 0.05) > noticeable([5] * 1000, 10, 0.05) > 0.5
+    assert noticeable([500], 10, 0.05) == 1.0
