@@ -168,6 +168,22 @@ def test_a_view_after_the_edit_gives_no_source():
         assert "m.py::last" in found.functions
 
 
+def test_numbers_of_a_view_after_the_edit_are_not_those_of_the_base_commit():
+    body = "".join(f"    x{i} = {i}\n" for i in range(20))
+    before = f"import os\n\n\ndef f():\n{body}\n\ndef g():\n    pass\n"
+    after = before.replace("import os\n", "import os\nimport sys_a\nimport sys_b\nimport sys_c\n").replace(
+        "x19 = 19", "x19 = 0"
+    )
+    patch = make_patch({"m.py": before}, {"m.py": after})
+    lines = after.splitlines(keepends=True)
+    view = "sed -n '7,20p' m.py\n" + "".join(f"{i:6}\t{lines[i - 1]}" for i in range(7, 21))
+    edit = "sed -i '1a import sys_a\nimport sys_b\nimport sys_c' m.py"
+    assert touched(patch, None, [edit, view]).sources == {}
+    early = before.splitlines(keepends=True)
+    view = "cat m.py\n" + "".join(f"{i:6}\t{early[i - 1]}" for i in range(4, 22))
+    assert touched(patch, None, [view, edit]).sources == {"m.py::f": f"def f():\n{body}"}
+
+
 def test_line_ends_of_a_terminal_are_passed_over():
     patch = make_patch({"m.py": MODULE}, {"m.py": MODULE.replace("return 1\n", "return 3\n")}).replace("\n", "\r\n")
     assert touched(patch, None, [MODULE.replace("\n", "\r\n")]).sources == {"m.py::last": "def last():\n    return 1\n"}

@@ -24,8 +24,9 @@ class SweSmithFormat(DocumentFormat):
 
     def sniff(self, sample: Sample) -> bool:
         """See `TrajectoryFormat.sniff`."""
-        mini = sample.has("trajectory_format")
-        return not mini and (sample.has("messages", "instance_id") or sample.has("trajectory", "instance_id", "target"))
+        if sample.has("trajectory_format") or sample.has("history"):
+            return False
+        return sample.has("messages", "instance_id") or sample.has("trajectory", "instance_id")
 
     def hear(self, document: Document) -> Trajectory:
         """See `DocumentFormat.hear`."""

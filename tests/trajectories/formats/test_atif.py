@@ -131,10 +131,10 @@ def test_tokens_are_the_whole_prompt_there_and_what_was_added_here():
 
 def test_a_chat_that_was_rewritten_gives_no_false_tokens():
     document = find("atif").dump(small_trajectory())
-    document["steps"][-1]["metrics"]["prompt_token_ids"] = [7, 7, 7]
+    document["steps"][-1]["metrics"]["prompt_token_ids"] = [7] * 9
     back = find("atif").load(document)
     assert back.turns[0].prompt_ids == [1, 2, 3] and back.turns[1].prompt_ids == []
-    assert find("atif").dump(back)["steps"][-1]["metrics"]["prompt_token_ids"] == [7, 7, 7]
+    assert find("atif").dump(back)["steps"][-1]["metrics"]["prompt_token_ids"] == [7] * 9
 
 
 def test_a_document_of_harbors_own_is_read():

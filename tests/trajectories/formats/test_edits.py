@@ -117,3 +117,17 @@ def test_what_the_format_says_is_not_said_twice(name):
     _, ours = form.take(document)
     for text in ("contents of file 2", "Look at file 2", "cat file2.py"):
         assert text not in json.dumps(ours)
+
+
+@pytest.mark.parametrize("name", ["atif", "openhands", "openhands-events", "agent-data-protocol"])
+def test_an_edited_message_wins_over_how_we_remember_it(name):
+    """Calls in another dialect are told beside the message, and the exact text by us: until the message is edited."""
+    call = ToolCall(name="edit", arguments={"path": "m.py"})
+    text = "Mend it.\n<tool_call>\n<function=edit>\n<parameter=path>\nm.py\n</parameter>\n</function>\n</tool_call>"
+    whole = WHOLE.model_copy(update={"turns": [Turn(text=text, tool_call=call, observation="done", exit_code=0)]})
+    form = find(name)
+    document, ours = form.take(form.dump(whole))
+    assert form.load(form.put(document, ours)) == whole
+    back = form.load(form.put(replaced(document, "Mend it.", "Break it."), ours)).turns[0]
+    assert "Break it." in back.text and "Mend it." not in back.text
+    assert (back.tool_call, back.observation, back.exit_code) == (call, "done", 0)
