@@ -148,7 +148,7 @@ class ContextConfig(Section):
     methods of one class), `file`."""
     max_pairs_per_trajectory: Positive = 4
     """Pairs of one stage that are mined from a new trajectory before the miner looks no further."""
-    max_pairs_per_function: Positive = 16
+    max_pairs_per_function: Positive = 8
     """Living pairs of one function after which no more are mined there: no function fills the set."""
     max_uses: Positive | None = None
     """A pair that was learned from this often is retired."""

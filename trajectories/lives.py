@@ -50,3 +50,20 @@ def answers(connection: sa.Connection, instance_id: str) -> list[tuple[str, str]
     alive = (pairs.c.judgement == "valid", pairs.c.retired == "", pairs.c.confounder_instance == instance_id)
     query = sa.select(pairs.c.id, pairs.c.answer).where(*alive).order_by(pairs.c.position)
     return [(row.id, row.answer) for row in connection.execute(query)]
+
+
+_LIVING = (
+    sa.select(sa.func.count())
+    .select_from(pairs)
+    .where(
+        *(pairs.c[name] == sa.bindparam(f"of_{name}") for name in ("function", "run", "repo")),
+        pairs.c.stage == "function",
+        pairs.c.judgement == "valid",
+        pairs.c.retired == "",
+    )
+)
+
+
+def living(connection: sa.Connection, run: str, repo: str, function: str) -> int:
+    """How many valid pairs of a function are not retired."""
+    return connection.scalar(_LIVING, {"of_run": run, "of_repo": repo, "of_function": function}) or 0

@@ -17,7 +17,7 @@ from itertools import zip_longest
 from trajectories.couples import FUNNEL, Coupler, Judged
 from trajectories.labels import LabelCheck
 from trajectories.options import MinerOptions
-from trajectories.protocol import Bucket, PairFilters, PairJudge, RightAnswer, Stage, TrajectoryStore, TrajectorySummary
+from trajectories.protocol import Bucket, PairJudge, RightAnswer, Stage, TrajectoryStore, TrajectorySummary
 from trajectories.records import ContextPair, Trajectory
 from trajectories.relatedness import Relatedness
 from trajectories.sharing import Place
@@ -151,15 +151,8 @@ class PairMiner:
         return free[: self._options.max_partners]
 
     def _has_enough(self, own: Trajectory, place: Place) -> bool:
-        where: PairFilters = {
-            "run": own.run,
-            "repo": own.repo,
-            "stage": "function",
-            "judgement": "valid",
-            "retired": False,
-        }
-        counts = (self._store.count_pairs(function=name, **where) for name in place.functions)
-        return any(count >= self._options.max_pairs_per_function for count in counts)
+        most = self._options.max_pairs_per_function
+        return any(self._store.living_pairs(own.run, own.repo, name) >= most for name in place.functions)
 
 
 def _like(a: int, b: int) -> bool:

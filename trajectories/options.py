@@ -31,7 +31,7 @@ class MinerOptions:
     """Issues are related when they score this much (`trajectories.relatedness`), 0 to 1."""
     distinct_statements: bool = True
     """Whether two issues with the same text are the same issue, whatever their ids."""
-    max_pairs_per_function: int = 16
+    max_pairs_per_function: int = 8
     """Living valid pairs of a function in its run after which nothing is mined there until some are retired: no
     function fills the set, and none costs more than it brings."""
     max_pairs_per_trajectory: int = 4

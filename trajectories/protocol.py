@@ -110,6 +110,9 @@ class TrajectoryStore(Protocol):
     def live_pairs_of(self, instance_ids: Collection[str]) -> list[ContextPair]:
         """Valid pairs that are not retired in which one of the instances is the confounder's."""
 
+    def living_pairs(self, run: str, repo: str, function: str) -> int:
+        """How many valid pairs of a function, at its own stage, are not retired."""
+
     def live_answers_of(self, instance_id: str) -> list[tuple[str, str]]:
         """Id and answer of each valid pair that is not retired in which the instance is the confounder's."""
 

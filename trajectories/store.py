@@ -159,6 +159,10 @@ class SQLStore:
         """Valid pairs that are not retired in which one of the instances is the confounder's."""
         return self._db.read(lambda c: pairs.live_pairs_of(c, instance_ids))
 
+    def living_pairs(self, run: str, repo: str, function: str) -> int:
+        """How many valid pairs of a function are not retired."""
+        return self._db.read(lambda c: lives.living(c, run, repo, function))
+
     def live_answers_of(self, instance_id: str) -> list[tuple[str, str]]:
         """Id and answer of the living pairs in which the instance is the confounder's."""
         return self._db.read(lambda c: lives.answers(c, instance_id))
