@@ -22,7 +22,7 @@ def probe(
         ),
     ],
     pairs: Annotated[list[str], typer.Option(help="A run in the store, a file of pairs, or heldout:RECIPE.")],
-    out: Annotated[Path, typer.Option(help="Folder of the results; the same command goes on there.")] = Path("runs/probe"),
+    out: Annotated[Path, typer.Option(help="Folder of the results; where a probe goes on.")] = Path("runs/probe"),
     replace: Annotated[bool, typer.Option("--replace", help="Another probe in that folder gives way.")] = False,
     orders: Annotated[
         Literal["both", "balanced"], typer.Option(help="Every pair in both letter orders, or half of them in each.")

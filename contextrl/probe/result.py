@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict
 
 from contextrl.probe.journal import Asked
 
+SHORT = 24
+"""Characters of a name in a narrow column."""
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -94,7 +97,12 @@ class Result(_Section):
 
 
 def label(model: str) -> str:
-    """`tiny (vllm)` for `vllm:http://127.0.0.1:8000#tiny`; the address is in probe.json."""
+    """A name for a narrow column; the whole one is in probe.json.
+
+    `tiny (vllm)` for `vllm:http://127.0.0.1:8000#tiny`, `...uns/mine/checkpoint` for a long path.
+    """
     scheme, _, rest = model.partition(":")
     name = rest.partition("#")[2]
-    return f"{name} ({scheme})" if name else model
+    if name:
+        return f"{name} ({scheme})"
+    return model if len(model) <= SHORT else f"...{model[3 - SHORT :]}"

@@ -149,6 +149,7 @@ def test_names_are_short_in_the_terminal():
     assert label("vllm:http://127.0.0.1:8000#tiny") == "tiny (vllm)"
     assert label("openai:http://h/v1#org/m#2") == "org/m#2 (openai)"
     assert label("/folder/policy") == "/folder/policy"
+    assert label("/a/long/way/to/runs/mine/checkpoint") == ".../runs/mine/checkpoint"
 
 
 def test_ctrl_c_says_how_to_go_on():
