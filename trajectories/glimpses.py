@@ -14,6 +14,8 @@ from trajectories.diffs import FileDiff, Hunk
 from trajectories.listings import Listing
 
 _PATH = re.compile(r"[\w./+-]*\w\.py\b")
+_FRAME = re.compile(r"```|</?\w+>\s*$")
+"""What stands around code in a text without numbers."""
 _TELLING = 8
 """Shortest line, without white space, that tells something."""
 
@@ -84,7 +86,7 @@ def _grown(listing: Listing, at: int, head: int, count: int, start: int, certain
     for indices in (range(at, len(listing.lines)), range(at - 1, -1, -1)):
         for i in indices:
             n, line = i + offset, listing.lines[i]
-            if n < 1 or certain.get(n, line) != line:
+            if n < 1 or certain.get(n, line) != line or _FRAME.match(line):
                 break
             placed[n] = line
     return placed

@@ -184,6 +184,11 @@ def test_numbers_of_a_view_after_the_edit_are_not_those_of_the_base_commit():
     assert touched(patch, None, [view, edit]).sources == {"m.py::f": f"def f():\n{body}"}
 
 
+def test_what_stands_around_quoted_code_is_no_code():
+    quoted = "It reads:\n```python\n        first = 1\n        second = 2\n        third = 3\n```\n"
+    assert touched(HUNK.format("def bar(x):"), None, [quoted]).functions == ["pkg/m.py::bar"]
+
+
 def test_line_ends_of_a_terminal_are_passed_over():
     patch = make_patch({"m.py": MODULE}, {"m.py": MODULE.replace("return 1\n", "return 3\n")}).replace("\n", "\r\n")
     assert touched(patch, None, [MODULE.replace("\n", "\r\n")]).sources == {"m.py::last": "def last():\n    return 1\n"}
