@@ -1,11 +1,15 @@
 """How many pairs with a known fault the judge rejects, and how many clean ones it keeps.
 
     python -m benchmarks.planted [--pairs 100] [--seed 0] [--json OUT]
+    python -m benchmarks.planted --audit 500
 
 For each kind of fault and each style of agent, `--pairs` pairs are made (benchmarks/planting): two episodes of one
 agent on two bugs of one made-up function, masked as the miner masks them, in sizes like those of real runs; then one
 fault is planted. Half of the leaks are in the anchor, half in the confounder. Prints shares with Wilson intervals;
 exits 1 if fewer than 95% of a kind are rejected, or fewer than 90% of the clean ones are valid.
+
+With `--audit`, so many clean couples are audited instead, as a pair in each direction: no pair of them has a fault, and
+the set as a whole may still have a shortcut.
 """
 
 from __future__ import annotations
@@ -21,7 +25,9 @@ from pathlib import Path
 
 from benchmarks.planting.agents import STYLES
 from benchmarks.planting.faults import FAULTS, planted
+from contextrl.cli.judging import tell
 from contextrl.stats import wilson
+from trajectories.audit import audit_pairs
 from trajectories.judge import RuleJudge
 from trajectories.protocol import PairJudge
 
@@ -71,12 +77,30 @@ def measure(judge: PairJudge, seeds: Sequence[int], kinds: Sequence[str] = tuple
     return tallies
 
 
+def audit(couples: int, seed: int) -> None:
+    """Audit clean couples, each in both directions."""
+    start = time.perf_counter()
+    pairs = []
+    for n in range(seed, seed + couples):
+        pair = planted("clean", STYLES[n % len(STYLES)], n)
+        swapped = {"answer": pair.confounder_answer, "confounder_answer": pair.answer}
+        other = {"anchor": pair.confounder, "confounder": pair.anchor, "id": f"{n} back"}
+        pairs += [pair, pair.model_copy(update=swapped | other)]
+    made = time.perf_counter()
+    tell(audit_pairs(pairs))
+    print(f"made in {made - start:.0f} s, audited in {time.perf_counter() - made:.0f} s")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=100, help="of each kind and style")
     parser.add_argument("--seed", type=int, default=0, help="the first")
+    parser.add_argument("--audit", type=int, metavar="COUPLES", help="audit clean couples instead")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    if options.audit:
+        audit(options.audit, options.seed)
+        return
     tallies = measure(RuleJudge(), range(options.seed, options.seed + options.pairs))
     columns = (
         f"{'pairs':>6} {'invalid':>8} {'uncertain':>10} {'valid':>6}  {'share that is judged rightly':32} {'ms':>5}"

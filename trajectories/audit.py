@@ -188,8 +188,6 @@ def _telling_words(
         for word in {w for text in texts for w in text}:
             if place(word) in named:
                 named[place(word)][word] += 1
-    return tuple(
-        f"{named[i].most_common(1)[0][0]!r} speaks for the {'anchor' if weights[i] > 0 else 'confounder'}"
-        for i in best
-        if named[i]
-    )
+    kept = {0: "the answer's words in the issue", 1: "a long issue"}  # the places of `issue only` that are no words
+    said = {i: kept.get(i) or repr(named[i].most_common(1)[0][0]) for i in best if i in kept or named[i]}
+    return tuple(f"{what} speaks for the {'anchor' if weights[i] > 0 else 'confounder'}" for i, what in said.items())

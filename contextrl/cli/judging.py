@@ -47,7 +47,7 @@ def audit(
         with open_progress() as progress:
             progress.stage("Auditing")
             report = audit_pairs(pairs, facts, on_progress=progress.update)
-        _tell(report)
+        tell(report)
     if strict and report.flagged:
         raise typer.Exit(1)
 
@@ -72,7 +72,8 @@ def _facts(store: SQLStore, pairs: list[ContextPair]) -> dict[str, Facts]:
     return {t.id: Facts(t.position, t.created_at, t.policy_version, t.agent) for t in store.scan() if t.id in wanted}
 
 
-def _tell(report: AuditReport) -> None:
+def tell(report: AuditReport) -> None:
+    """Print an audit."""
     rows = [
         (
             finding.name,

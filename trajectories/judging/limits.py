@@ -10,10 +10,7 @@ from trajectories.records import ContextPair, Judgement
 
 @dataclass(frozen=True)
 class RuleLimits:
-    """Where the rules draw their lines.
-
-    The defaults let half of two real runs of one agent on neighbouring tasks pass (docs/judging.md has the figures).
-    """
+    """Where the rules draw their lines. What they let pass of real runs stands in docs/judging.md."""
 
     max_length_ratio: float = 1.8
     """Characters of the longer context over those of the shorter."""
