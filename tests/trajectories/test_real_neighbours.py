@@ -49,10 +49,8 @@ if FILES:
         with SQLStore(tmp_path / "store.db") as store:
             store.add_many(read())
             mine_store(store, BulkOptions(options, processes=1, name="set"))
-            found = {
-                tuple(sorted((p.anchor.instance_id[-5:], p.confounder.instance_id[-5:])))
-                for p in store.pairs(run="set")
-            }
+            pairs = store.pairs(run="set")
+        found = {tuple(sorted((p.anchor.instance_id[-5:], p.confounder.instance_id[-5:]))) for p in pairs}
         assert found == expected <= listed
 
     @pytest.mark.parametrize("number", range(len(FILES)))
