@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from contextrl.progress import Silent
-from contextrl.verify_pairs import keep, verify_pairs
+from contextrl.verify_pairs import keep, verify_pairs, verify_stored
 from envs.definitions import changed_definitions
 from envs.generated.variants import candidates
 from envs.grading.choose import TaskGrader
@@ -193,3 +193,16 @@ async def test_a_patch_runs_once_on_a_task(tasks, profile, grader):
     _, found = await verified(pairs, [bug, change], tasks, profile, counting)
     assert {one.judgement for one in found} == {"valid"}
     assert len(counting.asked) == len(set(counting.asked)) == 4
+
+
+async def test_a_stored_set_is_verified_with_sandboxes_of_its_own(tasks):
+    bug, change, same = solved(tasks[0]), solved(tasks[1]), solved(tasks[6])
+    pairs = [pair_of(bug, change), pair_of(bug, same), pair_of(change, same, judgement="invalid")]
+    with SQLStore("sqlite://") as store:
+        for t in (bug, change, same):
+            store.add(t)
+        store.add_pairs(pairs)
+        known = {task.instance_id: task for task in tasks}
+        found = await verify_stored(store, "mined", known, Silent(), backend="local")
+        assert [one.judgement for one in found] == ["valid", "invalid"]
+        assert [p.id for p in store.pairs(run="mined", judgement="valid", retired=False)] == [pairs[0].id]
