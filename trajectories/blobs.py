@@ -11,16 +11,13 @@ import sqlalchemy as sa
 
 from trajectories.codec import unpack
 from trajectories.filters import batches
-from trajectories.schema import blobs
-from trajectories.statements import BLOB_KEYS, TEXTS
+from trajectories.statements import NEW_TEXT, TEXTS
 
 
 def insert(connection: sa.Connection, texts: Mapping[str, bytes]) -> None:
     """Keep those that are new; compressed, by key."""
-    there = {key for batch in batches(texts) for key in connection.scalars(BLOB_KEYS, {"values": batch})}
-    new = [{"key": key, "text": text} for key, text in texts.items() if key not in there]
-    if new:
-        connection.execute(blobs.insert(), new)
+    if texts:
+        connection.execute(NEW_TEXT, [{"key": key, "text": text} for key, text in texts.items()])
 
 
 def read(connection: sa.Connection, keys: Collection[str]) -> dict[str, str]:

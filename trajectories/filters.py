@@ -22,8 +22,8 @@ def of_trajectories(filters: Mapping[str, Any]) -> list[sa.ColumnElement[bool]]:
     """Conditions on `trajectories`. Raises `StoreError`."""
     c = trajectories.c
     special = {
-        "file": lambda name: c.position.in_(_touching("file", name)),
-        "function": lambda name: c.position.in_(_touching("function", name)),
+        "file": lambda name: c.position.in_(_touching("file", name, filters.get("repo"))),
+        "function": lambda name: c.position.in_(_touching("function", name, filters.get("repo"))),
         "min_reward": lambda reward: c.reward >= reward,
         "max_reward": lambda reward: c.reward <= reward,
         "filtered": lambda yes: c.filtered != "" if yes else c.filtered == "",
@@ -57,8 +57,10 @@ def _conditions(
     return [special[n](value) if n in special else columns[n] == value for n, value in given.items()]
 
 
-def _touching(stage: str, name: str) -> sa.Select[tuple[int]]:
+def _touching(stage: str, name: str, repo: str | None) -> sa.Select[tuple[int]]:
     here = sa.select(places.c.number).where(places.c.stage == stage, places.c.name == name)
+    if repo is not None:
+        here = here.where(places.c.repo == repo)
     return sa.select(touches.c.position).where(touches.c.place.in_(here))
 
 

@@ -1,7 +1,7 @@
 """Numbers for repositories, files and functions, so that an index holds a number for each and not a long name.
 
-Invariant: a place has one number for ever. Only numbers that an earlier transaction wrote are remembered: what this
-one writes may still be taken back.
+Invariant: a place has one number for ever. Only numbers of a transaction that ended well are remembered: what one
+writes may still be taken back.
 """
 
 from __future__ import annotations
@@ -52,25 +52,32 @@ def places_of(trajectory: Trajectory) -> list[Place]:
 
 
 class PlaceNumbers:
-    """The numbers of one database's places. Used within write transactions only."""
+    """The numbers of places as one transaction sees them. `known`: those that earlier ones wrote."""
 
-    def __init__(self) -> None:
-        self._known: dict[Place, int] = {}
+    def __init__(self, known: dict[Place, int]) -> None:
+        self._known = known
+        self.fresh: dict[Place, int] = {}
+        """What it learned or wrote: to be added to what is known once the transaction has ended well."""
 
     def of(self, connection: sa.Connection, wanted: Iterable[Place]) -> list[int]:
         """Their numbers; those that have none get one."""
-        return [self._known.get(place) or self._find(connection, place) for place in wanted]
+        return [self._known.get(p) or self.fresh.get(p) or self._find(connection, p) for p in wanted]
 
     def _find(self, connection: sa.Connection, place: Place) -> int:
         number: int | None = connection.scalar(_FIND, place._asdict())
         if number is None:
             row = {**place._asdict(), "bare": place.bare}
             key = connection.execute(places.insert(), row).inserted_primary_key
-            return int(key[0]) if key else 0
-        if len(self._known) >= _REMEMBERED:
-            self._known.clear()
-        self._known[place] = number
+            number = int(key[0]) if key else 0
+        self.fresh[place] = number
         return number
+
+
+def remember(known: dict[Place, int], fresh: dict[Place, int]) -> None:
+    """Add what a transaction that has ended well learned, within bounds."""
+    if len(known) + len(fresh) > _REMEMBERED:
+        known.clear()
+    known.update(fresh)
 
 
 def find(connection: sa.Connection, stage: Stage, name: str, repo: str | None) -> list[str]:

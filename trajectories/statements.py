@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from trajectories.columns import ContentKey
 from trajectories.queries import TrajectorySummary
 from trajectories.schema import blobs, bodies, contexts, funnel, pairs, places, touches, trajectories
 
@@ -67,7 +68,9 @@ SIZE = {kind: _size(*kind) for kind in _KINDS}
 """At any commit or at one, of any run or of one."""
 RIGHT_ANSWERS = {any_run: _right_answers(any_run) for any_run in (True, False)}
 """Of any run, and of one run."""
-BLOB_KEYS = sa.select(blobs.c.key).where(_one_of(blobs.c.key))
+NEW_TEXT = sa.text("INSERT INTO blobs (key, text) VALUES (:key, :text) ON CONFLICT (key) DO NOTHING").bindparams(
+    sa.bindparam("key", type_=ContentKey), sa.bindparam("text", type_=sa.LargeBinary)
+)
 TEXTS = sa.select(blobs.c.key, blobs.c.text).where(_one_of(blobs.c.key))
 
 PAIR_IDS = sa.select(pairs.c.id).where(_one_of(pairs.c.id))

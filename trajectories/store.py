@@ -10,11 +10,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack
 
+import sqlalchemy as sa
+
 from trajectories import blobs, lives, mined, names, overview, pairs, rows
 from trajectories.codec import encode
 from trajectories.database import Database
 from trajectories.filters import ids_from
-from trajectories.places import PlaceNumbers
+from trajectories.places import Place, PlaceNumbers, remember
 from trajectories.queries import (
     Bucket,
     Filters,
@@ -47,7 +49,7 @@ class SQLStore:
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self._db = Database(where, create=create, timeout_s=timeout_s, progress=progress)
-        self._places = PlaceNumbers()
+        self._places: dict[Place, int] = {}
         self._subscribers: list[Callable[[Trajectory], object]] = []
 
     @property
@@ -67,7 +69,13 @@ class SQLStore:
     def add_many(self, trajectories: Iterable[Trajectory]) -> None:
         """Keep all in one transaction, then call the subscribers with those that were new."""
         encoded = [(t, encode(t)) for t in trajectories]  # before the lock is taken: others may write meanwhile
-        new = self._db.write(lambda c: [t for t, e in encoded if rows.insert(c, self._places, t, e)])
+
+        def insert(connection: sa.Connection) -> tuple[list[Trajectory], PlaceNumbers]:
+            numbers = PlaceNumbers(self._places)
+            return [t for t, e in encoded if rows.insert(connection, numbers, t, e)], numbers
+
+        new, numbers = self._db.write(insert)
+        remember(self._places, numbers.fresh)
         for trajectory in new:
             for callback in tuple(self._subscribers):
                 callback(trajectory)
