@@ -47,7 +47,8 @@ def main() -> None:
     print("one trajectory: " + ", ".join(f"{value:,.0f} {name}" for name, value in result["size"].items()))
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         result["writers"] = written_at_once(Path(folder) / "writers.db", options.each)
-        print("{writers} writers: {rate:,.0f} trajectories/s, {mib_per_s:,.0f} MiB/s".format(**result["writers"]))
+        said = "{writers} writers: {rate:,.0f} trajectories/s, {mib_per_s:,.0f} MiB/s, {cpu_ms:.2f} ms of CPU time each"
+        print((said + "; they had {cpu_share:.0%} of the cores").format(**result["writers"]))
         result["growth"], result["queries"] = growth(Path(folder) / "growth.db", sorted(options.sizes))
     if options.json:
         options.json.write_text(json.dumps(result, indent=2))
@@ -70,8 +71,8 @@ def written_at_once(path: Path, each: int) -> dict[str, float]:
     """The rate at which several processes write to one file."""
     SQLStore(path).close()
     context = multiprocessing.get_context("spawn")
-    ready = context.Barrier(WRITERS + 1)
-    writers = [context.Process(target=write, args=(path, i + 1, each, ready)) for i in range(WRITERS)]
+    ready, cpu = context.Barrier(WRITERS + 1), context.Array("d", WRITERS)
+    writers = [context.Process(target=write, args=(path, i, each, ready, cpu)) for i in range(WRITERS)]
     for writer in writers:
         writer.start()
     ready.wait()
@@ -83,17 +84,27 @@ def written_at_once(path: Path, each: int) -> dict[str, float]:
     with SQLStore(path, create=False) as store:
         assert store.count() == WRITERS * each
     mib = path.stat().st_size / 2**20
-    return {"writers": WRITERS, "added": WRITERS * each, "rate": WRITERS * each / seconds, "mib_per_s": mib / seconds}
+    added = WRITERS * each
+    return {
+        "writers": WRITERS,
+        "added": added,
+        "rate": added / seconds,
+        "mib_per_s": mib / seconds,
+        "cpu_ms": 1e3 * sum(cpu) / added,
+        "cpu_share": sum(cpu) / seconds / (os.cpu_count() or 1),
+    }
 
 
-def write(path: Path, seed: int, each: int, ready: Barrier) -> None:
-    """One of the writers."""
-    episodes = Episodes(seed)
-    made = [episodes.next(f"run {seed}") for _ in range(each)]
+def write(path: Path, number: int, each: int, ready: Barrier, cpu: Any) -> None:
+    """One of the writers; `cpu`: where it writes the seconds of CPU time that it took."""
+    episodes = Episodes(seed=number + 1)
+    made = [episodes.next(f"run {number}") for _ in range(each)]
     with SQLStore(path) as store:
         ready.wait()
+        began = time.process_time()
         for trajectory in made:
             store.add(trajectory)
+        cpu[number] = time.process_time() - began
         ready.wait()
 
 
@@ -152,14 +163,9 @@ def questions(store: SQLStore) -> list[dict[str, Any]]:
     print(f"\n{'question':24} {'median ms':>10} {'worst ms':>10} {'found':>7}")
     rows = []
     for name, filters in asked.items():
-        found, times = [0], []
-        for summary in some:
-            times.append(
-                timed(lambda f: found.append(len(store.summaries(order="newest", limit=20, **f))), filters(summary))
-            )
-        rows.append(
-            {"question": name, "median_ms": statistics.median(times), "worst_ms": max(times), "found": found[-1]}
-        )
+        times = [timed(lambda f: store.summaries(order="newest", limit=20, **f), filters(summary)) for summary in some]
+        found = len(store.summaries(order="newest", limit=20, **filters(some[-1])))
+        rows.append({"question": name, "median_ms": statistics.median(times), "worst_ms": max(times), "found": found})
         print("{question:24} {median_ms:10.2f} {worst_ms:10.2f} {found:7}".format(**rows[-1]))
     return rows
 
