@@ -21,9 +21,6 @@ POSTGRESQL = "postgresql+psycopg"
 _LOCK = 0x436F6E7465787452
 """Number of the advisory lock that writers hold in a PostgreSQL database: any that no other program there uses."""
 _CONNECT_S = 10
-_CHECKPOINT_PAGES = 4000
-"""16 MiB are written to SQLite's log before they are moved into the file, which waits for the disk."""
-_CACHE_KIB = 64 * 1024
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.0005, 0.008
 """Between two looks at SQLite's write lock."""
 
@@ -81,8 +78,6 @@ def _sqlite(url: sa.URL, timeout_s: float) -> sa.Engine:
                     raise
                 time.sleep(0.01)
         cursor.execute("PRAGMA synchronous=NORMAL")
-        cursor.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
-        cursor.execute(f"PRAGMA cache_size={-_CACHE_KIB}")
         cursor.close()
 
     def begin(connection: sa.Connection) -> None:
