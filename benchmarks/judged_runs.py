@@ -46,7 +46,7 @@ def pair_up(
 
 def _pair(a: Trajectory, c: Trajectory, contexts: dict[str, MaskedContext]) -> ContextPair:
     answers = [RightAnswer(t.answer or repair(t.patch), t.patch) for t in (a, c)]
-    answer, other = asked(answers[:1], answers[1:])
+    answer, other, _ = asked(answers[:1], answers[1:])
     return ContextPair(
         repo=a.repo,
         base_commit=a.base_commit,

@@ -59,7 +59,7 @@ class PairResult:
 def choice_text(pair: ContextPair, anchor_first: bool) -> str:
     """The user message: answer, contexts with letter gutters, answer again."""
     contexts = (pair.anchor, pair.confounder) if anchor_first else (pair.confounder, pair.anchor)
-    question = f"{CHOICE_QUESTION}{pair.answer}\n"
+    question = f"{CHOICE_QUESTION}{pair.shown_answer}\n"
     body = "".join(_context(c, gutter) for c, gutter in zip(contexts, CHOICE_GUTTERS, strict=True))
     return f"{question}{body}{question}{CHOICE_REPLY}"
 

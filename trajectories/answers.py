@@ -2,30 +2,43 @@
 
 Invariant: the two texts of a pair tell their tasks apart wherever the known right answers can. They are the changed
 definitions; where those are the same for both tasks, as with two bugs in one function of a package, they are the lines
-that the repairs add. Removed lines are never part of it: they would quote what the anchor saw.
+that the repairs add, shown with those that they replace. Either context shows one of the two: the anchor the broken
+line, the confounder the repaired one; so the words that an answer and a context share do not tell which is which.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from trajectories.masking import added, squeeze
+from trajectories.lines import added, removed, squeeze
 from trajectories.protocol import RightAnswer
 
 
-def asked(anchor: Sequence[RightAnswer], confounder: Sequence[RightAnswer]) -> tuple[str, str]:
+class Asked(NamedTuple):
+    """What a pair asks about, and what it is judged by."""
+
+    answer: str
+    confounder_answer: str
+    """The same of the confounder's task; empty while nothing is known."""
+    replaced: str = ""
+    """The lines that the answer's lines take the place of; empty where it is definitions."""
+
+
+def asked(anchor: Sequence[RightAnswer], confounder: Sequence[RightAnswer]) -> Asked:
     """The answer and the confounder's right answer, as a pair shows and judges them.
 
     `anchor`, `confounder`: right answers that are known for each task, the trajectory's own first; the anchor has one.
-    The second text is empty while nothing is known. Both are the same definitions where no lines are known to ask
-    about.
+    Both are the same definitions where no lines are known to ask about.
     """
     for own in anchor:
         for other in confounder:
             if contains(own.answer, other.answer) or contains(other.answer, own.answer):
                 lines = repair(own.patch), repair(other.patch)
-                return lines if all(lines) else (own.answer, other.answer)
-    return anchor[0].answer, confounder[0].answer if confounder else ""
+                if not all(lines):
+                    return Asked(own.answer, other.answer)
+                return Asked(*lines, "".join(f"{line}\n" for line in removed(own.patch) if squeeze(line)))
+    return Asked(anchor[0].answer, confounder[0].answer if confounder else "")
 
 
 def contains(text: str, part: str) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from trajectories.answers import asked
+from trajectories.masking import mask_after_edit
 from trajectories.options import MinerOptions
 from trajectories.pairs import pair_key
 from trajectories.protocol import PairJudge, RightAnswer, Stage, TrajectoryStore
@@ -99,17 +100,19 @@ class Coupler:
     def _pair(self, anchor: Sketch, confounder: Sketch, stage: Stage, run: str, created_at: float) -> ContextPair:
         a, c = anchor.trajectory, confounder.trajectory
         function = _first_shared(a.functions, c.functions)
-        answer, confounder_answer = asked(self._known(a), self._known(c))
+        about = asked(self._known(a), self._known(c))
+        lines = [*about.answer.splitlines(), *about.replaced.splitlines()] if about.replaced else []
         return ContextPair(
             run=run,
             repo=a.repo,
             base_commit=a.base_commit,
             file=function.partition("::")[0] or _first_shared(a.files, c.files),
             function=function,
-            answer=answer,
-            confounder_answer=confounder_answer,
-            anchor=anchor.context,
-            confounder=confounder.context,
+            answer=about.answer,
+            replaced=about.replaced,
+            confounder_answer=about.confounder_answer,
+            anchor=mask_after_edit(anchor.context, lines),
+            confounder=mask_after_edit(confounder.context, lines),
             stage=stage,
             similarity=anchor.similarity(confounder),
             created_at=created_at,

@@ -26,7 +26,17 @@ from trajectories.lines import (
 )
 from trajectories.records import MASK, ContextTurn, MaskedContext, Trajectory, Turn
 
-__all__ = ["added", "added_lines", "first_edit", "leaked", "leaks", "mask_trajectory", "seen_lines", "squeeze"]
+__all__ = [
+    "added",
+    "added_lines",
+    "first_edit",
+    "leaked",
+    "leaks",
+    "mask_after_edit",
+    "mask_trajectory",
+    "seen_lines",
+    "squeeze",
+]
 
 _FAILURES = ("Traceback (most recent call last)", "\nE   ", "FAILED", "FAIL:", "FAIL ", "AssertionError")
 _HUNK = re.compile(r"^@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@", re.MULTILINE)
@@ -133,6 +143,20 @@ def mask_diffs(text: str) -> str:
         elif not rows or rows[-1] != MASK:
             rows.append(MASK)
     return "\n".join(rows)
+
+
+def mask_after_edit(context: MaskedContext, lines: Iterable[str]) -> MaskedContext:
+    """The context without these lines in what was shown from its first edit on.
+
+    Of two bugs in one function, each trajectory sees its own line masked after its edit, and the other's not: both are
+    masked in both, or the one that shows the answer more often would be the confounder.
+    """
+    hidden, edit = telling(lines), first_edit(context)
+    turns = [
+        turn.model_copy(update={"observation": scrub(turn.observation, hidden)}) if i >= edit else turn
+        for i, turn in enumerate(context.turns)
+    ]
+    return context if turns == context.turns else context.model_copy(update={"turns": turns})
 
 
 def leaks(context: MaskedContext, patch: str) -> list[str]:

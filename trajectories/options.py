@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trajectories.sharing import CommitMode, FunctionMode
 from trajectories.protocol import Stage
+from trajectories.sharing import CommitMode, FunctionMode
 
 
 @dataclass(frozen=True)

@@ -169,6 +169,9 @@ class ContextPair(Record):
     function: str
     answer: str
     """The changed definitions after the anchor's patch; where they are the same for both tasks, the lines it adds."""
+    replaced: str = ""
+    """The lines that the answer's lines take the place of, where it is lines. Shown with them: of two bugs in one
+    function the confounder shows the repaired line and the anchor the broken one, and counting words must not tell."""
     confounder_answer: str = ""
     """The same of the confounder's task where it is known: makes sure that the label is not ambiguous."""
     anchor: MaskedContext
@@ -180,3 +183,11 @@ class ContextPair(Record):
     judgement: Judgement = "uncertain"
     reasons: list[str] = Field(default_factory=list)
     created_at: float = Field(default_factory=time.time)
+
+    @property
+    def shown_answer(self) -> str:
+        """The answer as it is shown: definitions as they read after the patch, or lines as in a diff."""
+        if not self.replaced:
+            return self.answer
+        signed = (("-", self.replaced), ("+", self.answer))
+        return "".join(f"{sign}{line}\n" for sign, text in signed for line in text.splitlines())

@@ -1,4 +1,4 @@
-"""The tables of the store, for every database that SQLAlchemy speaks to.
+"""The tables of the store, for SQLite and PostgreSQL.
 
 Invariant: `trajectories` and `touches` hold only what is asked by; what is merely kept (turns, tokens) lies
 compressed in `bodies` and `blobs`, so that a list never reads it. What was added is never changed: what was learned
@@ -154,6 +154,7 @@ pairs = Table(
     Column("function", AnyText, nullable=False),
     Column("stage", String(8), nullable=False),
     Column("answer", AnyText, nullable=False),
+    Column("replaced", AnyText, nullable=False),
     Column("confounder_answer", AnyText, nullable=False),
     Column("anchor_id", String(64), nullable=False),
     Column("confounder_id", String(64), nullable=False),

@@ -58,7 +58,8 @@ def pair_renderable(pair: ContextPair, *, max_lines: int = 40) -> RenderableType
         _context("C+ anchor: supports the answer", pair.anchor, confounder, "green", max_lines),
         _context("C- confounder: does not", pair.confounder, anchor, "red", max_lines),
     )
-    answer = Panel(Syntax(_clean(pair.answer), "python", background_color="default"), title="answer")
+    language = "diff" if pair.replaced else "python"
+    answer = Panel(Syntax(_clean(pair.shown_answer), language, background_color="default"), title="answer")
     return Group(_facts(facts), answer, sides)
 
 

@@ -11,10 +11,10 @@ from functools import cached_property
 
 from trajectories.lines import before
 from trajectories.masking import leaks, mask_trajectory
-from trajectories.sharing import Place, likeness, share_shown
 from trajectories.protocol import TrajectoryStore
 from trajectories.records import MaskedContext, Trajectory
 from trajectories.relatedness import Issue
+from trajectories.sharing import Place, likeness, share_shown
 
 
 @dataclass(frozen=True)

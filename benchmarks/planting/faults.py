@@ -17,7 +17,7 @@ from benchmarks.planting.agents import STYLES, Episode, episode
 from benchmarks.planting.code import NOUNS, two_bugs
 from trajectories.answers import asked
 from trajectories.lines import added_lines
-from trajectories.masking import first_edit, mask_trajectory
+from trajectories.masking import first_edit, mask_after_edit, mask_trajectory
 from trajectories.protocol import RightAnswer
 from trajectories.records import MASK, ContextPair, ContextTurn, MaskedContext, Trajectory
 
@@ -38,18 +38,20 @@ class Draft:
     def pair(self, change: Callable[[Trajectory, MaskedContext], MaskedContext] | None = None) -> ContextPair:
         """The pair as the miner makes it; `change` is done to one of the two contexts, either one."""
         a, c = self.first.play("task-1"), self.second.play("task-2")
-        contexts = [mask_trajectory(t, keep_after_edit=self.whole) for t in (a, c)]
+        about = asked([RightAnswer(a.answer, a.patch)], [RightAnswer(c.answer, c.patch)])
+        lines = [*about.answer.splitlines(), *about.replaced.splitlines()] if about.replaced else []
+        contexts = [mask_after_edit(mask_trajectory(t, keep_after_edit=self.whole), lines) for t in (a, c)]
         if change:
             which = self.rng.randrange(2)
             contexts[which] = change((a, c)[which], contexts[which])
-        answer, other = asked([RightAnswer(a.answer, a.patch)], [RightAnswer(c.answer, c.patch)])
         return ContextPair(
             repo=a.repo,
             base_commit=a.base_commit,
             file=a.files[0],
             function=a.functions[0],
-            answer=answer,
-            confounder_answer=other,
+            answer=about.answer,
+            replaced=about.replaced,
+            confounder_answer=about.confounder_answer,
             anchor=contexts[0],
             confounder=contexts[1],
             similarity=0.5,

@@ -104,6 +104,23 @@ def test_two_bugs_of_one_function_are_told_apart_by_the_line_that_is_repaired(st
     assert leaks(pair.anchor, first.patch) == leaks(pair.confounder, second.patch) == []
 
 
+def test_counting_words_does_not_tell_two_bugs_of_one_function_apart(store):
+    """The anchor shows the broken line, the confounder the repaired one; after the edits neither is shown."""
+    after = turn("view", "def area(a, b):\n" + "\n".join(PLANTED) + "\n", path="pkg/a.py")
+    first, second = (
+        t.model_copy(update={"turns": [*t.turns[:-1], after, t.turns[-1]]})
+        for t in (planted("i1", WIDTH), planted("i2", HEIGHT))
+    )
+    _, pairs = mine(store, first, second, keep_after_edit=True)
+    pair = next(p for p in pairs if p.anchor.instance_id == "i1")
+    assert pair.shown_answer == f"-{WIDTH[1]}\n+{PLANTED[0]}\n"
+    assert (pair.replaced, pair.answer) == (WIDTH[1] + "\n", PLANTED[0] + "\n")
+    for context, line in ((pair.anchor, WIDTH[1]), (pair.confounder, PLANTED[0])):
+        shown = [turn.observation for turn in context.turns]
+        assert line in shown[0] and not any(line.strip() in text for text in shown[1:])
+    assert store.pairs()[0].replaced, "kept in the store"
+
+
 def test_what_the_policy_said_of_the_repaired_line_is_still_a_leak(store):
     told = [turn("view", "nothing of it", path="docs/a.md", think="width = abs(a) + 1, surely. ")]
     confounder = planted("i2", HEIGHT)

@@ -91,7 +91,7 @@ def _agent(side: Side) -> Vector | None:
 
 def _overlap(side: Side) -> Vector:
     """How many of the answer's words the context has, in what was said and in what was shown, and how often."""
-    own = words(side.pair.answer).keys()
+    own = words(side.pair.shown_answer).keys()
     read = side.read
     many = max(len(own), 1)
     often = sum(read.said[w] + read.shown[w] for w in own)
@@ -104,13 +104,13 @@ def _bag(side: Side) -> Vector:
 
 def _line_numbers(side: Side) -> Vector:
     """How many of the answer's numbers the context shows: those of hunks, and others."""
-    own = numbers(side.pair.answer)
+    own = numbers(side.pair.shown_answer)
     return _vector(len(own & side.read.numbers) / max(len(own), 1), float(bool(own & side.read.numbers)))
 
 
 def _issue(side: Side) -> Vector:
     """The words of the issue, and how many of them the answer has."""
-    own, issue = words(side.pair.answer), words(side.context.problem_statement)
+    own, issue = words(side.pair.shown_answer), words(side.context.problem_statement)
     shared = len(own.keys() & issue.keys())
     bag = _hashed(issue)
     bag[0] = 4.0 * shared / max(len(own), 1)

@@ -101,7 +101,7 @@ class LanguageJudge:
         """The model's opinion in one order; what it said where that cannot be read, also when asked again."""
         first, second = (pair.anchor, pair.confounder)[:: 1 if anchor_first else -1]
         user = Template(_prompt("judge.user")).substitute(
-            answer=pair.answer.rstrip("\n"), first=_text(first), second=_text(second)
+            answer=pair.shown_answer.rstrip("\n"), first=_text(first), second=_text(second)
         )
         messages = [{"role": "system", "content": _prompt("judge.system")}, {"role": "user", "content": user}]
         said = ""

@@ -243,11 +243,11 @@ def _move_contexts() -> dict[str, str]:
 
 def _give_pairs_a_life(instances: dict[str, str]) -> None:
     with op.batch_alter_table("pairs", table_kwargs=_TABLE) as table:
-        for name in ("anchor_instance", "confounder_instance", "retired"):
+        for name in ("anchor_instance", "confounder_instance", "retired", "replaced"):
             table.add_column(sa.Column(name, sa.Text))
         for name in ("uses", "last_used", "checked"):
             table.add_column(sa.Column(name, sa.Integer))
-    op.execute("UPDATE pairs SET uses = 0, retired = ''")
+    op.execute("UPDATE pairs SET uses = 0, retired = '', replaced = ''")
     columns = [sa.column("position", sa.Integer)]
     pairs = sa.table("pairs", *columns, *(sa.column(f"{r}_instance", AnyText) for r in ("anchor", "confounder")))
     connection = op.get_bind()
@@ -255,7 +255,7 @@ def _give_pairs_a_life(instances: dict[str, str]) -> None:
         row = {"anchor_instance": instances[a], "confounder_instance": instances[c]}
         connection.execute(sa.update(pairs).where(pairs.c.position == position).values(row))
     with op.batch_alter_table("pairs", table_kwargs=_TABLE) as table:
-        for name in ("anchor_instance", "confounder_instance", "retired"):
+        for name in ("anchor_instance", "confounder_instance", "retired", "replaced"):
             table.alter_column(name, existing_type=sa.Text, nullable=False)
         table.alter_column("uses", existing_type=sa.Integer, nullable=False)
         _compare_by_bytes(table)
