@@ -12,27 +12,25 @@ from typing import Any, Literal, Self, Unpack
 
 import sqlalchemy as sa
 
-from trajectories import blobs, lives, mined, names, overview, pairs, rows
+from trajectories import blobs, names, overview, rows
 from trajectories.codec import encode
 from trajectories.database import Database
 from trajectories.filters import ids_from
+from trajectories.pair_store import SQLPairStore
 from trajectories.places import Place, PlaceNumbers, remember
 from trajectories.queries import (
     Bucket,
     Filters,
     Order,
-    PairFilters,
-    PairLife,
     RightAnswer,
     RunSummary,
-    Stage,
     StoreError,
     TrajectorySummary,
 )
-from trajectories.records import ContextPair, Judgement, Trajectory
+from trajectories.records import Trajectory
 
 
-class SQLStore:
+class SQLStore(SQLPairStore):
     """A `TrajectoryStore` (what each method promises is written there). Also a context manager.
 
     `where`: the path of a file, made with its folder if it is not there and `create` holds, or a SQLAlchemy URL.
@@ -146,86 +144,6 @@ class SQLStore:
         """All runs, the oldest first."""
         return self._db.read(overview.runs)
 
-    def add_pairs(self, pairs_: Iterable[ContextPair]) -> list[ContextPair]:
-        """Keep the pairs that are new, and return them."""
-        new = list(pairs_)
-        return self._db.write(lambda c: pairs.insert(c, new)) if new else []
-
-    def pairs(
-        self, *, limit: int | None = None, order: Order = "oldest", **filters: Unpack[PairFilters]
-    ) -> list[ContextPair]:
-        """Pairs that pass all filters."""
-        return self._db.read(lambda c: pairs.select(c, filters, order, limit))
-
-    def scan_pairs(self, *, batch: int = 200, **filters: Unpack[PairFilters]) -> Iterator[ContextPair]:
-        """As `pairs`, the oldest first, read `batch` at a time."""
-        while found := self._db.read(lambda c: pairs.page(c, filters, "oldest", batch)):
-            yield from (pair for _, pair in found)
-            filters["after"] = found[-1][0]
-
-    def live_pairs_of(self, instance_ids: Collection[str]) -> list[ContextPair]:
-        """Valid pairs that are not retired in which one of the instances is the confounder's."""
-        return self._db.read(lambda c: pairs.live_pairs_of(c, instance_ids))
-
-    def living_pairs(self, run: str, repo: str, function: str) -> int:
-        """How many valid pairs of a function are not retired."""
-        return self._db.read(lambda c: lives.living(c, run, repo, function))
-
-    def live_answers_of(self, instance_id: str) -> list[tuple[str, str]]:
-        """Id and answer of the living pairs in which the instance is the confounder's."""
-        return self._db.read(lambda c: lives.answers(c, instance_id))
-
-    def use_pairs(self, ids: Iterable[str], policy_version: int) -> None:
-        """Count that a policy of this version learns from them."""
-        used = list(ids)
-        self._db.write(lambda c: lives.use(c, used, policy_version))
-
-    def check_pairs(self, ids: Collection[str], policy_version: int) -> None:
-        """Keep that their labels were checked."""
-        self._db.write(lambda c: lives.change(c, ids, checked=policy_version))
-
-    def retire_pairs(self, ids: Collection[str], reason: str) -> None:
-        """Keep why these pairs are not learned from any more."""
-        self._db.write(lambda c: lives.change(c, ids, retired=reason))
-
-    def pair_life(self, ids: Collection[str]) -> dict[str, PairLife]:
-        """What became of those of the pairs that are there."""
-        return self._db.read(lambda c: lives.of(c, ids))
-
-    def get_pair(self, pair_id: str) -> ContextPair:
-        """One pair."""
-        pair = self._db.read(lambda c: pairs.by_id(c, pair_id))
-        if pair is None:
-            raise StoreError(f"There is no pair {pair_id} in {self.where}.")
-        return pair
-
-    def count_pairs(self, **filters: Unpack[PairFilters]) -> int:
-        """How many pairs pass all filters."""
-        return self._db.read(lambda c: pairs.count(c, filters))
-
-    def finish_mining(
-        self, position: int, run: str, pairs_: Iterable[ContextPair], counts: Mapping[str, int], reason: str = ""
-    ) -> list[ContextPair]:
-        """Keep at once what mining one trajectory gave; the pairs that were new."""
-        new = list(pairs_)
-        return self._db.write(lambda c: mined.finish_mining(c, position, run, new, counts, reason))
-
-    def unmined(self, run: str | None) -> list[str]:
-        """Ids of the trajectories that were not mined, of one run or of all."""
-        return self._db.read(lambda c: mined.unmined(c, run))
-
-    def mining_reasons(self, ids: Collection[str]) -> dict[str, str]:
-        """Why trajectories gave no pair, where that was said."""
-        return self._db.read(lambda c: mined.reasons(c, ids))
-
-    def add_funnel(self, run: str, counts: Mapping[str, int]) -> None:
-        """Add to the run's counts of the mining cascade."""
-        self._db.write(lambda c: mined.add_funnel(c, run, counts))
-
-    def funnel(self, run: str) -> dict[str, int]:
-        """The run's counts of the mining cascade."""
-        return self._db.read(lambda c: mined.read_funnel(c, run))
-
     def neighbours(self, bucket: Bucket, *, before: int, limit: int) -> list[TrajectorySummary]:
         """The newest of a bucket before a position."""
         return self._db.read(lambda c: rows.neighbours(c, bucket, before, limit))
@@ -240,14 +158,6 @@ class SQLStore:
         if position is None:
             raise StoreError(f"There is no trajectory {trajectory_id} in {self.where}.")
         return position
-
-    def pair_use(self, ids: Collection[str], stage: Stage) -> dict[str, int]:
-        """In how many valid pairs of a stage each trajectory stands."""
-        return self._db.read(lambda c: pairs.use(c, ids, stage))
-
-    def judgements(self, keys: Collection[str]) -> dict[str, Judgement]:
-        """What was decided on each pair that is stored, by key."""
-        return self._db.read(lambda c: pairs.judgements(c, keys))
 
     def right_answers(self, instance_ids: Collection[str], run: str | None = None) -> dict[str, RightAnswer]:
         """One right answer for each instance that was resolved."""

@@ -1,0 +1,26 @@
+"""What a run is called in a store that it shares with others."""
+
+from contextrl.loop import _label
+from trajectories.holders import this_process
+from trajectories.store import SQLStore
+from trajectories.upkeep import Upkeep
+
+
+class Folder(dict):
+    """What a run's folder keeps."""
+
+    def read(self, name):
+        return self.get(name)
+
+    def write(self, name, value):
+        self[name] = value
+
+
+def test_two_runs_of_one_name_do_not_share_it_and_each_keeps_its_own():
+    first, second = Folder(), Folder()
+    with SQLStore("sqlite://") as store:
+        assert _label(first, store, "r") == "r"
+        assert _label(second, store, "r") == "r-2"
+        store.release_run("r")
+        assert _label(first, store, "r") == "r", "it goes on"
+        assert Upkeep(store).holders() == {"r": this_process(), "r-2": this_process()}
