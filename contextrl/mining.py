@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from pydantic import ValidationError
 
 from contextrl.progress import Progress
+from sandbox.home import home
 from trajectories.bulk import BulkOptions, mine_store
 from trajectories.options import MinerOptions
 from trajectories.pairs import pair_key
@@ -43,6 +44,8 @@ class MiningRequest:
     commit: CommitMode = "same"
     function: FunctionMode = "same"
     judge: str = "rules"
+    judge_requests: int | None = None
+    judge_tokens: int | None = None
     embedding: str | None = None
     min_related: float = 0.05
     verify: str | None = None
@@ -59,7 +62,7 @@ def mine_pairs(store: SQLStore, request: MiningRequest, progress: Progress) -> d
         raise ValueError(f"there is no run {request.run!r} in {store.where}; the last runs there: {named}")
     if not store.count():
         raise ValueError(f"{store.where} holds no trajectories: import some (contextrl traj import), or train")
-    judge = _judge(request.judge)
+    judge = _judge(request)
     relatedness = _relatedness(request.embedding)
     known = _tasks(request.tasks or request.verify)
     miner = MinerOptions(
@@ -89,13 +92,15 @@ def mine_pairs(store: SQLStore, request: MiningRequest, progress: Progress) -> d
     return dict(counts)
 
 
-def _judge(name: str) -> PairJudge | None:
-    """Who judges what the rules let pass; None where the rules have the last word."""
-    if name == "rules":
+def _judge(request: MiningRequest) -> PairJudge | None:
+    """Who judges what the rules let pass; None where the rules have the last word. What it says is kept at home."""
+    if request.judge == "rules":
         return None
+    from trajectories.budget import Budget
     from trajectories.judging import judge_from
 
-    return judge_from(name)
+    budget = Budget(max_requests=request.judge_requests, max_tokens=request.judge_tokens)
+    return judge_from(request.judge, cache=home() / "replies", budget=budget)
 
 
 def _relatedness(embedding: str | None) -> Relatedness | None:

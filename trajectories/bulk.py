@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from trajectories.couples import FUNNEL, Coupler, Judged
 from trajectories.judge import RuleJudge
+from trajectories.judging import judge_all
 from trajectories.options import MinerOptions
 from trajectories.protocol import PairJudge, RightAnswer, Stage, TrajectorySummary
 from trajectories.records import ContextPair
@@ -80,7 +81,8 @@ def mine_store(
     valid = 0
     for done, (pairs, counts) in enumerate(_work(store.where, jobs, options, gold or {}), 1):
         funnel.update(counts)
-        store.add_pairs(_judged(pairs, judge))
+        pairs = _judged(pairs, judge)  # noqa: PLW2901
+        store.add_pairs(pairs)
         valid += sum(pair.judgement == "valid" for pair in pairs)
         progress(done, len(jobs), valid)
     _keep_funnel(store, options.name, funnel)
@@ -219,15 +221,16 @@ def _run(job: _Job) -> tuple[list[ContextPair], Counter[str]]:
     return _worker.work(job)
 
 
-def _judged(pairs: Iterable[ContextPair], judge: PairJudge | None) -> list[ContextPair]:
+def _judged(pairs: Sequence[ContextPair], judge: PairJudge | None) -> list[ContextPair]:
     """The pairs, those that the rules let pass as the judge has them."""
-    found = []
-    for pair in pairs:
-        if judge is not None and pair.judgement != "invalid":
-            judgement, reasons = judge.judge(pair)
-            pair = pair.model_copy(update={"judgement": judgement, "reasons": reasons})  # noqa: PLW2901
-        found.append(pair)
-    return found
+    asked = [pair for pair in pairs if judge is not None and pair.judgement != "invalid"]
+    said = dict(zip((p.id for p in asked), judge_all(judge, asked) if judge else (), strict=True))
+    return [
+        pair.model_copy(update=dict(zip(("judgement", "reasons"), said[pair.id], strict=True)))
+        if pair.id in said
+        else pair
+        for pair in pairs
+    ]
 
 
 def _keep_funnel(store: SQLStore, name: str, funnel: Counter[str]) -> None:

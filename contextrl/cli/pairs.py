@@ -40,6 +40,8 @@ def mine(
         typer.Option(help="What both touch: the same function or class, a class in common, a file."),
     ] = "same",
     judge: Annotated[str, typer.Option(help="rules, or openai:URL#MODEL (rules first).")] = "rules",
+    judge_requests: Annotated[int | None, typer.Option(min=1, help="Ask a model at most so often.")] = None,
+    judge_tokens: Annotated[int | None, typer.Option(min=1, help="Spend at most so many tokens on it.")] = None,
     embedding: Annotated[
         str | None, typer.Option(help="Relate issues by vectors of openai:URL#MODEL instead of by words.")
     ] = None,
@@ -69,6 +71,8 @@ def mine(
         commit=commit,
         function=function,
         judge=judge,
+        judge_requests=judge_requests,
+        judge_tokens=judge_tokens,
         embedding=embedding,
         min_related=min_related,
         verify=verify,

@@ -13,6 +13,7 @@ from trajectories.records import ContextPair
 from trajectories.store import SQLStore
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "trajectories"))
+from model_server import model_server
 from trajectory_builders import trajectory
 
 
@@ -140,3 +141,22 @@ def test_an_empty_store_and_a_file_that_is_there(mined, tmp_path):
     assert "--replace" in refused("pairs", "export", "-o", str(out), "--store", str(mined))
     assert out.read_text() == "mine"
     assert contextrl("pairs", "export", "-o", out, "--store", mined, "--replace").exit_code == 0
+
+
+def test_a_model_judges_what_the_rules_let_pass_within_its_budget_and_is_asked_once(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("CONTEXTRL_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    said = json.dumps({"verdict": "INVALID", "reasons": ["the longer one is the anchor"]})
+    with model_server(lambda body, number: said) as (url, requests):
+        judge = ("--judge", f"openai:{url}#m", "--cut-at-edit", "--store", store)
+        few = contextrl("pairs", "mine", *judge, "--set", "few", "--judge-requests", "5")
+        assert few.exit_code == 0, few.output
+        assert len(requests) == 5
+        with SQLStore(store) as opened:
+            counts = [opened.count_pairs(run="few", judgement=j) for j in ("valid", "uncertain", "invalid")]
+        assert counts == [0, 19, 5], "those that were not paid for are uncertain, not lost"
+        assert contextrl("pairs", "mine", *judge, "--set", "few").exit_code == 0
+        assert len(requests) == 24, "what was answered is not asked again"
+        with SQLStore(store) as opened:
+            assert opened.count_pairs(run="few", judgement="invalid") == 24
+            assert "model: the longer one is the anchor" in opened.pairs(run="few")[0].reasons

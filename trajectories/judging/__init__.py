@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from trajectories.protocol import PairJudge
+from trajectories.records import ContextPair, Judgement
 
 if TYPE_CHECKING:
     from trajectories.budget import Budget
     from trajectories.judging.limits import RuleLimits
 
-__all__ = ["judge_from"]
+__all__ = ["judge_all", "judge_from"]
+
+
+@runtime_checkable
+class _Many(Protocol):
+    """A judge that judges several pairs at a time."""
+
+    def judge_many(self, pairs: Sequence[ContextPair]) -> list[tuple[Judgement, list[str]]]:
+        """Its judgements, in order."""
+
+
+def judge_all(judge: PairJudge, pairs: Sequence[ContextPair]) -> list[tuple[Judgement, list[str]]]:
+    """The judgements on all pairs, in order; several at a time where the judge can do that."""
+    return judge.judge_many(pairs) if isinstance(judge, _Many) else [judge.judge(pair) for pair in pairs]
 
 
 def judge_from(
