@@ -24,6 +24,7 @@ from trajectories.lines import (
     squeeze,
     telling,
 )
+from trajectories.quotes import scrub_quotes
 from trajectories.records import MASK, ContextTurn, MaskedContext, Trajectory, Turn
 
 __all__ = [
@@ -70,6 +71,8 @@ class _Masking:
     files: list[str]
     hidden: list[Line]
     """Lines of the patch, and later of attempts at it, that nobody has shown."""
+    own: list[Line]
+    """Lines of the patch itself: parts of these are masked too."""
     changed: list[Line]
     """Lines that the patch changes, as they were before."""
     definitions: list[str]
@@ -83,9 +86,11 @@ class _Masking:
     def of(cls, trajectory: Trajectory) -> _Masking:
         statement, patch = trajectory.problem_statement, trajectory.patch
         ends = [name.rpartition("::")[2].rpartition(".")[2] for name in trajectory.functions]
+        own = [line for line in telling(added(patch)) if not line.shown_in(statement)]
         return cls(
             files=patched_files(patch),
-            hidden=[line for line in telling(added(patch)) if not line.shown_in(statement)],
+            hidden=list(own),
+            own=own,
             changed=telling(removed(patch)) or telling(before(patch)),
             definitions=[f"{word} {name}" for name in ends for word in ("def", "class")],
             statement=statement,
@@ -100,12 +105,15 @@ class _Masking:
             self._learn(written(turn.tool_call, masked))
             self.edited = True
         return ContextTurn(
-            text=scrub(text, self.hidden),
+            text=scrub_quotes(scrub(text, self.hidden), self.own, self._was_shown),
             observation=self._observation(turn.observation, keep),
             tool=turn.tool_call.name,
             edits=masked is not None,
             evidence=self._evidence(turn.observation),
         )
+
+    def _was_shown(self, part: str) -> bool:
+        return any(part in squeeze(text) for text in (self.statement, *self.shown))
 
     def _learn(self, lines: Iterable[str]) -> None:
         """What an edit wrote is hidden from now on, unless it had been shown."""

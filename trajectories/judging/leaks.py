@@ -6,8 +6,6 @@ part of a line counts, however it is indented, quoted, coloured or escaped.
 
 from __future__ import annotations
 
-import builtins
-import keyword
 import re
 from collections.abc import Iterator
 from functools import partial
@@ -15,12 +13,12 @@ from functools import partial
 from trajectories.judging.limits import Finding, RuleLimits
 from trajectories.judging.views import View, both, plain
 from trajectories.lines import MIN_LINE
+from trajectories.quotes import COMMON, weight
 from trajectories.records import MASK, ContextPair
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _NAME = re.compile(r"[A-Za-z_]\w{3,}")
 _TEXT = re.compile(r"#.*$|'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"")
-_COMMON = frozenset(dir(builtins)) | frozenset(keyword.kwlist) | {"self", "args", "kwargs"}
 
 
 def no_leak(pair: ContextPair, limits: RuleLimits) -> Finding | None:
@@ -78,7 +76,7 @@ def _part(line: str, text: str, least: int, seen: View, limits: RuleLimits) -> l
     """The longest run of at least so many tokens of a line that a text has and nothing showed before; else empty."""
     tokens = _TOKEN.findall(line.replace("\\", "").replace('"', "'"))
     here = {token: token in text for token in set(tokens) if len(token) > 3}
-    own = {token: _weight(token) for token in tokens}
+    own = {token: weight(token) for token in tokens}
     longest: list[str] = []
     for i in range(len(tokens) - least + 1):
         end = i
@@ -91,13 +89,6 @@ def _part(line: str, text: str, least: int, seen: View, limits: RuleLimits) -> l
         if enough and "".join(some) not in seen.shown:
             longest = some
     return longest
-
-
-def _weight(token: str) -> int:
-    """How much a token tells: the length of a name that is not Python's, half a name for a number that is no digit."""
-    if token.isidentifier():
-        return 0 if token in _COMMON else len(token)
-    return 4 if token.isdecimal() and len(token) > 1 else 0
 
 
 def _new_name(lines: list[str], seen: View) -> str:
@@ -114,4 +105,4 @@ def _new_name(lines: list[str], seen: View) -> str:
 
 def _names(lines: list[str]) -> Iterator[str]:
     code = (_TEXT.sub("", line) for line in lines)
-    return iter(dict.fromkeys(name for line in code for name in _NAME.findall(line) if name not in _COMMON))
+    return iter(dict.fromkeys(name for line in code for name in _NAME.findall(line) if name not in COMMON))
