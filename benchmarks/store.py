@@ -125,7 +125,7 @@ def growth(path: Path, sizes: list[int]) -> tuple[list[dict[str, float]], list[d
                 stored += 1
             middle, worst = statistics.median(times), statistics.quantiles(times, n=20)[-1]
             rows.append({"stored": stored, "add_ms": middle, "p95_ms": worst, "mib": path.stat().st_size / 2**20})
-            print("\r{stored:8.0f} {add_ms:8.2f} {p95_ms:8.2f} {mib:8.0f}".format(**rows[-1]))
+            print("{stored:8.0f} {add_ms:8.2f} {p95_ms:8.2f} {mib:8.0f}".format(**rows[-1]))
         return rows, questions(store)
 
 
@@ -180,7 +180,7 @@ def timed(work: Callable[[Any], Any], argument: Trajectory | dict[str, Any]) -> 
 def progress(done: int, of: int) -> None:
     """One line that is written over, where somebody looks."""
     if sys.stderr.isatty():
-        print(f"\r{done:,} of {of:,}", end="", file=sys.stderr)
+        print(f"\r{done:,} of {of:,}", end="\r", file=sys.stderr)
 
 
 if __name__ == "__main__":
