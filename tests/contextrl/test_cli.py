@@ -219,7 +219,7 @@ def test_pairs_are_listed_shown_and_counted(store: Path) -> None:
     shown = contextrl("pairs", "show", "pair", "--store", str(store)).stdout
     assert shown.index("return y") < shown.index("C+ anchor") < shown.index("C- confounder")
     counts = contextrl("pairs", "funnel", "--run", "quick", "--store", str(store)).stdout
-    assert counts.split() == ["filter", "candidates", "commit", "9", "valid", "1"]
+    assert [line.split()[:2] for line in counts.splitlines()[1:]] == [["commit", "9"], ["valid", "1"]]
 
 
 def test_empty_lists_say_what_to_do(home: Path) -> None:
