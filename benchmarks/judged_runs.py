@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from itertools import permutations
 from pathlib import Path
 
-from trajectories.answers import asked, repair
 from trajectories.formats import recognise
 from trajectories.judge import RuleJudge
-from trajectories.masking import mask_trajectory
+from trajectories.mining.answers import asked, repair
+from trajectories.mining.masking import mask_trajectory
 from trajectories.protocol import RightAnswer
 from trajectories.records import ContextPair, MaskedContext, Trajectory
 

@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bugs import BugEpisodes
-from trajectories.bulk import BulkOptions, mine_store
-from trajectories.couples import Coupler, Judged
 from trajectories.judge import RuleJudge
-from trajectories.miner import MinerOptions, PairMiner
-from trajectories.sketches import sketch
+from trajectories.mining.bulk import BulkOptions, mine_store
+from trajectories.mining.couples import Coupler, Judged
+from trajectories.mining.miner import MinerOptions, PairMiner
+from trajectories.mining.sketches import sketch
 from trajectories.store import SQLStore
 
 MEASURED = 300

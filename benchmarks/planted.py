@@ -27,7 +27,7 @@ from benchmarks.planting.agents import STYLES
 from benchmarks.planting.faults import FAULTS, planted
 from contextrl.cli.judging import tell
 from contextrl.stats import wilson
-from trajectories.audit import audit_pairs
+from trajectories.auditing.audit import audit_pairs
 from trajectories.judge import RuleJudge
 from trajectories.protocol import PairJudge
 

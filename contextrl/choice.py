@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
 
-from trajectories.cutting import cut_pair
+from trajectories.mining.cutting import cut_pair
 from trajectories.records import MASK, ContextPair, MaskedContext
 
 LETTERS = ("A", "B")
@@ -91,7 +91,7 @@ class ChoiceFormat:
 
     def prompt(self, pair: ContextPair, anchor_first: bool) -> ChoicePrompt | None:
         """One pair in one letter order. Where it has more than `max_tokens` tokens, turns are left out of its contexts
-        (`trajectories.cutting`); None, counted in `too_long`, where that is not enough.
+        (`trajectories.mining.cutting`); None, counted in `too_long`, where that is not enough.
         """
         ids = self._encode(choice_text(pair, anchor_first))
         excess = 0

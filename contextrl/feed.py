@@ -15,7 +15,7 @@ from contextrl.choice import ChoiceFormat, ChoicePrompt, PairResult
 from contextrl.config import ContextConfig
 from contextrl.curriculum import PairSampler
 from trajectories.judge import RuleJudge
-from trajectories.miner import MinerOptions, PairMiner
+from trajectories.mining.miner import MinerOptions, PairMiner
 from trajectories.records import ContextPair, Trajectory
 from trajectories.store import SQLStore
 

@@ -16,7 +16,7 @@ from contextrl.player import Player
 from contextrl.world import GENERATED, World
 from envs.task import TaskInstance
 from trajectories.judge import RuleJudge
-from trajectories.miner import MinerOptions, PairMiner
+from trajectories.mining.miner import MinerOptions, PairMiner
 from trajectories.records import ContextPair
 from trajectories.store import SQLStore
 

@@ -18,14 +18,14 @@ from pydantic import ValidationError
 
 from contextrl.progress import Progress
 from sandbox.home import home
-from trajectories.bulk import BulkOptions, mine_store
-from trajectories.options import MinerOptions
-from trajectories.pairs import pair_key
+from trajectories.mining.bulk import BulkOptions, mine_store
+from trajectories.mining.options import MinerOptions
+from trajectories.mining.relatedness import EmbeddingRelatedness, Relatedness
+from trajectories.mining.sharing import CommitMode, FunctionMode
+from trajectories.mining.splitting import split_pairs
 from trajectories.protocol import PairJudge, RightAnswer
 from trajectories.records import ContextPair
-from trajectories.relatedness import EmbeddingRelatedness, Relatedness
-from trajectories.sharing import CommitMode, FunctionMode
-from trajectories.splitting import split_pairs
+from trajectories.storage.pairs import pair_key
 from trajectories.store import SQLStore
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _judge(request: MiningRequest) -> PairJudge | None:
     """Who judges what the rules let pass; None where the rules have the last word. What it says is kept at home."""
     if request.judge == "rules":
         return None
-    from trajectories.budget import Budget
+    from trajectories.endpoints.budget import Budget
     from trajectories.judging import judge_from
 
     budget = Budget(max_requests=request.judge_requests, max_tokens=request.judge_tokens)
@@ -107,7 +107,7 @@ def _relatedness(embedding: str | None) -> Relatedness | None:
     """By vectors, if a model for them is named; None: by words."""
     if embedding is None:
         return None
-    from trajectories.endpoint import Endpoint, parse_endpoint
+    from trajectories.endpoints.endpoint import Endpoint, parse_endpoint
 
     return EmbeddingRelatedness(Endpoint(parse_endpoint(embedding)).embed)
 
@@ -122,7 +122,7 @@ def _tasks(name: str | None) -> dict[str, TaskInstance]:
 
 def _gold(tasks: Mapping[str, TaskInstance]) -> dict[str, RightAnswer]:
     """Right answers as far as the tasks tell: the lines that the gold patch adds, and the patch."""
-    from trajectories.answers import repair
+    from trajectories.mining.answers import repair
 
     return {i: RightAnswer(repair(task.patch), task.patch) for i, task in tasks.items() if repair(task.patch)}
 

@@ -59,7 +59,7 @@ def test_the_rule_sees_what_it_should() -> None:
     assert refused(Path("agents/a.py"), "from trajectories.store import SQLStore")
     assert refused(Path("agents/a.py"), "from trajectories import store") == ["trajectories.store"]
     assert refused(Path("agents/a.py"), "from trajectories.records import Trajectory") == []
-    assert refused(Path("trajectories/miner.py"), "import sandbox") == ["sandbox"]
+    assert refused(Path("trajectories/mining/miner.py"), "import sandbox") == ["sandbox"]
     assert refused(Path("trajectories/replay.py"), "import sandbox, envs.swe") == []
     assert refused(Path("envs/repos/a.py"), "from .. import task\nfrom ..task import TaskInstance") == []
 
@@ -72,7 +72,7 @@ HEAVY = ("torch", "transformers")
     [
         "import sandbox; sandbox.open_backend",
         "import trajectories.store",
-        "import trajectories.miner",
+        "import trajectories.mining.miner",
         "import envs.repos, envs.tasksets",
         "import contextrl.config, contextrl.recipe_file, contextrl.preflight, contextrl.report",
         "import sys; sys.argv = ['contextrl', '--help']; from contextrl.cli import main\n"

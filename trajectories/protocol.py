@@ -168,7 +168,7 @@ class TrajectoryStore(Protocol):
         """In how many valid pairs of a stage each trajectory stands, as anchor or as confounder."""
 
     def judgements(self, keys: Collection[str]) -> dict[str, Judgement]:
-        """What was decided on each pair that is stored, by its key (`trajectories.pairs.pair_key`)."""
+        """What was decided on each pair that is stored, by its key (`trajectories.storage.pairs.pair_key`)."""
 
     def right_answers(self, instance_ids: Collection[str], run: str | None = None) -> dict[str, RightAnswer]:
         """For each instance that some stored trajectory resolved: the first such trajectory's answer and patch."""

@@ -12,12 +12,6 @@ from typing import Any, Literal, Self, Unpack
 
 import sqlalchemy as sa
 
-from trajectories import blobs, names, overview, rows
-from trajectories.codec import encode
-from trajectories.database import Database
-from trajectories.filters import ids_from
-from trajectories.pair_store import SQLPairStore
-from trajectories.places import Place, PlaceNumbers, remember
 from trajectories.queries import (
     Bucket,
     Filters,
@@ -28,6 +22,12 @@ from trajectories.queries import (
     TrajectorySummary,
 )
 from trajectories.records import Trajectory
+from trajectories.storage import blobs, names, overview, rows
+from trajectories.storage.codec import encode
+from trajectories.storage.database import Database
+from trajectories.storage.filters import ids_from
+from trajectories.storage.pair_store import SQLPairStore
+from trajectories.storage.places import Place, PlaceNumbers, remember
 
 
 class SQLStore(SQLPairStore):
@@ -52,7 +52,7 @@ class SQLStore(SQLPairStore):
 
     @property
     def database(self) -> Database:
-        """What it stands on, for whoever looks after it (`trajectories.upkeep`)."""
+        """What it stands on, for whoever looks after it (`trajectories.storage.upkeep`)."""
         return self._db
 
     @property

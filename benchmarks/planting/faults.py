@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 from benchmarks.planting.agents import STYLES, Episode, episode
 from benchmarks.planting.code import NOUNS, two_bugs
-from trajectories.answers import asked
-from trajectories.lines import added_lines
-from trajectories.masking import first_edit, mask_after_edit, mask_trajectory
+from trajectories.mining.answers import asked
+from trajectories.mining.lines import added_lines
+from trajectories.mining.masking import first_edit, mask_after_edit, mask_trajectory
 from trajectories.protocol import RightAnswer
 from trajectories.records import MASK, ContextPair, ContextTurn, MaskedContext, Trajectory
 

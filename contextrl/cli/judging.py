@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from contextrl.cli import show
-from contextrl.cli.pairs import DEFAULT, Store, open_store
+from contextrl.cli.records import DEFAULT, Store, open_store
 
 if TYPE_CHECKING:
-    from trajectories.audit import AuditReport, Facts
+    from trajectories.auditing.audit import AuditReport, Facts
     from trajectories.records import ContextPair
     from trajectories.store import SQLStore
 
@@ -34,7 +34,7 @@ def audit(
     A set is flagged when one of them beats chance on functions that it has not learned from.
     """
     from contextrl.progress import Silent, open_progress
-    from trajectories.audit import audit_pairs
+    from trajectories.auditing.audit import audit_pairs
 
     pairs, facts = _from_file(file) if file else _from_store(store, run)
     pairs = [pair for pair in pairs if judgement in ("any", pair.judgement)]
@@ -66,7 +66,7 @@ def _from_store(where: str, run: str | None) -> tuple[list[ContextPair], dict[st
 
 def _facts(store: SQLStore, pairs: list[ContextPair]) -> dict[str, Facts]:
     """What the store knows of the trajectories beside their text."""
-    from trajectories.audit import Facts
+    from trajectories.auditing.audit import Facts
 
     wanted = {context.trajectory_id for pair in pairs for context in (pair.anchor, pair.confounder)}
     return {t.id: Facts(t.position, t.created_at, t.policy_version, t.agent) for t in store.scan() if t.id in wanted}

@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from contextrl.cli import show
-
-if TYPE_CHECKING:
-    from trajectories.store import SQLStore
+from contextrl.cli.records import DEFAULT, Store, open_store
 
 pairs = typer.Typer(no_args_is_help=True, help="Context pairs: mine, list, read, audit, move; the funnel of mining.")
 
-Store = Annotated[str, typer.Option(help="Path or URL of the store.", envvar="CONTEXTRL_STORE")]
 Set = Annotated[str | None, typer.Option("--run", help="Only pairs of this run, or of this mined set.")]
-DEFAULT = "runs/trajectories.db"
-
-
-def open_store(where: str, *, create: bool = False) -> SQLStore:
-    """The store, which must be there unless it may be made."""
-    from trajectories.store import SQLStore
-
-    return SQLStore(where if "://" in where else Path(where), create=create)
 
 
 @pairs.command("mine")
@@ -89,7 +78,7 @@ def mine(
 
 def funnel_table(counts: dict[str, int], empty: str) -> None:
     """The funnel, and what each stage left of the one before."""
-    from trajectories.couples import FUNNEL
+    from trajectories.mining.couples import FUNNEL
 
     rows = []
     before = 0
@@ -203,8 +192,9 @@ def import_pairs(
 ) -> None:
     """Read pairs into the store. What is there already stays as it is."""
     from contextrl.mining import read_pairs
+    from trajectories.store import SQLStore
 
-    with open_store(store, create=True) as opened:
+    with SQLStore(store if "://" in store else Path(store)) as opened:
         for path in files:
             new = known = 0
             try:

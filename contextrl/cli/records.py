@@ -129,7 +129,7 @@ def _rows(found: Sequence[TrajectorySummary]) -> list[tuple[object, ...]]:
 
 def _full_name(store: SQLStore, stage: Literal["file", "function"], name: str, repo: str | None) -> str:
     """The full name of what was asked for; said where it is longer. Raises `ValueError`."""
-    from trajectories.upkeep import Upkeep
+    from trajectories.storage.upkeep import Upkeep
 
     found = Upkeep(store).called(stage, name, repo)
     if not found:

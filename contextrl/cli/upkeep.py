@@ -18,15 +18,15 @@ from contextrl.cli.moments import ago
 from contextrl.cli.records import DEFAULT, Json, Store, open_store
 
 if TYPE_CHECKING:
-    from trajectories.overview import Part
     from trajectories.queries import Filters
+    from trajectories.storage.overview import Part
+    from trajectories.storage.upkeep import Upkeep
     from trajectories.store import SQLStore
-    from trajectories.upkeep import Upkeep
 
 
 def stats(as_json: Json = False, store: Store = DEFAULT) -> None:
     """Count what is stored: by run, by repository, by why it was not used, and what is shared."""
-    from trajectories.upkeep import Upkeep
+    from trajectories.storage.upkeep import Upkeep
 
     with open_store(store) as opened:
         keeper = Upkeep(opened)
@@ -75,7 +75,7 @@ def gc(
 
     Several options narrow down: a trajectory goes that all of them name. Its pairs go with it.
     """
-    from trajectories.upkeep import Upkeep
+    from trajectories.storage.upkeep import Upkeep
 
     filters: Filters = {"run": run, "status": "infra_error" if infra_errors else None}
     filters["until"] = None if older_than is None else time.time() - ago(older_than)
@@ -113,7 +113,7 @@ def _delete(store: SQLStore, keeper: Upkeep, filters: Filters, *, dry_run: bool,
 
 def _warn(store: SQLStore, keeper: Upkeep, filters: Filters) -> None:
     """Say which of the runs are being trained, or may be."""
-    from trajectories.holders import describe, state_of
+    from trajectories.storage.holders import describe, state_of
 
     for name, holder in keeper.holders().items():
         state = state_of(holder)

@@ -14,8 +14,8 @@ from contextrl.probe.letters import parse_letter
 from contextrl.probe.predictions import KEPT_TEXT, Question
 from contextrl.probe.remote import each, too_long
 from contextrl.probe.selector import Choice, SelectorOptions
-from trajectories.cutting import CHARACTERS_PER_TOKEN
-from trajectories.endpoint import Endpoint, EndpointError, Reply, parse_endpoint
+from trajectories.endpoints.endpoint import Endpoint, EndpointError, Reply, parse_endpoint
+from trajectories.mining.cutting import CHARACTERS_PER_TOKEN
 from trajectories.records import ContextPair
 
 WIDTHS = (20, 5, 0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from contextrl.probe.predictions import pair_texts
-from trajectories.cutting import cut_pair
+from trajectories.mining.cutting import cut_pair
 from trajectories.records import ContextPair
 
 TRIES = 6

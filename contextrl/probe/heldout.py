@@ -13,8 +13,8 @@ from contextrl.recipe_file import load_recipe
 from contextrl.start import device, policy_source
 from contextrl.world import build_world
 from sandbox import BackendOptions, open_backend
-from trajectories.pairs import pair_key
 from trajectories.records import ContextPair
+from trajectories.storage.pairs import pair_key
 
 
 def recipe_pairs(path: Path, progress: Progress) -> list[ContextPair]:

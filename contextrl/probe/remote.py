@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from contextrl.probe.selector import Choice
-from trajectories.endpoint import EndpointError
+from trajectories.endpoints.endpoint import EndpointError
 
 Item = TypeVar("Item")
 _LENGTH = re.compile(r"context|too (long|large|many)|maximum|max_tokens|exceed", re.IGNORECASE)

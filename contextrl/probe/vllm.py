@@ -15,7 +15,7 @@ from contextrl.probe.predictions import Question
 from contextrl.probe.prompts import Asked, Prompts, chunks
 from contextrl.probe.remote import each, too_long
 from contextrl.probe.selector import Choice, ProbeError, SelectorOptions
-from trajectories.endpoint import Endpoint, EndpointAddress, EndpointError
+from trajectories.endpoints.endpoint import Endpoint, EndpointAddress, EndpointError
 
 FORM = "write vllm:http://HOST:PORT#MODEL"
 

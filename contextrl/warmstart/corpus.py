@@ -16,7 +16,7 @@ from agents.tiny.tokenizer import ASSISTANT, END, QUOTE, USER
 from contextrl.choice import ChoiceFormat
 from envs.generated.names import IDENTIFIERS
 from envs.generated.repository import module_from_source
-from trajectories.masking import mask_trajectory
+from trajectories.mining.masking import mask_trajectory
 from trajectories.records import ContextPair, MaskedContext, Trajectory
 
 OBSERVATION_WEIGHT = 0.3

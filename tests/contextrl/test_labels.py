@@ -1,9 +1,9 @@
 """What a run is called in a store that it shares with others."""
 
 from contextrl.loop import _label
-from trajectories.holders import this_process
+from trajectories.storage.holders import this_process
+from trajectories.storage.upkeep import Upkeep
 from trajectories.store import SQLStore
-from trajectories.upkeep import Upkeep
 
 
 class Folder(dict):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from trajectories.answers import asked, contains
+from trajectories.mining.answers import asked, contains
 from trajectories.protocol import RightAnswer
 
 WHOLE = "def f(a):\n    b = abs(a)\n    return b + 1\n"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trajectories.audit import audit_pairs
+from trajectories.auditing.audit import audit_pairs
 from trajectories.auditing.classifiers import CLASSIFIERS, Facts
 from trajectories.auditing.selection import folds, logistic, selections
 from trajectories.auditing.significance import beats_chance, holm, noticeable

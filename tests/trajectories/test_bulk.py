@@ -3,8 +3,8 @@
 import pytest
 from trajectory_builders import planted, trajectory
 
-from trajectories.bulk import BulkOptions, mine_store
-from trajectories.miner import MinerOptions
+from trajectories.mining.bulk import BulkOptions, mine_store
+from trajectories.mining.miner import MinerOptions
 from trajectories.store import SQLStore
 
 

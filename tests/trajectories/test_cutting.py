@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trajectories.cutting import cut_pair
+from trajectories.mining.cutting import cut_pair
 from trajectories.records import ContextPair, ContextTurn, MaskedContext
 
 

@@ -11,8 +11,8 @@ import time
 import pytest
 from model_server import Bad, chat_answer, model_server
 
-from trajectories import posting
-from trajectories.endpoint import Budget, BudgetExhausted, Endpoint, EndpointError, parse_endpoint
+from trajectories.endpoints import posting
+from trajectories.endpoints.endpoint import Budget, BudgetExhausted, Endpoint, EndpointError, parse_endpoint
 
 HELLO = [{"role": "user", "content": "hello"}]
 
@@ -225,7 +225,7 @@ def test_failures_and_spoiled_files_are_not_cached(tmp_path):
 
 def test_a_kill_leaves_whole_files_only(tmp_path):
     code = (
-        "import sys\nfrom pathlib import Path\nfrom trajectories.replies import ReplyCache\n"
+        "import sys\nfrom pathlib import Path\nfrom trajectories.endpoints.replies import ReplyCache\n"
         "cache = ReplyCache(Path(sys.argv[1]))\nprint('on', flush=True)\n"
         "for i in range(10**9): cache.put(f'{i % 50:064}', {'big': 'x' * 300_000, 'i': i})\n"
     )

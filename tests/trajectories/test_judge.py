@@ -7,7 +7,7 @@ from trajectory_builders import trajectory
 
 from trajectories.judge import RULES, RuleJudge, RuleLimits
 from trajectories.judging import views
-from trajectories.masking import mask_trajectory
+from trajectories.mining.masking import mask_trajectory
 from trajectories.records import MASK, ContextPair, ContextTurn
 
 ANCHOR = trajectory("i1")

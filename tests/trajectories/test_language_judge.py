@@ -7,8 +7,8 @@ import pytest
 from model_server import Bad, model_server
 from test_judge import CLEAN, with_confounder
 
-from trajectories import posting
-from trajectories.endpoint import Budget, Endpoint, EndpointError, parse_endpoint
+from trajectories.endpoints import posting
+from trajectories.endpoints.endpoint import Budget, Endpoint, EndpointError, parse_endpoint
 from trajectories.judging import judge_from
 from trajectories.judging.language import LanguageJudge
 from trajectories.judging.opinion import Opinion, read_opinion

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from trajectory_builders import call, trajectory, turn
 
-from trajectories.masking import added_lines, leaks, mask_trajectory
+from trajectories.mining.masking import added_lines, leaks, mask_trajectory
 from trajectories.records import MASK, ContextTurn, MaskedContext, ToolCall, Trajectory, Turn
 
 LINE = "return a - b * 7"

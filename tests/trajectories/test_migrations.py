@@ -17,11 +17,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from trajectory_builders import trajectory
 
-from trajectories.engines import make_engine
-from trajectories.migrations import upgrade
 from trajectories.protocol import PairLife, StoreError
 from trajectories.records import ContextPair, Trajectory
-from trajectories.schema import metadata
+from trajectories.storage.engines import make_engine
+from trajectories.storage.migrations import upgrade
+from trajectories.storage.schema import metadata
 from trajectories.store import SQLStore
 
 ROOT = Path(__file__).parents[2]

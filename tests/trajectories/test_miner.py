@@ -10,11 +10,11 @@ import pytest
 from trajectory_builders import PLANTED, planted, trajectory, turn
 
 from trajectories.judge import RuleJudge
-from trajectories.masking import leaks
-from trajectories.miner import FUNNEL, MinerOptions, PairMiner
-from trajectories.pairs import pair_key
+from trajectories.mining.masking import leaks
+from trajectories.mining.miner import FUNNEL, MinerOptions, PairMiner
 from trajectories.protocol import RightAnswer
 from trajectories.records import Verdict
+from trajectories.storage.pairs import pair_key
 from trajectories.store import SQLStore
 
 PLUS, MINUS = ("+", 7), ("-", 7)

@@ -12,7 +12,7 @@ from test_store import trajectories, writer
 from trajectory_builders import trajectory
 
 from trajectories.judge import RuleJudge
-from trajectories.miner import PairMiner
+from trajectories.mining.miner import PairMiner
 from trajectories.protocol import RightAnswer, StoreError
 from trajectories.store import SQLStore
 

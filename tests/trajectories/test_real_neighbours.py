@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from trajectories.bulk import BulkOptions, mine_store
 from trajectories.formats import find
 from trajectories.formats.completing import completed
-from trajectories.masking import leaks, mask_trajectory
-from trajectories.miner import MinerOptions
+from trajectories.mining.bulk import BulkOptions, mine_store
+from trajectories.mining.masking import leaks, mask_trajectory
+from trajectories.mining.miner import MinerOptions
 from trajectories.records import MASK
 from trajectories.store import SQLStore
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trajectories.relatedness import EmbeddingRelatedness, Issue, LexicalRelatedness
+from trajectories.mining.relatedness import EmbeddingRelatedness, Issue, LexicalRelatedness
 
 WIDTH = Issue("`Box.width` is negative when the margin is larger than the box")
 HEIGHT = Issue("Box.height is negative when the margin is larger than the box")

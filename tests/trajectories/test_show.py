@@ -3,7 +3,7 @@
 from rich.console import Console
 from trajectory_builders import trajectory, turn
 
-from trajectories.masking import mask_trajectory
+from trajectories.mining.masking import mask_trajectory
 from trajectories.records import MASK, ContextPair, ToolCall, Turn
 from trajectories.show import pair_renderable, trajectory_renderable
 

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trajectories.mining.splitting import split_pairs
 from trajectories.records import ContextPair, MaskedContext
-from trajectories.splitting import split_pairs
 
 EMPTY = MaskedContext(trajectory_id="t", problem_statement="", turns=[])
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from sqlalchemy.dialects.sqlite import dialect
 from trajectory_builders import pair, trajectory
 
-from trajectories.codec import LARGE, decode, encode, unpack
 from trajectories.protocol import Bucket, RightAnswer, StoreError
 from trajectories.records import ToolCall, Trajectory, Turn, Verdict
-from trajectories.statements import NEIGHBOURS
+from trajectories.storage.codec import LARGE, decode, encode, unpack
+from trajectories.storage.statements import NEIGHBOURS
 from trajectories.store import SQLStore
 
 ROOT = Path(__file__).parents[2]
@@ -375,7 +375,7 @@ def test_closing_twice_is_fine(path):
 
 
 def test_no_torch_and_quick():
-    code = "import sys, trajectories.store, trajectories.miner; sys.exit('torch' in sys.modules)"
+    code = "import sys, trajectories.store, trajectories.mining.miner; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 

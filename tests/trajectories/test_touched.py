@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from envs.definitions import changed_definitions, touched_functions, touched_sources
 from envs.patch import make_patch, touched_files
-from trajectories.touched import touched
+from trajectories.touching.touched import touched
 
 MODULE = '''\
 import os

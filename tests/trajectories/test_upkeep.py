@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from trajectory_builders import pair, trajectory, turn
 
-from trajectories.cleaning import Amount, Unused
-from trajectories.holders import describe, state_of, this_process
+from trajectories.storage.cleaning import Amount, Unused
+from trajectories.storage.holders import describe, state_of, this_process
+from trajectories.storage.upkeep import Upkeep
 from trajectories.store import SQLStore
-from trajectories.upkeep import Upkeep
 
 ROOT = Path(__file__).parents[2]
 LONG = "".join(f"line {i} of what a tool printed\n" for i in range(100))
@@ -70,7 +70,7 @@ def test_it_can_be_seen_who_trains_a_run(store):
     assert state_of(this_process()) == "running"
     assert state_of("") == "ended"
     assert state_of("elsewhere 1 1") == "unknown" and describe("elsewhere 1 1") == "process 1 on elsewhere"
-    code = "from trajectories.holders import this_process; print(this_process())"
+    code = "from trajectories.storage.holders import this_process; print(this_process())"
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert state_of(ended.stdout.strip()) == "ended"
     host, number, _ = this_process().split()

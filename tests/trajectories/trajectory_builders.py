@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trajectories.masking import mask_trajectory
+from trajectories.mining.masking import mask_trajectory
 from trajectories.records import ContextPair, ToolCall, Trajectory, Turn, Verdict
 
 VIEW = "     1\tdef area(a, b):\n     2\t    return a {} b * {}\n"

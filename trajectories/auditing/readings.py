@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from zlib import crc32
 
-from trajectories.masking import first_edit
+from trajectories.mining.masking import first_edit
 from trajectories.records import MASK, MaskedContext
 
 _WORD = re.compile(r"[A-Za-z_]\w+")

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from trajectories.diffs import parse
 from trajectories.formats.files import FormatError
 from trajectories.records import Trajectory
-from trajectories.touched import touched
+from trajectories.touching.diffs import parse
+from trajectories.touching.touched import touched
 
 Source = Callable[[str, str], str | None]
 """The text of a file: base commit, path -> text, None where that is not known."""

@@ -10,7 +10,7 @@ from trajectories.protocol import PairJudge
 from trajectories.records import ContextPair, Judgement
 
 if TYPE_CHECKING:
-    from trajectories.budget import Budget
+    from trajectories.endpoints.budget import Budget
     from trajectories.judging.limits import RuleLimits
 
 __all__ = ["judge_all", "judge_from"]
@@ -47,7 +47,7 @@ def judge_from(
     rules = RuleJudge(limits)
     if name == "rules":
         return rules
-    from trajectories.endpoint import Endpoint, parse_endpoint
+    from trajectories.endpoints.endpoint import Endpoint, parse_endpoint
     from trajectories.judging.language import LanguageJudge
 
     if not name.startswith("openai:"):

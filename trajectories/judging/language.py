@@ -14,13 +14,13 @@ from functools import cache
 from importlib.resources import files
 from string import Template
 
-from trajectories.cutting import cut_pair
-from trajectories.endpoint import BudgetExhausted, Endpoint, EndpointError
+from trajectories.endpoints.endpoint import BudgetExhausted, Endpoint, EndpointError
 from trajectories.judging.opinion import Opinion, read_opinion
 from trajectories.judging.rules import RuleJudge
-from trajectories.pairs import pair_key
+from trajectories.mining.cutting import cut_pair
 from trajectories.protocol import PairJudge
 from trajectories.records import ContextPair, Judgement, MaskedContext
+from trajectories.storage.pairs import pair_key
 
 Judged = tuple[Judgement, list[str]]
 _ONE_PAIRS_OWN = (400, 413, 422)

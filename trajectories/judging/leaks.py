@@ -12,8 +12,8 @@ from functools import partial
 
 from trajectories.judging.limits import Finding, RuleLimits
 from trajectories.judging.views import View, both, plain
-from trajectories.lines import MIN_LINE
-from trajectories.quotes import COMMON, weight
+from trajectories.mining.lines import MIN_LINE
+from trajectories.mining.quotes import COMMON, weight
 from trajectories.records import MASK, ContextPair
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")

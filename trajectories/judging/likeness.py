@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from trajectories.edits import EDIT_TOOLS, mask_command
 from trajectories.judging.limits import Finding, RuleLimits
 from trajectories.judging.views import both
+from trajectories.mining.edits import EDIT_TOOLS, mask_command
 from trajectories.records import MASK, ContextPair, ContextTurn, MaskedContext
 
 _MARKS = ("<tool_call>", "<function=", "<think>", "```bash", '{"name":', "THOUGHT:", "<returncode>", "OBSERVATION:")

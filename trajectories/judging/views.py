@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable
 from functools import cached_property
 from typing import Any, TypeVar
 
-from trajectories.masking import first_edit
+from trajectories.mining.masking import first_edit
 from trajectories.records import MASK, ContextPair, MaskedContext
 
 Found = TypeVar("Found")

@@ -10,7 +10,7 @@ from contextrl.probe.predictions import questions
 from contextrl.probe.probe import ProbeOptions, probe
 from contextrl.probe.selector import SelectorOptions
 from contextrl.progress import Silent
-from trajectories import posting
+from trajectories.endpoints import posting
 
 PAIRS = [pair(i) for i in range(20)]
 

@@ -10,7 +10,7 @@ from contextrl.probe.predictions import questions
 from contextrl.probe.selector import ProbeError, SelectorOptions
 from contextrl.probe.vllm import VllmSelector
 from contextrl.start import policy_source
-from trajectories import posting
+from trajectories.endpoints import posting
 
 ASKED = questions([pair(i, turns=2 + i) for i in range(6)], "both", 0)
 TINY = str(policy_source("tiny"))

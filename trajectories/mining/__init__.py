@@ -1,0 +1,1 @@
+"""From trajectories to context pairs: masking, the cascade, cutting."""

@@ -1,0 +1,190 @@
+"""Connections to the store's database: opening it, transactions, and what went wrong in one sentence.
+
+Invariant: a write is one transaction that holds the write lock from its start, so whatever it read is still true when
+it writes; a process that dies in it leaves nothing behind. No driver's exception leaves this module.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from trajectories.queries import StoreError, StoreMissing
+from trajectories.storage.causes import explain
+from trajectories.storage.engines import POSTGRESQL, in_memory, make_engine
+from trajectories.storage.schema import SCHEMA_VERSION, metadata, store_meta
+
+T = TypeVar("T")
+_OLDER = {str(version) for version in range(1, SCHEMA_VERSION)}
+
+
+class Database:
+    """One database. Thread-safe; writes of one process queue up on a lock instead of in the database."""
+
+    def __init__(
+        self,
+        where: str | Path,
+        *,
+        create: bool = True,
+        timeout_s: float = 30.0,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self._timeout_s = timeout_s
+        self._progress = progress
+        self._lock = threading.Lock()
+        url, self.where, path = _locate(where)
+        self._kind = url.get_backend_name()
+        self._in_memory = in_memory(url)
+        if path is not None:
+            _prepare(path, create)
+        with self._errors():
+            self._engine = make_engine(url, timeout_s)
+        self._writer = self._engine.execution_options(takes_write_lock=True)
+        try:
+            self._open(create)
+        except StoreError:
+            self.close()
+            raise
+
+    def read(self, work: Callable[[sa.Connection], T]) -> T:
+        """Run `work`, which only reads. Each of its statements sees all that was written before it."""
+        waits = self._lock if self._in_memory else nullcontext()
+        with self._errors(), waits, self._engine.connect() as connection:
+            return work(connection)
+
+    def write(self, work: Callable[[sa.Connection], T]) -> T:
+        """Run `work` in one write transaction.
+
+        Where the database has no lock for all writers, two may insert the same row: `work` then runs once more and
+        sees the other's.
+        """
+        with self._errors(), self._lock:
+            try:
+                with self._writer.begin() as connection:
+                    return work(connection)
+            except IntegrityError:
+                with self._writer.begin() as connection:
+                    return work(connection)
+
+    def compact(self) -> None:
+        """Give back the space of what was deleted: to the disk, with PostgreSQL to the tables that had it."""
+        with self._errors(), self._lock, self._engine.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM")
+            if self._kind == "sqlite":
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def size(self) -> int:
+        """Bytes that it takes."""
+        if self._kind == "postgresql":
+            return self.read(lambda c: int(c.scalar(sa.text("SELECT pg_database_size(current_database())")) or 0))
+        pages = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+        return self.read(lambda c: int(c.scalar(sa.text(pages)) or 0))
+
+    def close(self) -> None:
+        """Release all connections."""
+        self._engine.dispose()
+
+    def _open(self, create: bool) -> None:
+        """Make the tables in an empty database, upgrade older ones; refuse what is not ours or is newer."""
+        version, tables = self.read(_version)
+        if version is None and tables:
+            raise StoreError(f"{self.where} is a database, but not a trajectory store: give another place.")
+        if version is None and not create:
+            raise _nothing_at(self.where)
+        if version is None:
+            version = self.write(_create)
+        if version in _OLDER:
+            version = self.write(self._upgrade)
+        if version != str(SCHEMA_VERSION):
+            raise StoreError(
+                f"{self.where} has schema version {version}, this program reads version {SCHEMA_VERSION}: "
+                "open it with the version of contextrl that wrote it, or give another place."
+            )
+
+    def _upgrade(self, connection: sa.Connection) -> str | None:
+        """Bring an older store to today's schema, unless another process did while this one waited for the lock."""
+        from trajectories.storage.migrations import upgrade
+
+        version, _ = _version(connection)
+        if version not in _OLDER:
+            return version
+        try:
+            upgrade(connection, int(version), SCHEMA_VERSION, self._progress)
+        except SQLAlchemyError:
+            raise
+        except Exception as error:  # whatever a script meets in a store that somebody damaged
+            raise StoreError(
+                f"{self.where} has schema version {version} and could not be upgraded to {SCHEMA_VERSION} "
+                f"({type(error).__name__}: {error}): it is as it was; restore a copy, or give another place."
+            ) from error
+        return _set_version(connection)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (SQLAlchemyError, OSError, ImportError) as error:
+            raise StoreError(explain(error, self.where, self._kind, self._timeout_s)) from error
+
+
+def _locate(where: str | Path) -> tuple[sa.URL, str, Path | None]:
+    """The URL, how to name it in messages (without a password), and the file if it is one."""
+    text = str(where)
+    if "://" not in text and text != ":memory:":
+        path = Path(text).expanduser()
+        return sa.URL.create("sqlite", database=str(path)), str(path), path
+    try:
+        url = sa.make_url(text if "://" in text else "sqlite://")
+    except SQLAlchemyError as error:
+        raise StoreError(f"{text!r} is neither a path nor a database URL: {error}.") from error
+    if url.drivername in ("postgresql", "postgres"):
+        url = url.set(drivername=POSTGRESQL)
+    if url.get_backend_name() != "sqlite":
+        return url, url.render_as_string(hide_password=True), None
+    if url.database in (None, "", ":memory:"):
+        return url.set(database=None), "in memory", None
+    return url, str(url.database), Path(str(url.database))
+
+
+def _prepare(path: Path, create: bool) -> None:
+    if path.is_dir():
+        raise StoreError(f"The trajectory store {path} is a folder: give the path of a file in it.")
+    if not create and not path.exists():
+        raise _nothing_at(str(path))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"The folder {path.parent} for the trajectory store cannot be made: {error}.") from error
+
+
+def _nothing_at(where: str) -> StoreMissing:
+    return StoreMissing(f"There is no trajectory store at {where}: a training run makes one.")
+
+
+def _version(connection: sa.Connection) -> tuple[str | None, list[str]]:
+    tables = sa.inspect(connection).get_table_names()
+    if store_meta.name not in tables:
+        return None, tables
+    query = sa.select(store_meta.c.value).where(store_meta.c.key == "schema_version")
+    return connection.scalar(query), tables
+
+
+def _create(connection: sa.Connection) -> str:
+    metadata.create_all(connection)
+    version, _ = _version(connection)  # another process may have been quicker
+    if version is None:
+        connection.execute(store_meta.insert().values(key="schema_version", value=str(SCHEMA_VERSION)))
+        version = str(SCHEMA_VERSION)
+    return version
+
+
+def _set_version(connection: sa.Connection) -> str:
+    row = store_meta.c.key == "schema_version"
+    connection.execute(store_meta.update().where(row).values(value=str(SCHEMA_VERSION)))
+    return str(SCHEMA_VERSION)

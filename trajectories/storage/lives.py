@@ -1,0 +1,69 @@
+"""What becomes of pairs after they were mined: each function works in a transaction that its caller opened.
+
+Invariant: only the columns of a pair's life are written here; what it asks and shows never changes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+from typing import Any
+
+import sqlalchemy as sa
+
+from trajectories.queries import PairLife
+from trajectories.storage.filters import batches
+from trajectories.storage.schema import pairs
+
+_USE = (
+    pairs.update()
+    .where(pairs.c.id == sa.bindparam("used"))
+    .values(uses=pairs.c.uses + sa.bindparam("n"), last_used=sa.bindparam("version"))
+)
+
+
+def use(connection: sa.Connection, ids: Iterable[str], policy_version: int) -> None:
+    """Count that they were learned from."""
+    used = [{"used": i, "n": n, "version": policy_version} for i, n in Counter(ids).items()]
+    if used:
+        connection.execute(_USE, used)
+
+
+def change(connection: sa.Connection, ids: Collection[str], **values: Any) -> None:
+    """Set columns of their life."""
+    for batch in batches(ids):
+        connection.execute(pairs.update().where(pairs.c.id.in_(batch)).values(values))
+
+
+def of(connection: sa.Connection, ids: Collection[str]) -> dict[str, PairLife]:
+    """The lives of those that are there."""
+    columns = [pairs.c[name] for name in PairLife._fields]
+    found: dict[str, PairLife] = {}
+    for batch in batches(ids):
+        rows = connection.execute(sa.select(pairs.c.id, *columns).where(pairs.c.id.in_(batch)))
+        found.update((row.id, PairLife._make(row[1:])) for row in rows)
+    return found
+
+
+def answers(connection: sa.Connection, instance_id: str) -> list[tuple[str, str]]:
+    """Id and answer of each valid pair that is not retired in which the instance is the confounder's."""
+    alive = (pairs.c.judgement == "valid", pairs.c.retired == "", pairs.c.confounder_instance == instance_id)
+    query = sa.select(pairs.c.id, pairs.c.answer).where(*alive).order_by(pairs.c.position)
+    return [(row.id, row.answer) for row in connection.execute(query)]
+
+
+_LIVING = (
+    sa.select(sa.func.count())
+    .select_from(pairs)
+    .where(
+        *(pairs.c[name] == sa.bindparam(f"of_{name}") for name in ("function", "run", "repo")),
+        pairs.c.stage == "function",
+        pairs.c.judgement == "valid",
+        pairs.c.retired == "",
+    )
+)
+
+
+def living(connection: sa.Connection, run: str, repo: str, function: str) -> int:
+    """How many valid pairs of a function are not retired."""
+    return connection.scalar(_LIVING, {"of_run": run, "of_repo": repo, "of_function": function}) or 0

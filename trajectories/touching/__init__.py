@@ -1,0 +1,1 @@
+"""Which files, functions and classes a patch touches."""
