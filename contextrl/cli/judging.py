@@ -25,6 +25,9 @@ def audit(
     judgement: Annotated[
         Literal["valid", "invalid", "uncertain", "any"], typer.Option(help="Only pairs that were judged so.")
     ] = "valid",
+    stage: Annotated[
+        Literal["repo", "file", "function"] | None, typer.Option(help="Only pairs that share this much.")
+    ] = None,
     store: Store = DEFAULT,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if the set is flagged.")] = False,
@@ -37,7 +40,7 @@ def audit(
     from trajectories.auditing.audit import audit_pairs
 
     pairs, facts = _from_file(file) if file else _from_store(store, run)
-    pairs = [pair for pair in pairs if judgement in ("any", pair.judgement)]
+    pairs = [p for p in pairs if judgement in ("any", p.judgement) and stage in (None, p.stage)]
     if not pairs:
         raise ValueError(f"there are no pairs to audit in {file or store}; `contextrl pairs ls` lists what is there")
     if as_json:

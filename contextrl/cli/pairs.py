@@ -168,6 +168,9 @@ def export(
     judgement: Annotated[
         Literal["valid", "invalid", "uncertain", "any"], typer.Option(help="Only those judged so.")
     ] = "valid",
+    stage: Annotated[
+        Literal["repo", "file", "function"] | None, typer.Option(help="Only those that share this much.")
+    ] = None,
     heldout: Annotated[
         float, typer.Option(min=0, max=0.9, help="Share of pairs for OUT.heldout; no function is in both files.")
     ] = 0.0,
@@ -179,7 +182,8 @@ def export(
     from contextrl.mining import export_pairs
 
     with open_store(store) as opened:
-        filters = {"run": run, "repo": repo, "judgement": None if judgement == "any" else judgement, "retired": False}
+        wanted = None if judgement == "any" else judgement
+        filters = {"run": run, "repo": repo, "judgement": wanted, "stage": stage, "retired": False}
         for path, count in export_pairs(opened, out, filters, heldout=heldout, seed=seed, replace=replace).items():
             typer.echo(f"{count} pairs in {path}")
 

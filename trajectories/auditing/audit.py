@@ -109,8 +109,9 @@ def audit_pairs(
     adjusted = holm(p_values)
     findings = []
     for name, (classifier, known, differences, right) in tried.items():
-        flagged = adjusted[name] < level
         interval = clustered_proportion(measured[name])
+        # With thousands of pairs in both directions the flips see differences that no interval does: both must.
+        flagged = adjusted[name] < level and interval.low > 0.5
         examples = _examples(classifier, [pairs[i] for i in known], sides, known, differences, right) if flagged else ()
         findings.append(_finding(classifier, len(known), interval, p_values[name], adjusted[name], flagged, examples))
     sizes = Counter(groups)
