@@ -6,6 +6,7 @@ Invariant: nothing that a policy or a repository wrote is ever mark-up, and no p
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -14,6 +15,7 @@ from urllib.parse import urlencode
 
 from rich.console import Console
 
+from trajectories.mining.couples import FUNNEL
 from trajectories.show import trajectory_renderable
 from trajectories.store import SQLStore
 
@@ -39,7 +41,24 @@ def runs(store: SQLStore, _values: Values) -> tuple[str, str]:
         (_link("/run", r.run or "(without a name)", name=r.run), r.trajectories, r.resolved, r.pairs, _time(r.started))
         for r in reversed(store.runs())
     ]
-    return "Runs", _table(("run", "trajectories", "resolved", "valid pairs", "started"), rows)
+    mined = " ".join(f"{_link('/funnel', name or '(without a name)', name=name)}" for name in store.with_funnel())
+    table = _table(("run", "trajectories", "resolved", "valid pairs", "started"), rows)
+    return "Runs", table + (f"<p>pairs were mined in: {mined}</p>" if mined else "")
+
+
+def funnel(store: SQLStore, values: Values) -> tuple[str, str]:
+    """How many couples and pairs each stage of mining left in a run or a set, as bars. The scale is logarithmic."""
+    name = values.get("name", "")
+    counts = store.funnel(name)
+    if not counts:
+        raise ValueError(f"Nothing was mined in a run or a set named {name!r}.")
+    ordered = [stage for stage in dict.fromkeys((*FUNNEL, *counts)) if stage in counts]
+    most = math.log10(1 + max(counts.values()))
+    rows = [
+        (stage, f"{counts[stage]:,}", _bar(math.log10(1 + max(0, counts[stage])) / most if most else 0.0))
+        for stage in ordered
+    ]
+    return f"Mining in {name}", _table(("stage", "left", ""), rows)
 
 
 def run(store: SQLStore, values: Values) -> tuple[str, str]:
@@ -70,12 +89,21 @@ def trajectory(store: SQLStore, values: Values) -> tuple[str, str]:
     )
 
 
-PAGES: dict[str, Callable[[SQLStore, Values], tuple[str, str]]] = {"/": runs, "/run": run, "/trajectory": trajectory}
+PAGES: dict[str, Callable[[SQLStore, Values], tuple[str, str]]] = {
+    "/": runs,
+    "/run": run,
+    "/trajectory": trajectory,
+    "/funnel": funnel,
+}
 """What there is, by path."""
 
 
 class _Markup(str):
     """Text that is HTML already."""
+
+
+def _bar(share: float) -> _Markup:
+    return _Markup(f'<div style="background: #4c78a8; height: 1em; width: {round(400 * share)}px"></div>')
 
 
 def _link(path: str, text: str, **values: object) -> _Markup:

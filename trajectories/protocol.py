@@ -152,6 +152,9 @@ class TrajectoryStore(Protocol):
     def add_funnel(self, run: str, counts: Mapping[str, int]) -> None:
         """Add to the run's counts of the mining cascade."""
 
+    def with_funnel(self) -> list[str]:
+        """The runs and mined sets that have a funnel, by name."""
+
     def funnel(self, run: str) -> dict[str, int]:
         """The run's counts of the mining cascade; empty when nothing was mined."""
 

@@ -69,6 +69,23 @@ def test_from_the_runs_to_a_trajectory(serve, place):
     assert status == 200 and "area gives a - b times 7" in shown and "1 of 1 tests passed" in shown
 
 
+def test_the_funnel_of_mining_is_drawn(serve, place):
+    name = "<i>set & run"
+    with SQLStore(place) as store:
+        store.add_funnel(name, {"commit": 999, "file": 99, "related": 9, "valid": 0})
+    viewer = serve()
+    _, _, first = get(viewer, "/")
+    (path,) = re.findall(r'href="(/funnel[^"]*)"', first)
+    status, _, text = get(viewer, path.replace("&amp;", "&"))
+    assert status == 200 and "<i>" not in text
+    assert re.findall(r"<td>(\w+)</td><td>(\d+)</td>.*?width: (\d+)px", text) == [
+        ("commit", "999", "400"),
+        ("file", "99", "267"),
+        ("related", "9", "133"),
+        ("valid", "0", "0"),
+    ]
+
+
 def test_what_was_written_is_never_mark_up(serve, place):
     evil = "<script>alert(1)</script>\"'\x1b[31m"
     with SQLStore(place) as store:

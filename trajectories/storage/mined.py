@@ -60,6 +60,11 @@ def add_funnel(connection: sa.Connection, run: str, counts: Mapping[str, int]) -
         connection.execute(funnel.insert(), first)
 
 
+def with_funnel(connection: sa.Connection) -> list[str]:
+    """The runs and mined sets that have a funnel, by name."""
+    return list(connection.scalars(sa.select(funnel.c.run).distinct().order_by(funnel.c.run)))
+
+
 def read_funnel(connection: sa.Connection, run: str) -> dict[str, int]:
     """The counts of a run by stage."""
     rows = connection.execute(sa.select(funnel.c.stage, funnel.c.count).where(funnel.c.run == run))

@@ -95,6 +95,10 @@ class SQLPairStore:
         """Add to the run's counts of the mining cascade."""
         self._db.write(lambda c: mined.add_funnel(c, run, counts))
 
+    def with_funnel(self) -> list[str]:
+        """The runs and mined sets that have a funnel, by name."""
+        return self._db.read(mined.with_funnel)
+
     def funnel(self, run: str) -> dict[str, int]:
         """The run's counts of the mining cascade."""
         return self._db.read(lambda c: mined.read_funnel(c, run))
