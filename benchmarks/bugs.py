@@ -38,7 +38,7 @@ class BugEpisodes(Episodes):
     def _repair(
         self, filler: Trajectory, repo: int, file: int, function: int, issue: int, rng: random.Random
     ) -> Trajectory:
-        path, name = f"pkg/module_{file}.py", f"function_{function}"
+        path, name = f"package_{repo}/module_{file}.py", f"function_{function}"
         right, wrong = source(repo, file, function), source(repo, file, function, issue)
         at = next(i for i, (a, b) in enumerate(zip(right, wrong, strict=True)) if a != b)
         resolved = rng.random() < RESOLVED

@@ -120,7 +120,7 @@ def _rows(found: Sequence[TrajectorySummary]) -> list[tuple[object, ...]]:
             "-" if t.reward is None else f"{t.reward:g}",
             t.turns,
             t.tokens,
-            datetime.fromtimestamp(t.created_at).isoformat(" ", "minutes"),
+            datetime.fromtimestamp(t.created_at).isoformat(" ", "minutes") if t.created_at else "-",
             t.filtered,
         )
         for t in found

@@ -1,5 +1,11 @@
 """A whole store is mined at once: the same however many processes, balanced over functions, resumable."""
 
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
 from trajectory_builders import planted, trajectory
 
@@ -106,3 +112,44 @@ def test_a_second_judge_has_the_last_word(store):
     funnel = mine_store(store, options(), judge=Doubtful())
     assert (funnel["valid"], funnel["uncertain"]) == (0, 24)
     assert {tuple(p.reasons) for p in store.pairs(run="set")} == {("model: cannot tell",)}
+
+
+def test_a_process_that_is_killed_leaves_no_worker_and_loses_nothing(store, tmp_path):
+    fill(store, functions=40)
+    program = tmp_path / "mine.py"
+    program.write_text(
+        "import sys, time\n"
+        "from trajectories.mining.bulk import BulkOptions, mine_store\n"
+        "from trajectories.mining.options import MinerOptions\n"
+        "from trajectories.store import SQLStore\n"
+        "def told(done, total, valid):\n"
+        "    print(done, flush=True)\n"
+        "    time.sleep(60 if done == 5 else 0)\n"
+        "if __name__ == '__main__':\n"
+        "    miner = MinerOptions(across_runs=True, keep_after_edit=False)\n"
+        "    mine_store(SQLStore(sys.argv[1]), BulkOptions(miner, processes=2, name='set'), progress=told)\n"
+    )
+    killed = subprocess.Popen(
+        [sys.executable, str(program), store.where], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    while killed.stdout.readline().strip() != "5":
+        pass
+    workers = Path(f"/proc/{killed.pid}/task/{killed.pid}/children").read_text().split()
+    assert len(workers) >= 2
+    killed.kill()
+    killed.wait()
+    deadline = time.monotonic() + 20
+    while any(running(worker) for worker in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert store.count_pairs(run="set") > 0
+    assert mine_store(store, options(2))["valid"] == 40 * 8
+
+
+def running(pid):
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -8,6 +8,8 @@ repository can fill the set. Interrupted, it keeps what it has found, and the sa
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -213,7 +215,16 @@ _worker: _Worker | None = None
 
 def _start(where: str, options: BulkOptions, gold: Mapping[str, RightAnswer]) -> None:
     global _worker  # noqa: PLW0603 - one for the life of the process, as the pool's protocol wants it
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _worker = _Worker(where, options, gold)
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed leaves no worker behind: by itself, one would wait for its next job for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _run(job: _Job) -> tuple[list[ContextPair], Counter[str]]:
