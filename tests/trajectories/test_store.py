@@ -17,6 +17,7 @@ from trajectory_builders import pair, trajectory
 from trajectories.protocol import Bucket, RightAnswer, StoreError
 from trajectories.records import ToolCall, Trajectory, Turn, Verdict
 from trajectories.storage.codec import LARGE, decode, encode, unpack
+from trajectories.storage.lives import LIVING
 from trajectories.storage.statements import NEIGHBOURS
 from trajectories.store import SQLStore
 
@@ -183,6 +184,14 @@ def test_a_bucket_is_one_range_of_the_index(any_commit, any_run, range_, path):
     with sqlite3.connect(path) as raw:
         plan = [row[3] for row in raw.execute(f"EXPLAIN QUERY PLAN {query}", [1] * query.count("?"))]
     assert range_ in plan and not any("SCAN touches" in step or "SCAN trajectories" in step for step in plan)
+
+
+def test_the_pairs_of_a_function_are_counted_by_its_own_index(path):
+    SQLStore(path).close()
+    query = str(LIVING.compile(dialect=dialect()))
+    with sqlite3.connect(path) as raw:
+        plan = [row[3] for row in raw.execute(f"EXPLAIN QUERY PLAN {query}", [1] * query.count("?"))]
+    assert plan == ["SEARCH pairs USING INDEX pairs_by_function (function=?)"]
 
 
 def test_pairs_come_back_and_are_kept_once(store):

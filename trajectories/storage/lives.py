@@ -52,18 +52,21 @@ def answers(connection: sa.Connection, instance_id: str) -> list[tuple[str, str]
     return [(row.id, row.answer) for row in connection.execute(query)]
 
 
-_LIVING = (
+LIVING = (
     sa.select(sa.func.count())
     .select_from(pairs)
     .where(
-        *(pairs.c[name] == sa.bindparam(f"of_{name}") for name in ("function", "run", "repo")),
+        pairs.c.function == sa.bindparam("of_function"),
+        pairs.c.repo == sa.bindparam("of_repo"),
         pairs.c.stage == "function",
-        pairs.c.judgement == "valid",
         pairs.c.retired == "",
+        # As expressions: SQLite would take the index by run and judgement, which holds all pairs of the run.
+        pairs.c.run.concat("") == sa.bindparam("of_run"),
+        pairs.c.judgement.concat("") == "valid",
     )
 )
 
 
 def living(connection: sa.Connection, run: str, repo: str, function: str) -> int:
     """How many valid pairs of a function are not retired."""
-    return connection.scalar(_LIVING, {"of_run": run, "of_repo": repo, "of_function": function}) or 0
+    return connection.scalar(LIVING, {"of_run": run, "of_repo": repo, "of_function": function}) or 0
