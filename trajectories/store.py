@@ -1,4 +1,4 @@
-"""The trajectory store on a SQL database: SQLite in WAL mode for a path, any other database for a URL.
+"""The trajectory store on a SQL database: SQLite in WAL mode for a path, PostgreSQL for a URL.
 
 Invariant: what `add` has returned from is durable against the end of any process, whole, and never changed again.
 """
@@ -33,7 +33,7 @@ from trajectories.storage.places import Place, PlaceNumbers, remember
 class SQLStore(SQLPairStore):
     """A `TrajectoryStore` (what each method promises is written there). Also a context manager.
 
-    `where`: the path of a file, made with its folder if it is not there and `create` holds, or a SQLAlchemy URL.
+    `where`: the path of a file, made with its folder if it is not there and `create` holds, or the URL of a database.
     `timeout_s`: how long to wait for other writers. A store of an older version of this program is upgraded;
     `progress(moved, of)` is told how far that is.
     """
@@ -131,6 +131,10 @@ class SQLStore(SQLPairStore):
     def claim_run(self, name: str, configuration: dict[str, Any] | None = None) -> str:
         """Take a name for a new run: the one given, or with a number behind it where that is taken."""
         return self._db.write(lambda c: names.claim(c, name, configuration))
+
+    def claim_set(self, name: str, options: dict[str, Any]) -> None:
+        """Take a name for a set of pairs that is mined with these options, or go on with it."""
+        self._db.write(lambda c: names.claim_set(c, name, options))
 
     def hold_run(self, name: str) -> None:
         """This process goes on with a run that has its name."""

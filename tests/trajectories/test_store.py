@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy.dialects.sqlite import dialect
 from trajectory_builders import pair, trajectory
 
-from trajectories.protocol import Bucket, RightAnswer, StoreError
+from trajectories.protocol import Bucket, RightAnswer, StoreError, StoreMissing
 from trajectories.records import ToolCall, Trajectory, Turn, Verdict
 from trajectories.storage.codec import LARGE, decode, encode, unpack
 from trajectories.storage.lives import LIVING
@@ -340,7 +340,9 @@ def test_places_that_are_no_store(tmp_path):
         (tmp_path / "other.db", "not a trajectory store"),
         (tmp_path, "is a folder"),
         (tmp_path / "text" / "store.db", "cannot be made"),
-        ("nothing+at://all", "failed"),
+        ("nothing+at://all", "a kind of database that holds no trajectory store: give the path of a file, or postgres"),
+        ("mysql://me:secret@host/x", r"mysql://me:\*\*\*@host/x is of a kind"),
+        ("", "has no name: give the path"),
         ("://", "neither a path nor a database URL"),
     ]:
         with pytest.raises(StoreError, match=message):
@@ -348,6 +350,61 @@ def test_places_that_are_no_store(tmp_path):
     with pytest.raises(StoreError, match="no trajectory store at"):
         SQLStore(tmp_path / "missing.db", create=False)
     assert not (tmp_path / "missing.db").exists()
+
+
+@pytest.mark.parametrize("create", [True, False])
+@pytest.mark.parametrize("kind", ["other", "store_meta", "wal", "text"])
+def test_what_is_not_ours_is_not_changed_by_looking(kind, create, tmp_path):
+    place = tmp_path / "other.db"
+    with sqlite3.connect(place) as raw:
+        raw.execute("PRAGMA journal_mode=WAL" if kind == "wal" else "PRAGMA journal_mode=DELETE")
+        raw.execute("CREATE TABLE store_meta (a, b)" if kind == "store_meta" else "CREATE TABLE mine (x)")
+    raw.close()
+    if kind == "text":
+        place.write_text("by no means a database " * 99)
+    before = place.read_bytes()
+    with pytest.raises(StoreError, match="not a (trajectory store|database)"):
+        SQLStore(place, create=create)
+    assert place.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["other.db"]
+
+
+def test_another_program_that_is_at_work_is_not_disturbed(tmp_path):
+    place = tmp_path / "other.db"
+    with sqlite3.connect(place) as raw:
+        raw.execute("PRAGMA journal_mode=WAL")
+        raw.execute("CREATE TABLE mine (x)")
+        raw.commit()
+        log = Path(f"{place}-wal").read_bytes()
+        with pytest.raises(StoreError, match="not a trajectory store"):
+            SQLStore(place)
+        assert Path(f"{place}-wal").read_bytes() == log
+        raw.execute("INSERT INTO mine VALUES (1)")
+
+
+def test_an_empty_file_becomes_a_store_only_when_one_is_to_be_made(path):
+    path.parent.mkdir()
+    path.touch()
+    with pytest.raises(StoreMissing, match="no trajectory store at"):
+        SQLStore(path, create=False)
+    assert path.read_bytes() == b""
+    with SQLStore(path) as store:
+        store.add(trajectory())
+    with SQLStore(path, create=False) as store:
+        assert store.count() == 1
+
+
+def test_a_store_in_memory_cannot_be_there_already():
+    with pytest.raises(StoreMissing, match="in memory begins empty: give the path of a file"):
+        SQLStore("sqlite://", create=False)
+
+
+def test_a_number_that_no_column_holds_is_one_sentence(path):
+    with SQLStore(path) as store:
+        with pytest.raises(StoreError, match="A number is too large for the trajectory store"):
+            store.add(trajectory(policy_version=10**30))
+        with pytest.raises(StoreError, match="A number is too large"):
+            store.summaries(policy_version=10**30)
+        assert store.count() == 0
 
 
 def test_another_schema_version_is_refused(path):

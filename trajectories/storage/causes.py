@@ -36,6 +36,7 @@ _POSTGRESQL = {
     "No space left": "cannot be written because the server's disk is full: free some space; "
     "what was stored before is intact",
     "permission denied": "does not let this user make or change tables: grant the rights, or take another user",
+    "out of range": "cannot hold so large a number: its columns have 32 bits",
     "read-only transaction": "cannot be written: it is a read-only copy; give the URL of the main server",
     "server closed the connection": "ended the connection: see the server's log, then try again",
 }

@@ -18,9 +18,11 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from trajectories.queries import StoreError, StoreMissing
 from trajectories.storage.causes import explain
 from trajectories.storage.engines import POSTGRESQL, in_memory, make_engine
+from trajectories.storage.looking import look
 from trajectories.storage.schema import SCHEMA_VERSION, metadata, store_meta
 
 T = TypeVar("T")
+_MEMORY = "in memory"
 _OLDER = {str(version) for version in range(1, SCHEMA_VERSION)}
 
 
@@ -43,6 +45,9 @@ class Database:
         self._in_memory = in_memory(url)
         if path is not None:
             _prepare(path, create)
+            with self._errors():
+                found = look(path, timeout_s)
+            self._check(*found, create)
         with self._errors():
             self._engine = make_engine(url, timeout_s)
         self._writer = self._engine.execution_options(takes_write_lock=True)
@@ -51,6 +56,11 @@ class Database:
         except StoreError:
             self.close()
             raise
+
+    @property
+    def address(self) -> str | None:
+        """What another process opens it by, with its password; None for one in memory."""
+        return None if self._in_memory else self._engine.url.render_as_string(hide_password=False)
 
     def read(self, work: Callable[[sa.Connection], T]) -> T:
         """Run `work`, which only reads. Each of its statements sees all that was written before it."""
@@ -93,10 +103,7 @@ class Database:
     def _open(self, create: bool) -> None:
         """Make the tables in an empty database, upgrade older ones; refuse what is not ours or is newer."""
         version, tables = self.read(_version)
-        if version is None and tables:
-            raise StoreError(f"{self.where} is a database, but not a trajectory store: give another place.")
-        if version is None and not create:
-            raise _nothing_at(self.where)
+        self._check(version, tables, create)
         if version is None:
             version = self.write(_create)
         if version in _OLDER:
@@ -106,6 +113,13 @@ class Database:
                 f"{self.where} has schema version {version}, this program reads version {SCHEMA_VERSION}: "
                 "open it with the version of contextrl that wrote it, or give another place."
             )
+
+    def _check(self, version: str | None, tables: list[str], create: bool) -> None:
+        """Refuse what is another program's, and what is empty where a store must be."""
+        if version is None and tables:
+            raise StoreError(f"{self.where} is a database, but not a trajectory store: give another place.")
+        if version is None and not create:
+            raise _nothing_at(self.where)
 
     def _upgrade(self, connection: sa.Connection) -> str | None:
         """Bring an older store to today's schema, unless another process did while this one waited for the lock."""
@@ -129,6 +143,8 @@ class Database:
     def _errors(self) -> Iterator[None]:
         try:
             yield
+        except OverflowError as error:  # raised by the driver itself, of a number that it is given
+            raise StoreError(f"A number is too large for the trajectory store {self.where} ({error}).") from error
         except (SQLAlchemyError, OSError, ImportError) as error:
             raise StoreError(explain(error, self.where, self._kind, self._timeout_s)) from error
 
@@ -136,6 +152,8 @@ class Database:
 def _locate(where: str | Path) -> tuple[sa.URL, str, Path | None]:
     """The URL, how to name it in messages (without a password), and the file if it is one."""
     text = str(where)
+    if not text.strip():
+        raise StoreError("The trajectory store has no name: give the path of a file, or a URL.")
     if "://" not in text and text != ":memory:":
         path = Path(text).expanduser()
         return sa.URL.create("sqlite", database=str(path)), str(path), path
@@ -145,10 +163,15 @@ def _locate(where: str | Path) -> tuple[sa.URL, str, Path | None]:
         raise StoreError(f"{text!r} is neither a path nor a database URL: {error}.") from error
     if url.drivername in ("postgresql", "postgres"):
         url = url.set(drivername=POSTGRESQL)
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise StoreError(
+            f"{url.render_as_string(hide_password=True)} is of a kind of database that holds no trajectory store: "
+            "give the path of a file, or postgresql://USER:PASSWORD@HOST/DATABASE."
+        )
     if url.get_backend_name() != "sqlite":
         return url, url.render_as_string(hide_password=True), None
     if url.database in (None, "", ":memory:"):
-        return url.set(database=None), "in memory", None
+        return url.set(database=None), _MEMORY, None
     return url, str(url.database), Path(str(url.database))
 
 
@@ -164,7 +187,9 @@ def _prepare(path: Path, create: bool) -> None:
 
 
 def _nothing_at(where: str) -> StoreMissing:
-    return StoreMissing(f"There is no trajectory store at {where}: a training run makes one.")
+    if where == _MEMORY:
+        return StoreMissing("A trajectory store in memory begins empty: give the path of a file, or a URL of a server.")
+    return StoreMissing(f"There is no trajectory store at {where}: a training run makes one, and so does an import.")
 
 
 def _version(connection: sa.Connection) -> tuple[str | None, list[str]]:

@@ -1,7 +1,8 @@
 """How each database is connected to, and how a write takes its lock.
 
 Invariant: with SQLite and PostgreSQL, a transaction of a connection whose option `takes_write_lock` holds is alone
-among the writers of the database from its first statement on.
+among the writers of the database from its first statement on. Connecting may change a SQLite file (to WAL mode), so
+whoever connects has looked whose it is (`trajectories.storage.looking`).
 """
 
 from __future__ import annotations
@@ -31,12 +32,8 @@ def in_memory(url: sa.URL) -> bool:
 
 
 def make_engine(url: sa.URL, timeout_s: float) -> sa.Engine:
-    """Connections to a database; `timeout_s`: how long a writer waits for others, seconds."""
-    if url.get_backend_name() == "postgresql":
-        return _postgresql(url, timeout_s)
-    if url.get_backend_name() == "sqlite":
-        return _sqlite(url, timeout_s)
-    return sa.create_engine(url, pool_pre_ping=True)
+    """Connections to a PostgreSQL or SQLite database; `timeout_s`: how long a writer waits for others, seconds."""
+    return (_postgresql if url.get_backend_name() == "postgresql" else _sqlite)(url, timeout_s)
 
 
 def _postgresql(url: sa.URL, timeout_s: float) -> sa.Engine:
@@ -94,9 +91,14 @@ def _read_only(url: sa.URL) -> sa.URL | None:
     path = Path(url.database or "").absolute()
     if url.database is None or not path.exists() or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
         return None
+    return sa.URL.create("sqlite", database=unchanging(path), query={"uri": "true"})
+
+
+def unchanging(path: Path) -> str:
+    """The URI that reads a SQLite file and changes nothing."""
     # Its owner may be at work: then the log is there, and is read too. Else SQLite wants to be told that nobody is.
     mode = "mode=ro" if Path(f"{path}-wal").exists() else "immutable=1"
-    return sa.URL.create("sqlite", database=f"file:{quote(str(path))}?{mode}", query={"uri": "true"})
+    return f"file:{quote(str(path.absolute()))}?{mode}"
 
 
 def _begin_in_turn(connection: sa.Connection, timeout_s: float) -> None:
