@@ -33,6 +33,9 @@ class Filters(TypedDict, total=False):
     function: str | None
     """A touched function, as `path::qualified.name`."""
     resolved: bool | None
+    """What the verdict says. Who has none passes neither."""
+    graded: bool | None
+    """Whether there is a verdict."""
     policy_version: int | None
     iteration: int | None
     group: str | None
@@ -85,6 +88,8 @@ class TrajectorySummary(NamedTuple):
     base_commit: str
     status: Status
     resolved: bool
+    graded: bool
+    """Whether there is a verdict; without one it is neither resolved nor failed."""
     reward: float | None
     policy_version: int
     agent: str
@@ -100,6 +105,11 @@ class TrajectorySummary(NamedTuple):
     """Ids of the verdict's fail_to_pass, the first 50."""
     filtered: str
     """Why it was not learned from; empty if it was, or nobody said."""
+
+    @property
+    def outcome(self) -> bool | None:
+        """Whether it is resolved; None where nobody judged it."""
+        return self.resolved if self.graded else None
 
 
 class PairLife(NamedTuple):
@@ -132,6 +142,8 @@ class RunSummary:
     run: str
     trajectories: int
     resolved: int
+    graded: int
+    """Those that have a verdict."""
     infra_errors: int
     pairs: int
     """Valid pairs."""

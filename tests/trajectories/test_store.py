@@ -146,7 +146,16 @@ def test_failures_are_kept(store):
     store.add(trajectory("dead", status="infra_error", verdict=None, reward=None, patch="", files=[], functions=[]))
     assert store.get("dead-0").reward is None
     (run,) = store.runs()
-    assert (run.trajectories, run.resolved, run.infra_errors) == (1, 0, 1)
+    assert (run.trajectories, run.resolved, run.graded, run.infra_errors) == (1, 0, 0, 1)
+
+
+def test_who_was_not_judged_is_neither_resolved_nor_failed(store):
+    store.add_many([trajectory("yes"), trajectory("no", resolved=False), trajectory("open", verdict=None)])
+    found = {name: [s.instance_id for s in store.summaries(**{name: False})] for name in ("resolved", "graded")}
+    assert found == {"resolved": ["no"], "graded": ["open"]}
+    assert [s.instance_id for s in store.summaries(graded=True)] == ["yes", "no"] and store.count(resolved=True) == 1
+    assert [s.outcome for s in store.summaries()] == [True, False, None]
+    assert (store.runs()[0].resolved, store.runs()[0].graded) == (1, 2)
 
 
 def test_buckets_hold_what_touches_them_newest_first(store):
@@ -363,7 +372,7 @@ def test_what_is_not_ours_is_not_changed_by_looking(kind, create, tmp_path):
     if kind == "text":
         place.write_text("by no means a database " * 99)
     before = place.read_bytes()
-    with pytest.raises(StoreError, match="not a (trajectory store|database)"):
+    with pytest.raises(StoreError, match=r"not a (trajectory store|database)"):
         SQLStore(place, create=create)
     assert place.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["other.db"]
 
@@ -411,7 +420,7 @@ def test_another_schema_version_is_refused(path):
     SQLStore(path).close()
     with sqlite3.connect(path) as raw:
         raw.execute("UPDATE store_meta SET value = '999'")
-    with pytest.raises(StoreError, match="schema version 999, this program reads version 2"):
+    with pytest.raises(StoreError, match="schema version 999, this program reads version 3"):
         SQLStore(path)
 
 

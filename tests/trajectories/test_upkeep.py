@@ -141,11 +141,19 @@ def test_numbers_of_runs_and_repositories(store):
     store.mark_filtered(["i1-0"], "too long")
     first, second = Upkeep(store).parts("run")
     tokens = len(trajectory("i1").token_ids())
-    assert first[:5] == ("r", 2, 1, 10, tokens + len(trajectory("i2").token_ids()))
+    assert first[:6] == ("r", 2, 1, 2, 10, tokens + len(trajectory("i2").token_ids()))
     assert (first.statuses, first.filtered) == ({"submitted": 1, "truncated": 1}, {"too long": 1})
-    assert (second.name, second.resolved, second.statuses, second.filtered) == ("s", 0, {"infra_error": 1}, {})
+    assert (second.name, second.resolved, second.graded, second.statuses, second.filtered) == (
+        "s",
+        0,
+        0,
+        {"infra_error": 1},
+        {},
+    )
     assert [(p.name, p.trajectories) for p in Upkeep(store).parts("repo")] == [("pkg", 2), ("q", 1)]
     assert first.bytes > 500
+    (only,) = Upkeep(store).parts("repo", run="r", resolved=False)
+    assert (only.name, only.trajectories, only.statuses, only.filtered) == ("q", 1, {"truncated": 1}, {})
 
 
 def test_names_are_found_by_their_end(store):

@@ -24,6 +24,7 @@ def of_trajectories(filters: Mapping[str, Any]) -> list[sa.ColumnElement[bool]]:
     special = {
         "file": lambda name: c.position.in_(_touching("file", name, filters.get("repo"))),
         "function": lambda name: c.position.in_(_touching("function", name, filters.get("repo"))),
+        "resolved": lambda yes: c.resolved if yes else sa.and_(~c.resolved, c.graded),
         "min_reward": lambda reward: c.reward >= reward,
         "max_reward": lambda reward: c.reward <= reward,
         "filtered": lambda yes: c.filtered != "" if yes else c.filtered == "",

@@ -5,12 +5,14 @@ Invariant: counted by the database from the rows themselves; nothing is kept as 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 import sqlalchemy as sa
 
 from trajectories.queries import RunSummary
 from trajectories.storage.codec import KEY_BYTES
+from trajectories.storage.filters import of_trajectories
 from trajectories.storage.schema import blobs, bodies, pairs, trajectories
 
 
@@ -23,12 +25,13 @@ def runs(connection: sa.Connection) -> list[RunSummary]:
         c.run,
         n,
         sa.func.sum(sa.case((c.resolved, 1), else_=0)),
+        sa.func.sum(sa.case((c.graded, 1), else_=0)),
         sa.func.sum(sa.case((c.status == "infra_error", 1), else_=0)),
         sa.func.min(c.created_at),
         sa.func.max(c.created_at + c.seconds),
     )
     rows = connection.execute(query.group_by(c.run).order_by(sa.func.min(c.position)))
-    return [RunSummary(run, n, ok, broken, n_pairs.get(run, 0), a, z) for run, n, ok, broken, a, z in rows]
+    return [RunSummary(*row[:5], n_pairs.get(row[0], 0), *row[5:]) for row in rows]
 
 
 class Part(NamedTuple):
@@ -37,6 +40,8 @@ class Part(NamedTuple):
     name: str
     trajectories: int
     resolved: int
+    graded: int
+    """Those that have a verdict."""
     turns: int
     tokens: int
     statuses: dict[str, int]
@@ -55,20 +60,21 @@ class Shared(NamedTuple):
     bytes: int
 
 
-def parts(connection: sa.Connection, by: Literal["run", "repo"]) -> list[Part]:
-    """One for each run or repository, the oldest first."""
+def parts(connection: sa.Connection, by: Literal["run", "repo"], filters: Mapping[str, Any]) -> list[Part]:
+    """One for each run or repository, the oldest first, of the trajectories that pass the filters."""
     c, key = trajectories.c, trajectories.c[by]
-    n = sa.func.count()
+    n, wanted = sa.func.count(), of_trajectories(filters)
     size = sa.func.sum(sa.func.length(bodies.c.document) + sa.func.length(bodies.c.tokens))
-    resolved = sa.func.sum(sa.case((c.resolved, 1), else_=0))
-    query = sa.select(key, n, resolved, sa.func.sum(c.turns), sa.func.sum(c.tokens), size)
+    judged = [sa.func.sum(sa.case((column, 1), else_=0)) for column in (c.resolved, c.graded)]
+    query = sa.select(key, n, *judged, sa.func.sum(c.turns), sa.func.sum(c.tokens), size).where(*wanted)
     query = query.join(bodies, bodies.c.position == c.position).group_by(key).order_by(sa.func.min(c.position))
     statuses, reasons = (
-        _counts(connection, sa.select(key, column, n).group_by(key, column)) for column in (c.status, c.filtered)
+        _counts(connection, sa.select(key, column, n).where(*wanted).group_by(key, column))
+        for column in (c.status, c.filtered)
     )
     return [
-        Part(name, n, ok, turns, tokens, statuses[name], {r: k for r, k in reasons[name].items() if r}, int(stored))
-        for name, n, ok, turns, tokens, stored in connection.execute(query)
+        Part(name, *counts, statuses[name], {r: k for r, k in reasons[name].items() if r}, int(stored))
+        for name, *counts, stored in connection.execute(query)
     ]
 
 

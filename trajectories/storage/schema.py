@@ -22,11 +22,12 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    true,
 )
 
 from trajectories.storage.columns import AnyText, ContentKey, Id, Name
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 metadata = MetaData()
 _Serial = BigInteger().with_variant(Integer, "sqlite")
@@ -74,6 +75,7 @@ trajectories = Table(
     Column("seconds", Double, nullable=False),
     Column("statement", ContentKey, nullable=False),
     Column("filtered", AnyText, nullable=False),
+    Column("graded", Boolean, nullable=False, server_default=true()),
     Index("trajectories_by_run", "run", "position"),
     Index("trajectories_by_policy", "policy_version", "position"),
     Index("trajectories_by_group", "group"),
@@ -85,6 +87,7 @@ trajectories = Table(
     Index("trajectories_by_time", "created_at"),
     sqlite_autoincrement=True,
 )
+"""`graded`: whether there is a verdict; who has none is not `resolved` either."""
 
 bodies = Table(
     "bodies",

@@ -22,9 +22,9 @@ class Upkeep:
     def __init__(self, store: SQLStore) -> None:
         self._db = store.database
 
-    def parts(self, by: Literal["run", "repo"]) -> list[Part]:
-        """What it holds of each run or repository."""
-        return self._db.read(lambda c: overview.parts(c, by))
+    def parts(self, by: Literal["run", "repo"], **filters: Unpack[Filters]) -> list[Part]:
+        """What it holds of each run or repository, of the trajectories that pass the filters."""
+        return self._db.read(lambda c: overview.parts(c, by, filters))
 
     def shared(self) -> Shared:
         """The texts that trajectories share."""
