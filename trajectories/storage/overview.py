@@ -31,7 +31,10 @@ def runs(connection: sa.Connection) -> list[RunSummary]:
         sa.func.max(c.created_at + c.seconds),
     )
     rows = connection.execute(query.group_by(c.run).order_by(sa.func.min(c.position)))
-    return [RunSummary(*row[:5], n_pairs.get(row[0], 0), *row[5:]) for row in rows]
+    return [
+        RunSummary(run, n, ok, judged, broken, n_pairs.get(run, 0), begun, ended)
+        for run, n, ok, judged, broken, begun, ended in rows
+    ]
 
 
 class Part(NamedTuple):
@@ -65,16 +68,16 @@ def parts(connection: sa.Connection, by: Literal["run", "repo"], filters: Mappin
     c, key = trajectories.c, trajectories.c[by]
     n, wanted = sa.func.count(), of_trajectories(filters)
     size = sa.func.sum(sa.func.length(bodies.c.document) + sa.func.length(bodies.c.tokens))
-    judged = [sa.func.sum(sa.case((column, 1), else_=0)) for column in (c.resolved, c.graded)]
-    query = sa.select(key, n, *judged, sa.func.sum(c.turns), sa.func.sum(c.tokens), size).where(*wanted)
+    verdicts = [sa.func.sum(sa.case((column, 1), else_=0)) for column in (c.resolved, c.graded)]
+    query = sa.select(key, n, *verdicts, sa.func.sum(c.turns), sa.func.sum(c.tokens), size).where(*wanted)
     query = query.join(bodies, bodies.c.position == c.position).group_by(key).order_by(sa.func.min(c.position))
     statuses, reasons = (
         _counts(connection, sa.select(key, column, n).where(*wanted).group_by(key, column))
         for column in (c.status, c.filtered)
     )
     return [
-        Part(name, *counts, statuses[name], {r: k for r, k in reasons[name].items() if r}, int(stored))
-        for name, *counts, stored in connection.execute(query)
+        Part(name, n, ok, judged, turns, tokens, statuses[name], {r: k for r, k in reasons[name].items() if r}, int(b))
+        for name, n, ok, judged, turns, tokens, b in connection.execute(query)
     ]
 
 
