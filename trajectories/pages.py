@@ -9,15 +9,16 @@ import io
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
 from html import escape
 from urllib.parse import urlencode
 
 from rich.console import Console
 
 from trajectories.mining.couples import FUNNEL
+from trajectories.queries import OUTCOMES
 from trajectories.show import trajectory_renderable
 from trajectories.store import SQLStore
+from trajectories.times import written
 
 PER_PAGE = 50
 Values = Mapping[str, str]
@@ -38,11 +39,18 @@ def page(title: str, body: str) -> bytes:
 def runs(store: SQLStore, _values: Values) -> tuple[str, str]:
     """All runs, the newest first: a title and HTML, as all pages here."""
     rows = [
-        (_link("/run", r.run or "(without a name)", name=r.run), r.trajectories, r.resolved, r.pairs, _time(r.started))
+        (
+            _link("/run", r.run or "(without a name)", name=r.run),
+            r.trajectories,
+            r.resolved,
+            r.trajectories - r.graded,
+            r.pairs,
+            written(r.started),
+        )
         for r in reversed(store.runs())
     ]
     mined = " ".join(f"{_link('/funnel', name or '(without a name)', name=name)}" for name in store.with_funnel())
-    table = _table(("run", "trajectories", "resolved", "valid pairs", "started"), rows)
+    table = _table(("run", "trajectories", "resolved", "not graded", "valid pairs", "started"), rows)
     return "Runs", table + (f"<p>pairs were mined in: {mined}</p>" if mined else "")
 
 
@@ -69,7 +77,15 @@ def run(store: SQLStore, values: Values) -> tuple[str, str]:
     number = int(asked)
     found = store.summaries(run=name, order="newest", limit=number * PER_PAGE + 1)
     rows = [
-        (_link("/trajectory", t.id, id=t.id), t.iteration, t.instance_id, t.status, t.resolved, t.turns, t.tokens)
+        (
+            _link("/trajectory", t.id, id=t.id),
+            t.iteration,
+            t.instance_id,
+            t.status,
+            OUTCOMES[t.outcome],
+            t.turns,
+            t.tokens,
+        )
         for t in found[(number - 1) * PER_PAGE : number * PER_PAGE]
     ]
     newer = _link("/run", "newer", name=name, page=number - 1) if number > 1 else ""
@@ -114,7 +130,3 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     lines = ["".join(f"<th>{name}</th>" for name in columns)]
     lines += ["".join(f"<td>{c if isinstance(c, _Markup) else escape(str(c))}</td>" for c in row) for row in rows]
     return "<table>" + "".join(f"<tr>{line}</tr>\n" for line in lines) + "</table>"
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds).isoformat(" ", "minutes")

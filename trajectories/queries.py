@@ -112,6 +112,10 @@ class TrajectorySummary(NamedTuple):
         return self.resolved if self.graded else None
 
 
+OUTCOMES = {True: "yes", False: "no", None: "not graded"}
+"""How a list tells `TrajectorySummary.outcome`."""
+
+
 class PairLife(NamedTuple):
     """What became of a pair since it was mined."""
 

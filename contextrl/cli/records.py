@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -106,6 +105,9 @@ COLUMNS = ("id", "run", "policy", "task instance", "status", "resolved", "reward
 
 
 def _rows(found: Sequence[TrajectorySummary]) -> list[tuple[object, ...]]:
+    from trajectories.queries import OUTCOMES
+    from trajectories.times import written
+
     length = _SHORT
     while length < 64 and len({t.id[:length] for t in found}) < len(found):
         length += 4
@@ -116,11 +118,11 @@ def _rows(found: Sequence[TrajectorySummary]) -> list[tuple[object, ...]]:
             t.policy_version,
             t.instance_id,
             t.status,
-            "yes" if t.resolved else "no",
+            OUTCOMES[t.outcome],
             "-" if t.reward is None else f"{t.reward:g}",
             t.turns,
             t.tokens,
-            datetime.fromtimestamp(t.created_at).isoformat(" ", "minutes") if t.created_at else "-",
+            written(t.created_at),
             t.filtered,
         )
         for t in found

@@ -41,13 +41,14 @@ def import_trajectories(
     """
     from contextrl.progress import open_progress
     from contextrl.task_facts import of_instance, read_facts
+    from trajectories.admission import checked_name
     from trajectories.formats import FormatError
     from trajectories.formats.completing import completed, git_source, into_run
     from trajectories.formats.importing import Imported, find_files, import_files
     from trajectories.store import SQLStore
 
-    if run is not None and not run.strip():
-        raise FormatError("the run has no name: give one with --run")
+    if run is not None:
+        checked_name(run, "--run")
     result = Imported()
     files = find_files(paths, format, result)
     facts = read_facts(tasks) if tasks is not None else {}

@@ -122,6 +122,38 @@ def test_the_same_id_with_other_contents_is_refused_and_the_rest_stays(rows, sto
 
 
 @pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"created_at": 1.76e12}, "created_at 1.76e+12 is no time in seconds since the epoch: are these milliseconds?"),
+        ({"created_at": 1e300}, "created_at 1e+300 is no time in seconds since the epoch;"),
+        ({"created_at": float("nan")}, "created_at nan is no time"),
+        ({"seconds": float("inf")}, "seconds inf is no number"),
+        ({"reward": float("nan")}, "reward nan is no number"),
+        ({"policy_version": 10**30}, "policy_version is a number of more than 32 bits"),
+        ({"run": "two\nlines"}, "the name of its run holds a line break or a control character"),
+        ({"run": "\x1b[31m"}, "the name of its run holds a line break or a control character"),
+        ({"run": "r" * 201}, "the name of its run has 201 characters, more than 200"),
+    ],
+)
+def test_what_no_store_or_list_can_hold_is_refused_where_it_stands(changed, said, rows, store, tmp_path):
+    out, again = tmp_path / "out.jsonl", tmp_path / "again.db"
+    contextrl("import", rows, "--store", store)
+    contextrl("export", "--store", store, "-o", out)
+    first, second, third = out.read_text().splitlines()
+    out.write_text("\n".join([first, "", json.dumps(json.loads(second) | changed), third]))
+    result = contextrl("import", out, "--store", again, code=2)
+    assert f"{out}, line 3: {said}" in result.stderr and "what stands before it is imported" in result.stderr
+    assert len(stored(again)) == 1 and "1 new" in result.stdout
+    assert "own__lib-0" in contextrl("ls", "--store", again).stdout
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "\x1b[0m", "n" * 201])
+def test_a_run_must_be_one_that_can_be_named(name, rows, store):
+    assert "--run: the name" in contextrl("import", rows, "--store", store, "--run", name, code=2).stderr
+    assert not store.exists()
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["missing.jsonl"], "missing.jsonl is not there"),
@@ -131,7 +163,7 @@ def test_the_same_id_with_other_contents_is_refused_and_the_rest_stays(rows, sto
         (["rows.jsonl", "--format", "nonsense"], "there is no format 'nonsense': give one of"),
         (["rows.jsonl", "--tasks", "no-such-set"], "'no-such-set' is no task set"),
         (["rows.jsonl", "--source", "empty"], "is no git checkout"),
-        (["rows.jsonl", "--run", " "], "the run has no name"),
+        (["rows.jsonl", "--run", " "], "--run: the name is empty: give another"),
         (["rows.jsonl", "--format", "openhands"], "line 1: this is no trajectory of the format openhands"),
     ],
 )

@@ -69,6 +69,17 @@ def test_from_the_runs_to_a_trajectory(serve, place):
     assert status == 200 and "area gives a - b times 7" in shown and "1 of 1 tests passed" in shown
 
 
+def test_who_was_not_judged_is_not_called_failed_and_a_time_that_is_none_is_shown(serve, place):
+    with SQLStore(place) as store:
+        store.add_many([trajectory("a"), trajectory("b", resolved=False), trajectory("c", verdict=None)])
+        store.add(trajectory("late", run="far", created_at=1.76e12))
+    viewer = serve()
+    _, _, runs = get(viewer, "/")
+    assert "<td>3</td><td>1</td><td>1</td>" in runs and "<td>1.76e+12</td>" in runs
+    listed = get(viewer, "/run?name=r")[2]
+    assert re.findall(r"<td>(yes|no|not graded)</td>", listed) == ["not graded", "no", "yes"]
+
+
 def test_the_funnel_of_mining_is_drawn(serve, place):
     name = "<i>set & run"
     with SQLStore(place) as store:

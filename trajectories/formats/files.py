@@ -14,6 +14,7 @@ import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -64,6 +65,14 @@ def values(path: Path) -> Iterator[tuple[int, Any]]:
             return
         while text.peek():
             yield text.value()
+
+
+def place_of(path: Path, number: int) -> str:
+    """Where the trajectory of that number, from 1, stands in a file: with its line, where it is a value of JSON."""
+    try:
+        return f"{path}, line {next(islice(values(path), number - 1, None))[0]}"
+    except (FormatError, OSError, StopIteration):
+        return f"{path}, trajectory {number}"
 
 
 class _Text:

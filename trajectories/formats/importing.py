@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from trajectories.admission import objection_to
 from trajectories.formats import FormatError, TrajectoryFormat, find, inside, recognise
+from trajectories.formats.files import place_of
 from trajectories.protocol import StoreError, TrajectoryStore
 from trajectories.records import Trajectory
 
@@ -94,8 +96,10 @@ def import_files(
 
 
 def _read(file: Found, change: Callable[[Trajectory], Trajectory], result: Imported) -> Iterator[Trajectory]:
-    for trajectory in file.form.read(file.path):
-        yield change(trajectory)
+    for number, trajectory in enumerate(map(change, file.form.read(file.path)), 1):
+        if objection := objection_to(trajectory):
+            raise FormatError(f"{place_of(file.path, number)}: {objection}; what stands before it is imported")
+        yield trajectory
         result.read[file.form.name] += 1
 
 
