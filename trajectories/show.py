@@ -6,7 +6,7 @@ never reach the terminal.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
@@ -15,12 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from trajectories.records import MASK, ContextPair, MaskedContext, Trajectory, Turn
+from trajectories.shortening import brief, clean, shortened
 
 COLOURS = {"valid": "green", "invalid": "red", "uncertain": "yellow"}
 
 
 def trajectory_renderable(trajectory: Trajectory, *, max_lines: int = 40) -> RenderableType:
-    """The whole episode: facts, issue, turns, patch, verdict. Longer observations lose their middle."""
+    """The whole episode: facts, issue, turns, patch, verdict. What is too long to read loses its middle."""
     facts: dict[str, str | Text] = {
         "trajectory": trajectory.id,
         "run": f"{trajectory.run or '-'}, iteration {trajectory.iteration}, policy {trajectory.policy_version}",
@@ -32,7 +33,7 @@ def trajectory_renderable(trajectory: Trajectory, *, max_lines: int = 40) -> Ren
     parts: list[RenderableType] = [_facts(facts), Panel(_plain(trajectory.problem_statement), title="issue")]
     parts += [_turn(i, turn, max_lines) for i, turn in enumerate(trajectory.turns, 1)]
     if trajectory.patch:
-        parts.append(Panel(Syntax(_clean(trajectory.patch), "diff", background_color="default"), title="patch"))
+        parts.append(Panel(Syntax(shortened(trajectory.patch), "diff", background_color="default"), title="patch"))
     if trajectory.verdict is not None:
         tests = {**trajectory.verdict.fail_to_pass, **trajectory.verdict.pass_to_pass}
         failed = [f"{status} {test}" for test, status in tests.items() if status != "passed"]
@@ -48,18 +49,18 @@ def pair_renderable(pair: ContextPair, *, max_lines: int = 40) -> RenderableType
         "pair": f"{pair.id}, run {pair.run or '-'}",
         "place": f"{pair.function or pair.file or '-'} in {pair.repo} at {pair.base_commit[:12]}",
         "shared": f"the same {pair.stage}, {pair.similarity:.0%} of the lines",
-        "judgement": Text.assemble((pair.judgement, COLOURS[pair.judgement]), f" ({_clean(reasons)})"),
+        "judgement": Text.assemble((pair.judgement, COLOURS[pair.judgement]), f" ({shortened(reasons)})"),
     }
     sides = Table.grid(expand=True, padding=(0, 1))
     sides.add_column(ratio=1)
     sides.add_column(ratio=1)
-    anchor, confounder = set(_lines(pair.anchor)), set(_lines(pair.confounder))
+    anchor, confounder = _lines(pair.anchor), _lines(pair.confounder)
     sides.add_row(
         _context("C+ anchor: supports the answer", pair.anchor, confounder, "green", max_lines),
         _context("C- confounder: does not", pair.confounder, anchor, "red", max_lines),
     )
     language = "diff" if pair.replaced else "python"
-    answer = Panel(Syntax(_clean(pair.shown_answer), language, background_color="default"), title="answer")
+    answer = Panel(Syntax(shortened(pair.shown_answer), language, background_color="default"), title="answer")
     return Group(_facts(facts), answer, sides)
 
 
@@ -82,19 +83,19 @@ def _outcome(trajectory: Trajectory) -> Text:
     else:
         said, colour = f"not resolved: {trajectory.verdict.reason or 'tests fail'}", "red"
     reward = "no reward" if trajectory.reward is None else f"reward {trajectory.reward:g}"
-    return Text.assemble((_clean(said), colour), f", {trajectory.status}, {reward}")
+    return Text.assemble((shortened(said), colour), f", {trajectory.status}, {reward}")
 
 
 def _turn(number: int, turn: Turn, max_lines: int) -> Panel:
     call = turn.tool_call
-    title = Text.assemble(f"{number} ", (_clean(call.name) or "no call", "bold"))
+    title = Text.assemble(f"{number} ", (brief(call.name) or "no call", "bold"))
     ended = "" if turn.exit_code is None else f"exit {turn.exit_code}, "
     foot = Text(f"{ended}{turn.seconds:.1f} s, {len(turn.completion_ids)} tokens", style="dim")
     parts: list[RenderableType] = [_plain(turn.text)]
     if call.error:
-        parts.append(Text(_clean(call.error), style="red"))
+        parts.append(Text(shortened(call.error), style="red"))
     if turn.observation:
-        parts.append(Text(_shortened(turn.observation, max_lines), style="dim"))
+        parts.append(Text(shortened(turn.observation, max_lines), style="dim"))
     return Panel(Group(*parts), title=title, title_align="left", subtitle=foot, subtitle_align="right")
 
 
@@ -103,8 +104,8 @@ def _context(title: str, context: MaskedContext, others: set[str], colour: str, 
     blocks = [context.problem_statement]
     for turn in context.turns:
         blocks += [turn.text, turn.observation]
-    for block in filter(str.strip, blocks):
-        for line in _shortened(block, max_lines).splitlines():
+    for block in (block for block in blocks if not block.isspace() and block):
+        for line in shortened(block, max_lines).split("\n"):
             own = line.strip() and line not in others
             shown.append(line + "\n", style=colour if own and not line.startswith("...") else "dim")
         shown.append("\n")
@@ -112,26 +113,13 @@ def _context(title: str, context: MaskedContext, others: set[str], colour: str, 
     return Panel(shown, title=title, subtitle=_plain(f"trajectory {context.trajectory_id}"), border_style=colour)
 
 
-def _lines(context: MaskedContext) -> Iterable[str]:
-    yield from _clean(context.problem_statement).splitlines()
+def _lines(context: MaskedContext) -> set[str]:
+    """All lines, as they are shown."""
+    texts = [context.problem_statement]
     for turn in context.turns:
-        yield from _clean(turn.text).splitlines()
-        yield from _clean(turn.observation).splitlines()
-
-
-def _shortened(text: str, max_lines: int) -> str:
-    lines = _clean(text).splitlines()
-    left_out = len(lines) - max_lines
-    if left_out <= 0:
-        return "\n".join(lines)
-    head = max_lines - max_lines // 2
-    return "\n".join([*lines[:head], f"... {left_out} lines ...", *lines[len(lines) - max_lines // 2 :]])
+        texts += [turn.text, turn.observation]
+    return {line for text in texts for line in clean(text).split("\n")}
 
 
 def _plain(text: str) -> Text:
-    return Text(_clean(text))
-
-
-def _clean(text: str) -> str:
-    """The text with every character that is not for showing replaced."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
+    return Text(shortened(text))

@@ -1,10 +1,13 @@
 """What a person sees: everything that matters, and nothing that a sandbox could smuggle in."""
 
+import time
+
+import pytest
 from rich.console import Console
-from trajectory_builders import trajectory, turn
+from trajectory_builders import pair, trajectory, turn
 
 from trajectories.mining.masking import mask_trajectory
-from trajectories.records import MASK, ContextPair, ToolCall, Turn
+from trajectories.records import MASK, ContextPair, ToolCall, Turn, Verdict
 from trajectories.show import pair_renderable, trajectory_renderable
 
 
@@ -46,6 +49,37 @@ def test_long_observations_lose_their_middle():
     assert "line 50." not in text
 
 
+HUGE = 10_000_000
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"problem_statement": "x" * HUGE}, "... 9,998,000 characters ..."),
+        ({"problem_statement": "\x1b" * HUGE}, "... 9,998,000 characters ..."),
+        ({"problem_statement": "a line\n" * 100_000}, "... 98,000 lines ..."),
+        ({"problem_statement": ("y" * 100 + "\n") * 1000}, "... 50,999 characters ..."),
+        ({"turns": [turn("view", "x" * HUGE)]}, "... 9,998,000 characters ..."),
+        ({"turns": [turn("view", think="x" * HUGE)]}, "characters ..."),
+        ({"turns": [Turn(tool_call=ToolCall(name="n" * HUGE))]}, "9,999,900 characters"),
+        ({"patch": "+" + "x" * HUGE}, "... 9,998,001 characters ..."),
+        ({"functions": [f"a.py::f{i}" for i in range(100_000)]}, "characters ..."),
+        ({"verdict": Verdict(resolved=False, fail_to_pass={f"t{i}": "failed" for i in range(100_000)})}, "lines ..."),
+    ],
+)
+def test_what_is_far_too_long_is_shown_at_once_and_how_much_is_left_out_is_said(fields, said):
+    started = time.perf_counter()
+    text = shown(trajectory_renderable(trajectory(**fields)))
+    assert said in text and len(text) < 500_000
+    assert time.perf_counter() - started < 3
+
+
+def test_a_pair_of_huge_texts_is_shown_at_once():
+    a = trajectory("i1", problem_statement="x" * HUGE)
+    text = shown(pair_renderable(pair(a, trajectory("i2"), answer="y" * HUGE)))
+    assert text.count("... 9,998,000 characters ...") == 2 and len(text) < 500_000
+
+
 def test_text_is_neither_mark_up_nor_terminal_control():
     t = trajectory(
         turns=[turn("test", "[bold]x[/bold] \x1b]0;owned\x07\x1b[2J \x9b31m")],
@@ -60,7 +94,7 @@ def test_text_is_neither_mark_up_nor_terminal_control():
 
 def test_a_pair_shows_both_sides_and_what_differs():
     a, b = trajectory("i1"), trajectory("i2", shown=("-", 7), right=("+", 7))
-    pair = ContextPair(
+    made = ContextPair(
         repo="pkg",
         base_commit="c" * 40,
         file="pkg/a.py",
@@ -72,7 +106,7 @@ def test_a_pair_shows_both_sides_and_what_differs():
         judgement="invalid",
         reasons=["no_leak: [it] leaks"],
     )
-    text = shown(pair_renderable(pair))
+    text = shown(pair_renderable(made))
     for part in [
         "C+ anchor",
         "C- confounder",
@@ -84,7 +118,7 @@ def test_a_pair_shows_both_sides_and_what_differs():
         assert part in text
     assert "i1-0" in text
     assert "i2-0" in text
-    coloured = shown(pair_renderable(pair), "standard")
+    coloured = shown(pair_renderable(made), "standard")
     (own,) = [line for line in coloured.splitlines() if "return a + b * 7" in line and "return a - b * 7" in line]
     assert "\x1b[32m" in own
     assert "\x1b[31m" in own
