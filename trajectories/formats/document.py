@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from trajectories.formats.beside import canonical, difference, overlay
-from trajectories.formats.files import FormatError, text_of, values, whole, write_lines, write_list
+from trajectories.formats.files import FormatError
+from trajectories.formats.json_values import values
 from trajectories.formats.protocol import Sample
+from trajectories.formats.writing import text_of, whole, write_lines, write_list
 from trajectories.records import Trajectory
 
 KEY = "contextrl"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from trajectories.admission import objection_to
 from trajectories.formats import FormatError, TrajectoryFormat, find, inside, recognise
-from trajectories.formats.files import place_of
+from trajectories.formats.json_values import place_of
 from trajectories.protocol import StoreError, TrajectoryStore
 from trajectories.records import Trajectory
 

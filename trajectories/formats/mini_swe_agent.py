@@ -14,8 +14,9 @@ from typing import Any
 from trajectories.formats import messages, prompts, verdicts
 from trajectories.formats.calls import Call, Result, Said, call_of, messages_of, numbered, said_of, turns_of
 from trajectories.formats.document import Document, DocumentFormat
-from trajectories.formats.files import text_of, values
+from trajectories.formats.json_values import values
 from trajectories.formats.protocol import Sample
+from trajectories.formats.writing import text_of
 from trajectories.records import Trajectory, Turn
 
 _BLOCK = re.compile(r"```(?:bash|mswea_bash_command)\s*\n(.*?)\n```", re.DOTALL)

@@ -8,8 +8,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from trajectories.formats.document import fields
-from trajectories.formats.files import FormatError, values, write_lines
+from trajectories.formats.files import FormatError
+from trajectories.formats.json_values import values
 from trajectories.formats.protocol import Sample
+from trajectories.formats.writing import write_lines
 from trajectories.records import Trajectory
 
 

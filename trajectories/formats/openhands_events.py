@@ -22,9 +22,11 @@ from trajectories.formats.calls import (
 )
 from trajectories.formats.document import KEY, Document, DocumentFormat
 from trajectories.formats.event_turns import spoken, text, turns
-from trajectories.formats.files import FormatError, text_of, values
+from trajectories.formats.files import FormatError
+from trajectories.formats.json_values import values
 from trajectories.formats.openhands import _time
 from trajectories.formats.protocol import Sample
+from trajectories.formats.writing import text_of
 from trajectories.records import Trajectory, Turn
 
 Event = dict[str, Any]

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from trajectories.formats.document import fields
-from trajectories.formats.files import FormatError, whole
+from trajectories.formats.files import FormatError
 from trajectories.formats.protocol import Sample
+from trajectories.formats.writing import whole
 from trajectories.records import Trajectory
 
 _AS_JSON = ("verdict", "sources", "extra")

@@ -11,7 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from trajectories.formats.files import FormatError, first_value, head
+from trajectories.formats.files import FormatError, head
+from trajectories.formats.json_values import first_value
 from trajectories.records import Trajectory
 
 __all__ = ["FormatError", "Sample", "TrajectoryFormat"]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import sys
+import zlib
 from importlib.metadata import EntryPoint
 
 import pytest
@@ -206,16 +208,47 @@ def test_a_damaged_file_is_told_with_its_line(name, tmp_path):
     assert len(got) == {"cut.traj.json": 0, "deep.json": 0, "list.json": 2}.get(name, 1)
 
 
-def test_damaged_archives_and_text_that_is_none(tmp_path):
-    whole = gzip.compress(b'{"messages": []}\n' * 1000)
+def read_to_the_end(path) -> tuple[int, str]:
+    """How many trajectories a damaged file gives, and what is said of the rest."""
+    found = 0
+    with pytest.raises(FormatError) as error:
+        for _ in find("chat").read(path):
+            found += 1
+    return found, str(error.value).removeprefix(f"{path}, ")
+
+
+ROWS = [json.dumps({"messages": [{"role": "user", "content": f"{i} {random.Random(i).random()}"}]}) for i in range(900)]
+"""Rows that an archive holds in many pieces."""
+
+
+@pytest.mark.parametrize("rest", [0.9, 0.5, 0.2])
+def test_all_that_a_cut_archive_holds_is_read(rest, tmp_path):
+    whole = gzip.compress("".join(f"{row}\n" for row in ROWS).encode())
     path = tmp_path / "x.jsonl.gz"
-    path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(FormatError, match="no whole gzip file"):
-        list(find("chat").read(path))
+    path.write_bytes(whole[: int(len(whole) * rest)])
+    held = zlib.decompressobj(31).decompress(path.read_bytes()).count(b"\n")
+    assert read_to_the_end(path) == (held, f"line {held + 1}: the archive ends too early") and held > 100
+
+
+def test_a_damaged_archive_gives_what_stands_before_the_damage(tmp_path):
+    damaged = bytearray(gzip.compress("".join(f"{row}\n" for row in ROWS).encode()))
+    damaged[-1] ^= 1  # the last bytes tell how long it was, those before are its checksum
+    path = tmp_path / "x.jsonl.gz"
+    path.write_bytes(damaged)
+    found, said = read_to_the_end(path)
+    assert found == len(ROWS) and said.startswith(f"line {len(ROWS) + 1}: the archive is damaged")
+    for name, contents in (("y.jsonl.gz", b"junk"), ("z.jsonl.gz", gzip.compress(b"{}")[:12])):
+        (tmp_path / name).write_bytes(contents)
+        with pytest.raises(FormatError, match=f"{name}.*: the archive"):
+            recognise(tmp_path / name)
+
+
+def test_text_that_is_none_is_read_up_to_there(tmp_path):
     path = tmp_path / "y.jsonl"
-    path.write_bytes(b'{"messages": []}\n\xff\xfe')
-    with pytest.raises(FormatError, match="not UTF-8"):
-        list(find("chat").read(path))
+    path.write_bytes(b'{"messages": []}\n' * 3 + b'{"messages": ["\xff\xfe"]}')
+    assert read_to_the_end(path) == (3, "line 4: it holds bytes that are not UTF-8 (invalid start byte)")
+    path.write_bytes(b'{"messages": []}\n{"messages": ["\xc3')
+    assert read_to_the_end(path) == (1, "line 2: this is not JSON (the file ends too early)")
 
 
 @given(st.binary(max_size=60), st.sampled_from([b"", b"{", b"[{", b'{"messages": ', b'{"history": [', b"PAR1"]))
