@@ -26,6 +26,7 @@ from contextrl.cli import (
     records,
     repos,
     sandboxes,
+    stats,
     tasks,
     train,
     transfer,
@@ -113,7 +114,7 @@ app.command("grade")(grade.grade)
 app.command("probe")(probe.probe)
 records.traj.command("import")(transfer.import_trajectories)
 records.traj.command("export")(transfer.export_trajectories)
-records.traj.command("stats")(upkeep.stats)
+records.traj.command("stats")(stats.stats)
 records.traj.command("gc")(upkeep.gc)
 app.add_typer(records.traj, name="traj")
 pairs.pairs.command("audit")(judging.audit)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from contextrl.cli import show
 from contextrl.cli.records import DEFAULT, Store, open_store
+from contextrl.cli.wanted import MOST, Wanted, about_trajectories
 
 if TYPE_CHECKING:
     from trajectories.formats.importing import Found, Imported
+    from trajectories.queries import Filters
     from trajectories.records import Trajectory
     from trajectories.store import SQLStore
 
@@ -75,20 +77,12 @@ def import_trajectories(
         raise typer.Exit(2)
 
 
+@about_trajectories
 def export_trajectories(
+    wanted: Wanted,
     output: Annotated[Path, typer.Option("-o", "--output", help="The file, or the folder, to write.")],
     format: Annotated[str, typer.Option("--format", help="In whose form.")] = "contextrl",
-    run: Annotated[str | None, typer.Option(help="Only this run.")] = None,
-    repo: Annotated[str | None, typer.Option(help="Only this repository.")] = None,
-    base_commit: Annotated[str | None, typer.Option(help="Only this base commit.")] = None,
-    file: Annotated[str | None, typer.Option(help="Only those that touch this file.")] = None,
-    function: Annotated[str | None, typer.Option(help="Only those that touch path::qualified.name.")] = None,
-    task: Annotated[str | None, typer.Option(help="Only this task instance.")] = None,
-    resolved: Annotated[bool | None, typer.Option("--resolved/--failed", help="Only those.")] = None,
-    policy_version: Annotated[int | None, typer.Option(help="Only of this version of the policy.")] = None,
-    iteration: Annotated[int | None, typer.Option(help="Only of this iteration.")] = None,
-    agent: Annotated[str | None, typer.Option(help="Only of this agent.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many, the oldest first.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, max=MOST, help="At most so many, the oldest first.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="What is there gives way.")] = False,
     store: Store = DEFAULT,
 ) -> None:
@@ -99,19 +93,18 @@ def export_trajectories(
     form = find(format)
     if output.exists():
         _check_output(output, form.suffixes, replace)
-    filters: dict[str, Any] = {"run": run, "repo": repo, "base_commit": base_commit, "file": file, "function": function}
-    filters |= {"instance_id": task, "resolved": resolved, "policy_version": policy_version}
-    filters |= {"iteration": iteration, "agent": agent}
-    with open_store(store) as opened, open_progress() as progress:
-        total = min(opened.count(**filters), limit or 1 << 62)
+    with open_store(store) as opened:
+        filters = wanted.filters(opened)
+        total = min(opened.count(**filters), limit or MOST)
         if not total:
-            raise FormatError("there is no such trajectory: `contextrl traj ls` lists them")
-        progress.stage("Exporting")
-        written = form.write(_stored(opened, filters, total, progress.update), output)
+            raise FormatError(f"{wanted.nothing().removesuffix('.')}; nothing is written")
+        with open_progress() as progress:
+            progress.stage("Exporting")
+            written = form.write(_stored(opened, filters, total, progress.update), output)
     typer.echo(f"{written} trajectories: {output}")
 
 
-def _stored(opened: SQLStore, filters: dict[str, Any], total: int, on_progress: show.Update) -> Iterator[Trajectory]:
+def _stored(opened: SQLStore, filters: Filters, total: int, on_progress: show.Update) -> Iterator[Trajectory]:
     """Those that pass the filters, a few read at a time."""
     summaries = islice(opened.scan(**filters), total)
     done = 0

@@ -34,8 +34,18 @@ def store(tmp_path):
     path = tmp_path / "store.db"
     with SQLStore(path) as opened:
         opened.add(made(1))
-        opened.add(made(2, verdict=None, reward=0.0, policy_version=3, group="g", agent="tools"))
-        opened.add(made(3, run="other", repo="q", functions=["pkg/b.py::area"], files=["pkg/b.py"]))
+        opened.add(made(2, verdict=Verdict(resolved=False), reward=0.0, policy_version=3, group="g", agent="tools"))
+        opened.add(
+            made(
+                3,
+                run="other",
+                repo="q",
+                base_commit="c0ffee",
+                iteration=5,
+                functions=["pkg/b.py::area"],
+                files=["pkg/b.py"],
+            )
+        )
         opened.add(made(4, status="infra_error", verdict=None, reward=None, functions=[], files=[]))
         opened.mark_filtered([made(1).id], "all of the group have one reward")
     return str(path)
@@ -60,7 +70,12 @@ def listed(store, *options):
         (["--function", "Shape.area"], "21"),
         (["--function", "area", "--repo", "q"], "3"),
         (["--resolved"], "31"),
-        (["--failed"], "42"),
+        (["--failed"], "2"),
+        (["--graded"], "321"),
+        (["--ungraded"], "4"),
+        (["--base-commit", "c"], "421"),
+        (["--base-commit", "c0f"], "3"),
+        (["--iteration", "5"], "3"),
         (["--policy-version", "3"], "2"),
         (["--group", "g"], "2"),
         (["--status", "infra_error"], "4"),
@@ -93,19 +108,85 @@ def test_show_prints_all_and_why_it_was_not_used(store):
     assert "not learned from: all of the group have one reward" in shown
     result = contextrl("traj", "show", "01", "--json", "--store", store)
     assert Trajectory.model_validate_json(result.stdout) == made(1)
-    assert "4 ids or more start with '0'" in refused("traj", "show", "0", "--store", store)
+    assert "4 ids start with '0'" in refused("traj", "show", "0", "--store", store)
 
 
 def test_stats_count_runs_repositories_reasons_and_what_is_shared(store):
     found = json.loads(contextrl("traj", "stats", "--json", "--store", store).stdout)
     quick, other = found["runs"]
-    assert (quick["trajectories"], quick["resolved"], quick["turns"], quick["tokens"]) == (3, 1, 3, 9)
+    assert (quick["trajectories"], quick["resolved"], quick["graded"], quick["turns"]) == (3, 1, 2, 3)
+    assert quick["tokens"] == 9
     assert quick["statuses"] == {"infra_error": 1, "submitted": 2}
     assert quick["filtered"] == {"all of the group have one reward": 1} and other["filtered"] == {}
     assert [(r["name"], r["trajectories"]) for r in found["repositories"]] == [("pkg", 3), ("q", 1)]
     assert (found["texts"]["texts"], found["texts"]["uses"]) == (5, 8)
     shown = contextrl("traj", "stats", "--store", store).stdout
     assert "5 in 0.0 MB, each used 1.6 times" in shown and "all of the group have one reward" in shown
+    assert shown.splitlines()[1].split()[:4] == ["quick", "3", "50%", "1"], "half of the two that were graded"
+
+
+def test_stats_take_the_filters_of_ls(store):
+    found = json.loads(contextrl("traj", "stats", "--json", "--resolved", "--store", store).stdout)
+    assert [(r["name"], r["trajectories"]) for r in found["runs"]] == [("quick", 1), ("other", 1)]
+    ungraded = contextrl("traj", "stats", "--ungraded", "--repo", "pkg", "--store", store).stdout
+    assert ungraded.splitlines()[1].split()[:4] == ["quick", "1", "-", "1"]
+    assert (
+        "No trajectory passes --repo q --failed."
+        in contextrl("traj", "stats", "--repo", "q", "--failed", "--store", store).stdout
+    )
+
+
+def test_who_was_not_graded_is_called_so_everywhere(store):
+    listed_ = contextrl("traj", "ls", "--store", store).stdout.splitlines()
+    assert [line.split("  ")[0] for line in listed_ if "not graded" in line] == [made(4).id[:8]]
+    rows = [json.loads(line) for line in contextrl("traj", "ls", "--json", "--store", store).stdout.splitlines()]
+    assert [row["resolved"] for row in rows] == [None, True, False, True]
+    assert "not graded" in contextrl("traj", "show", "04", "--store", store).stdout
+
+
+def test_a_time_that_no_calendar_holds_does_not_end_the_list(store):
+    with SQLStore(store) as opened:
+        opened.add_many([made(5, created_at=1.76e12), made(6, created_at=1e300), made(7, created_at=-1e300)])
+    shown = contextrl("traj", "ls", "--store", store)
+    assert shown.exit_code == 0 and [n in shown.stdout for n in ("1.76e+12", " 1e+300", "-1e+300")] == [True] * 3
+    assert contextrl("traj", "show", "05", "--store", store).exit_code == 0
+
+
+@pytest.mark.parametrize("command", [("ls",), ("stats",), ("gc", "--dry-run"), ("export", "-o", "x.jsonl")])
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--run", "Quik"), "there is no run 'Quik' in {store}; there: quick and 1 more"),
+        (("--run", "nope"), "there: other, quick"),
+        (("--repo", "pkq"), "there is no repository 'pkq' in {store}; there: pkg and 1 more"),
+        (("--function", "nope"), "called 'nope'"),
+        (("--file", "nope.py"), "called 'nope.py'"),
+        (("--base-commit", "d"), "starts with 'd'"),
+    ],
+)
+def test_a_name_that_the_store_does_not_know_is_told_with_near_ones(command, options, said, store):
+    assert said.format(store=store) in refused("traj", *command, *options, "--store", store)
+
+
+def test_what_matches_nothing_is_told_by_what_was_asked(store):
+    asked = ("--run", "other", "--agent", "no body", "--failed", "--since", "1d")
+    for command in (("ls",), ("stats",), ("gc", "--dry-run")):
+        result = contextrl("traj", *command, *asked, "--store", store)
+        assert result.exit_code == 0 and "--run other --failed --agent 'no body' --since 1d." in result.stdout
+
+
+def test_a_run_that_has_a_name_and_no_trajectory_yet_is_known(store):
+    with SQLStore(store) as opened:
+        opened.claim_run("new")
+    assert "No trajectory passes --run new." in contextrl("traj", "ls", "--run", "new", "--store", store).stdout
+
+
+@pytest.mark.parametrize(
+    "options", [("--limit", "9" * 25), ("--policy-version", "9" * 25), ("--iteration", "9" * 25), ("--limit", "-1")]
+)
+def test_a_number_that_is_too_large_is_told_with_its_option(options, store):
+    result = contextrl("traj", "ls", *options, "--store", store)
+    assert result.exit_code == 2 and f"Invalid value for '{options[0]}'" in result.stderr
 
 
 def test_gc_says_what_would_go_asks_and_deletes(store):

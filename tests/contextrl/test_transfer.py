@@ -226,11 +226,15 @@ def test_export_takes_filters_and_replaces_nothing_unasked(rows, store, tmp_path
     for filters, number in (
         (["--task", "own__lib-1"], 1),
         (["--function", "pkg/box.py::Box.area"], 3),
+        (["--function", "area"], 3),
+        (["--file", "box.py", "--status", "submitted", "--min-reward", 1, "--used"], 3),
+        (["--base-commit", "", "--limit", 1], 1),
         (["--resolved", "--repo", "own/lib", "--run", "rows", "--limit", 2], 2),
     ):
         assert f"{number} trajectories" in contextrl("export", *filters, *where, "--replace").stdout
     assert "is there already: give another --output, or --replace it" in contextrl("export", *where, code=2).stderr
-    assert "no such trajectory" in contextrl("export", "--failed", *where, "--replace", code=2).stderr
+    said = contextrl("export", "--failed", *where, "--replace", code=2).stderr
+    assert "No trajectory passes --failed; nothing is written" in said
     assert "no format 'x'" in contextrl("export", "--format", "x", *where, code=2).stderr
     folder = tmp_path / "folder"
     folder.mkdir()

@@ -13,10 +13,22 @@ import sqlalchemy as sa
 
 from trajectories.storage.codec import KEY_BYTES
 from trajectories.storage.filters import batches, of_trajectories
-from trajectories.storage.schema import blobs, bodies, contexts, funnel, mined, pairs, runs, touches, trajectories
+from trajectories.storage.schema import (
+    blobs,
+    bodies,
+    contexts,
+    funnel,
+    mined,
+    pairs,
+    runs,
+    store_meta,
+    touches,
+    trajectories,
+)
 
 AT_ONCE = 500
 """Trajectories of one transaction, so that writers need not wait long."""
+_BEGUN = "cleaning"
 
 
 class Amount(NamedTuple):
@@ -72,6 +84,22 @@ def _forget_runs(connection: sa.Connection, names: set[str]) -> None:
         if connection.scalar(left) is None:
             connection.execute(funnel.delete().where(funnel.c.run == name))
             connection.execute(runs.delete().where(runs.c.name == name, runs.c.holder == ""))
+
+
+def begin(connection: sa.Connection, what: str) -> None:
+    """Remember what is being taken out."""
+    end_of_cleaning(connection)
+    connection.execute(store_meta.insert().values(key=_BEGUN, value=what))
+
+
+def unfinished(connection: sa.Connection) -> str | None:
+    """What was begun and never ended."""
+    return connection.scalar(sa.select(store_meta.c.value).where(store_meta.c.key == _BEGUN))
+
+
+def end_of_cleaning(connection: sa.Connection) -> None:
+    """Nothing is being taken out."""
+    connection.execute(store_meta.delete().where(store_meta.c.key == _BEGUN))
 
 
 def unused(connection: sa.Connection) -> Unused:

@@ -10,10 +10,17 @@ from collections.abc import Callable
 from typing import Literal, Unpack
 
 from trajectories.queries import Filters, Stage
-from trajectories.storage import cleaning, names, overview, places
+from trajectories.storage import cleaning, inventory, names, overview, places
 from trajectories.storage.cleaning import Amount, Unused
 from trajectories.storage.overview import Part, Shared
 from trajectories.store import SQLStore
+
+_NAMES = {
+    "run": inventory.run_names,
+    "repository": inventory.repositories,
+    "set": inventory.sets_of_pairs,
+    "repository with pairs": inventory.repositories_with_pairs,
+}
 
 
 class Upkeep:
@@ -33,6 +40,18 @@ class Upkeep:
     def size(self) -> int:
         """Bytes that the database takes."""
         return self._db.size()
+
+    def names(self, kind: Literal["run", "repository", "set", "repository with pairs"]) -> list[str]:
+        """All names of a kind."""
+        return self._db.read(_NAMES[kind])
+
+    def commits(self, start: str) -> list[str]:
+        """Base commits that start so."""
+        return self._db.read(lambda c: inventory.commits(c, start))
+
+    def asked_about(self, name: str, repo: str | None = None) -> list[str]:
+        """Full names of functions that pairs ask about and that are called so, or else end so."""
+        return self._db.read(lambda c: inventory.functions_with_pairs(c, name, repo))
 
     def called(self, stage: Stage, name: str, repo: str | None = None) -> list[str]:
         """Full names of files or functions that are called so, or else end so."""
@@ -59,6 +78,18 @@ class Upkeep:
             if progress:
                 progress(gone.trajectories)
         return gone
+
+    def begin(self, what: str) -> None:
+        """Remember that something is being taken out, whatever happens meanwhile. `what`: the words of who asked."""
+        self._db.write(lambda c: cleaning.begin(c, what))
+
+    def unfinished(self) -> str | None:
+        """What was begun and never ended, in the words of who asked; None where nothing was."""
+        return self._db.read(cleaning.unfinished)
+
+    def end(self) -> None:
+        """What was begun is done."""
+        self._db.write(cleaning.end_of_cleaning)
 
     def unused(self) -> Unused:
         """What `sweep` would take."""
