@@ -20,6 +20,7 @@ from trajectories.queries import (
     Stage,
     StoreError,
     StoreMissing,
+    StoreRefusal,
     TrajectorySummary,
 )
 from trajectories.records import ContextPair, Judgement, Trajectory
@@ -36,6 +37,7 @@ __all__ = [
     "Stage",
     "StoreError",
     "StoreMissing",
+    "StoreRefusal",
     "TrajectoryStore",
     "TrajectorySummary",
 ]

@@ -18,6 +18,10 @@ class StoreError(RuntimeError):
     """The store cannot do what was asked; the message is one sentence that says why and what to do."""
 
 
+class StoreRefusal(StoreError):
+    """This record cannot be stored as it is; others can."""
+
+
 class StoreMissing(StoreError):
     """There is no store at that place yet."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +14,7 @@ from contextrl.cli.records import DEFAULT, Store, open_store
 from contextrl.cli.wanted import MOST, Wanted, about_trajectories
 
 if TYPE_CHECKING:
-    from trajectories.formats.importing import Found, Imported
+    from trajectories.formats.importing import Imported
     from trajectories.queries import Filters
     from trajectories.records import Trajectory
     from trajectories.store import SQLStore
@@ -45,8 +45,8 @@ def import_trajectories(
     from contextrl.task_facts import of_instance, read_facts
     from trajectories.admission import checked_name
     from trajectories.formats import FormatError
-    from trajectories.formats.completing import completed, git_source, into_run
-    from trajectories.formats.importing import Imported, find_files, import_files
+    from trajectories.formats.completing import completed, git_source
+    from trajectories.formats.importing import Imported, Importer, find_files
     from trajectories.store import SQLStore
 
     if run is not None:
@@ -58,20 +58,21 @@ def import_trajectories(
     name = _name(paths[0])
 
     def change(trajectory: Trajectory) -> Trajectory:
-        whole = completed(trajectory, of_instance(facts, trajectory.instance_id), read)
-        return into_run(whole, run or trajectory.run or name)
+        return completed(trajectory, of_instance(facts, trajectory.instance_id), read)
 
-    with SQLStore(store if "://" in store else Path(store)) as opened, open_progress() as progress:
-        if not append:
-            _check_run(opened, files, change)
-        progress.stage("Importing")
-        try:
-            import_files(files, opened, change, result, progress.update)
-        except KeyboardInterrupt:
-            typer.echo(f"{result.read.total()} trajectories are imported; the same command goes on", err=True)
-            raise
+    if files:
+        with SQLStore(store) as opened, open_progress() as progress:
+            importer = Importer(opened, result, change, lambda trajectory: run or trajectory.run or name)
+            if not append:
+                importer.check_run(files)
+            progress.stage("Importing")
+            try:
+                importer.add(files, progress.update)
+            except KeyboardInterrupt:
+                typer.echo(f"{result.stored.total()} trajectories are imported; the same command goes on", err=True)
+                raise
     _tell(result)
-    if not result.read and not result.problems:
+    if not result.stored and not result.problems:
         raise FormatError(f"there is no trajectory in {', '.join(map(str, paths))}")
     if result.problems:
         raise typer.Exit(2)
@@ -117,27 +118,6 @@ def _stored(opened: SQLStore, filters: Filters, total: int, on_progress: show.Up
     on_progress(done, total, "")
 
 
-def _check_run(opened: SQLStore, files: list[Found], change: Callable[[Trajectory], Trajectory]) -> None:
-    """A run that has trajectories must have the first of these, or they come from elsewhere."""
-    from trajectories.formats import FormatError
-
-    first = None
-    for file in files:
-        try:
-            first = next(iter(file.form.read(file.path)), None)
-        except FormatError:
-            continue
-        if first is not None:
-            break
-    if first is None:
-        return
-    first = change(first)
-    if opened.count(run=first.run) and not opened.get_many([first.id], tokens=False):
-        raise FormatError(
-            f"the run {first.run} has trajectories from elsewhere already: --append these, or give another --run"
-        )
-
-
 def _check_output(output: Path, suffixes: tuple[str, ...], replace: bool) -> None:
     from trajectories.formats import FormatError
 
@@ -162,15 +142,17 @@ def _tell(result: Imported) -> None:
     """What was imported, and what was not."""
     for problem in result.problems:
         typer.secho(show.plain(problem), err=True, fg="red")
-    if result.passed_over:
-        some = ", ".join(path.name for path in result.passed_over[:3])
-        more = ", ..." if len(result.passed_over) > 3 else ""
-        typer.echo(f"passed over: {len(result.passed_over)} files that are no trajectories ({show.plain(some)}{more})")
-    for name, count in result.read.items():
+    for what, paths in result.passed_over.items():
+        names = ", ".join(path.name for path in paths[:3]) + (", ..." if len(paths) > 3 else "")
+        typer.echo(show.plain(f"passed over as {what}: {len(paths)} ({names})"))
+    for name, count in result.stored.items():
         typer.echo(f"{name}: {count} trajectories")
-    if result.read:
-        runs = ", ".join(result.runs)
-        typer.echo(
-            f"imported: {result.new} new, {result.read.total() - result.new} there already; run {show.plain(runs)}"
-        )
+    if result.stored:
+        there, runs = result.stored.total() - result.new, ", ".join(result.runs)
+        typer.echo(show.plain(f"imported: {result.new} new, {there} there already; run {runs}"))
         typer.echo(f"touched: {result.functions} functions, {result.sources} of them with their text before the patch")
+    for run, count in result.elsewhere.items():
+        typer.echo(
+            show.plain(f"{count} of these stand already in run {run or '(without a name)'} and are stored in both: ")
+            + "`contextrl pairs mine` without --run mines both"
+        )

@@ -102,7 +102,7 @@ def test_a_damaged_file_keeps_what_came_before_and_the_other_files(rows, store, 
     result = contextrl("import", folder, "--store", store, code=2)
     assert "a.jsonl, line 2: this is not JSON (the file ends too early)" in result.stderr
     assert "d.json, line 1: this is not JSON" in result.stderr
-    assert "swe-smith: 2 trajectories" in result.stdout and "passed over: 1 files" in result.stdout
+    assert "swe-smith: 2 trajectories" in result.stdout and "passed over as no trajectory: 1 (c.json)" in result.stdout
     assert [t.instance_id for t in stored(store)] == ["own__lib-1", "own__lib-3"]
     (folder / "a.jsonl").write_text(json.dumps(row(1)) + "\n" + json.dumps(row(2)))
     (folder / "d.json").unlink()

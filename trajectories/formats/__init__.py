@@ -10,7 +10,6 @@ last. A package brings its own by an entry point of the group `contextrl.traject
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from trajectories.formats.agent_data_protocol import AgentDataProtocolFormat
 from trajectories.formats.atif import AtifFormat
 from trajectories.formats.chat import ChatFormat
 from trajectories.formats.files import FormatError
-from trajectories.formats.mini_swe_agent import REPORT, MiniSweAgentFormat
+from trajectories.formats.mini_swe_agent import MiniSweAgentFormat
 from trajectories.formats.native import NativeFormat
 from trajectories.formats.openhands import OpenHandsFormat
 from trajectories.formats.openhands_events import OpenHandsEventsFormat
@@ -27,7 +26,7 @@ from trajectories.formats.protocol import Sample, TrajectoryFormat
 from trajectories.formats.swe_agent import SweAgentFormat
 from trajectories.formats.swe_smith import SweSmithFormat
 
-__all__ = ["FORMATS", "FormatError", "Sample", "TrajectoryFormat", "find", "formats", "inside", "recognise"]
+__all__ = ["FORMATS", "FormatError", "Sample", "TrajectoryFormat", "find", "formats", "recognise"]
 
 GROUP = "contextrl.trajectory_formats"
 _OURS: tuple[TrajectoryFormat, ...] = (
@@ -76,22 +75,3 @@ def recognise(path: Path) -> TrajectoryFormat | None:
         return found if found and found.name == "openhands-events" else None
     sample = Sample(path)
     return next((item for item in formats().values() if item.sniff(sample)), None)
-
-
-def inside(path: Path) -> Iterator[Path]:
-    """The files, in order, that may hold trajectories: the path itself, or those in the folder and its folders."""
-    if not path.is_dir() or recognise(path):
-        yield path
-        return
-    endings = tuple({ending for item in formats().values() for ending in (*item.suffixes, *_zipped(item.suffixes))})
-    for entry in sorted(path.iterdir()):
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            yield from inside(entry)
-        elif entry.name.endswith(endings) and not entry.name.endswith(REPORT):
-            yield entry
-
-
-def _zipped(suffixes: tuple[str, ...]) -> Iterator[str]:
-    return (f"{suffix}.gz" for suffix in suffixes if not suffix.endswith(".gz"))

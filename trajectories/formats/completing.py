@@ -56,12 +56,16 @@ def completed(trajectory: Trajectory, task: TaskFacts | None = None, source: Sou
     )
 
 
-def into_run(trajectory: Trajectory, run: str) -> Trajectory:
-    """The trajectory as one of a run. One of another run gets another id, the same each time."""
+def id_in(trajectory: Trajectory, run: str) -> str:
+    """The id that a trajectory has in a run: its own, or in another run another, always the same."""
     if trajectory.run == run:
-        return trajectory
-    own = hashlib.sha256(f"{run}\n{trajectory.id}".encode()).hexdigest()[:32]
-    return trajectory.model_copy(update={"run": run, "id": own})
+        return trajectory.id
+    return hashlib.sha256(f"{run}\n{trajectory.id}".encode()).hexdigest()[:32]
+
+
+def into_run(trajectory: Trajectory, run: str) -> Trajectory:
+    """The trajectory as one of a run."""
+    return trajectory.model_copy(update={"run": run, "id": id_in(trajectory, run)})
 
 
 def git_source(checkout: Path) -> Source:

@@ -1,7 +1,7 @@
 """Trajectories from files into a store.
 
-Invariant: whatever ends an import, what was read before it is stored, and importing the same again changes nothing and
-goes on from there. A file that is damaged does not keep the others out.
+Invariant: whatever ends an import, what was stored before it stays whole, and importing the same again changes nothing
+and goes on from there. A file that is damaged, or that holds what no store takes, does not keep the others out.
 """
 
 from __future__ import annotations
@@ -12,34 +12,38 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trajectories.admission import objection_to
-from trajectories.formats import FormatError, TrajectoryFormat, find, inside, recognise
+from trajectories.formats import FormatError, TrajectoryFormat, find, recognise
+from trajectories.formats.completing import id_in, into_run
+from trajectories.formats.folders import Walk
 from trajectories.formats.json_values import place_of
-from trajectories.protocol import StoreError, TrajectoryStore
+from trajectories.protocol import StoreError, StoreRefusal, TrajectoryStore
 from trajectories.records import Trajectory
 
 _BATCH = 32
 """Trajectories of a transaction."""
+_MEND = "mend the file or get it again, and the same command goes on"
+_Both = tuple[Trajectory, Trajectory]
+"""A trajectory as it was read, and as it is stored."""
+Progress = Callable[[int, int, str], None]
+"""Files done, files in all, what is done now."""
 
 
 @dataclass
-class Imported:
+class Imported(Walk):
     """What became of an import."""
 
-    read: Counter[str] = field(default_factory=Counter)
-    """Format -> trajectories."""
+    stored: Counter[str] = field(default_factory=Counter)
+    """Format -> trajectories that the store has now, whether or not it had them before."""
     runs: Counter[str] = field(default_factory=Counter)
+    elsewhere: Counter[str] = field(default_factory=Counter)
+    """Another run -> how many of these it has too."""
     new: int = 0
-    """Those that were not there before."""
     functions: int = 0
     sources: int = 0
     """Touched functions whose text at the base commit is known."""
-    passed_over: list[Path] = field(default_factory=list)
-    """Files of a folder that no format knows."""
-    problems: list[str] = field(default_factory=list)
-    """One sentence for each file that could not be read to its end."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Found:
     """A file and its format."""
 
@@ -48,92 +52,140 @@ class Found:
 
 
 def find_files(paths: Sequence[Path], name: str, result: Imported) -> list[Found]:
-    """The files to import, in order. `name`: their format, or `auto`.
+    """The files to import, in order; what is left out is told to `result`. `name`: their format, or `auto`.
 
-    Raises `FormatError` for an unknown format, for a path that is not there or that no format knows.
+    Raises `FormatError` for an unknown format, and for a path that is not there.
     """
     given = None if name == "auto" else find(name)
-    found = []
     for path in paths:
         if not path.exists():
             raise FormatError(f"{path} is not there: check the path")
-        for file in inside(path):
+    found = []
+    for path in paths:
+        for file in result.files(path):
             try:
                 form = recognise(file) if given is None or path.is_dir() else given
             except FormatError as error:
-                if file == path and given is None:
-                    raise
-                result.problems.append(str(error))
+                result.problems.append(f"{error}; nothing of it is imported: {_MEND}")
                 continue
-            if form is None or (given is not None and form.name != given.name):
-                if file == path:
-                    raise FormatError(f"{path} is of no format that is known: name it with --format")
-                result.passed_over.append(file)
-            else:
+            if form is not None and (given is None or form.name == given.name):
                 found.append(Found(file, form))
+            elif file == path:
+                result.problems.append(f"{path} is of no format that is known: name it with --format")
+            else:
+                result.passed_over[form.name if form else "no trajectory"].append(file)
     return found
 
 
-def import_files(
-    files: Sequence[Found],
-    store: TrajectoryStore,
-    change: Callable[[Trajectory], Trajectory],
-    result: Imported,
-    on_file: Callable[[int, int, str], None] = lambda done, total, text: None,
-) -> None:
-    """Store the trajectories of these files, each after `change`; counts go to `result`."""
-    for number, file in enumerate(files):
-        on_file(number, len(files), f"{file.path.name}, {result.read.total()} trajectories")
+class Importer:
+    """Stores what files hold: each trajectory as `change` makes it, in the run that `run_of` says."""
+
+    def __init__(
+        self,
+        store: TrajectoryStore,
+        result: Imported,
+        change: Callable[[Trajectory], Trajectory] = lambda trajectory: trajectory,
+        run_of: Callable[[Trajectory], str] = lambda trajectory: trajectory.run,
+    ) -> None:
+        self._store, self._result, self._change, self._run_of = store, result, change, run_of
+        self._others = [run.run for run in store.runs()]
+
+    def check_run(self, files: Sequence[Found]) -> None:
+        """A run that has trajectories must have the first of these, or they come from elsewhere: `FormatError`."""
+        first = next((t for file in files if (t := _first(file)) is not None), None)
+        if first is None:
+            return
+        run = self._run_of(first)
+        if self._store.count(run=run) and not self._store.get_many([id_in(first, run)], tokens=False):
+            raise FormatError(
+                f"the run {run} has trajectories from elsewhere already: --append these, or give another --run"
+            )
+
+    def add(self, files: Sequence[Found], on_file: Progress = lambda done, total, text: None) -> None:
+        """Store the trajectories of these files. Raises `StoreError` when the store takes no more at all."""
+        stored = self._result.stored
+        for number, file in enumerate(files):
+            before = stored.total()
+            try:
+                for batch in self._batches(file):
+                    on_file(number, len(files), f"{file.path.name}, {stored.total()} trajectories")
+                    self._add(batch, file.form.name)
+            except FormatError as error:
+                self._result.problems.append(_stopped(file, error, stored.total() - before))
+            except StoreError as error:
+                kept = stored.total() - before
+                place = place_of(file.path, kept + 1)
+                told = FormatError(f"{place}: {str(error).rstrip('.')}")
+                if not isinstance(error, StoreRefusal):
+                    raise StoreError(f"{told}; {stored.total()} are imported, and the same command goes on") from error
+                self._result.problems.append(_stopped(file, told, kept))
+        on_file(len(files), len(files), f"{stored.total()} trajectories")
+
+    def _batches(self, file: Found) -> Iterator[list[_Both]]:
+        """What to store at once. What was read before an error is given out before that is raised."""
+        batch: list[_Both] = []
+        failure: FormatError | None = None
         try:
-            for batch in _batches(_read(file, change, result), result):
-                _add(store, batch, result)
-                on_file(number, len(files), f"{file.path.name}, {result.read.total()} trajectories")
+            for both in self._read(file):
+                batch.append(both)
+                if len(batch) == _BATCH:
+                    yield batch
+                    batch = []
         except FormatError as error:
-            result.problems.append(str(error))
-        except StoreError as error:
-            raise StoreError(f"{file.path}: {error}") from error
-    on_file(len(files), len(files), f"{result.read.total()} trajectories")
-
-
-def _read(file: Found, change: Callable[[Trajectory], Trajectory], result: Imported) -> Iterator[Trajectory]:
-    for number, trajectory in enumerate(map(change, file.form.read(file.path)), 1):
-        if objection := objection_to(trajectory):
-            raise FormatError(f"{place_of(file.path, number)}: {objection}; what stands before it is imported")
-        yield trajectory
-        result.read[file.form.name] += 1
-
-
-def _batches(trajectories: Iterator[Trajectory], result: Imported) -> Iterator[list[Trajectory]]:
-    """Lists to store at once. What was read before an error or Ctrl-C is given out before that goes on."""
-    batch: list[Trajectory] = []
-    while True:
-        failure: BaseException | None = None
-        try:
-            batch.append(next(trajectories))
-        except StopIteration:
-            break
-        except (FormatError, KeyboardInterrupt) as error:
             failure = error
-        if failure is not None or len(batch) == _BATCH:
+        if batch:
             yield batch
-            batch = []
         if failure is not None:
             raise failure
-    if batch:
-        yield batch
+
+    def _read(self, file: Found) -> Iterator[_Both]:
+        for number, found in enumerate(file.form.read(file.path), 1):
+            kept = into_run(self._change(found), self._run_of(found))
+            if objection := objection_to(kept):
+                raise FormatError(f"{place_of(file.path, number)}: {objection}")
+            yield found, kept
+
+    def _add(self, batch: Sequence[_Both], form: str) -> None:
+        own = [kept for _, kept in batch]
+        there = self._store.get_many([t.id for t in own], tokens=False)
+        try:
+            self._store.add_many(own)
+        except StoreError:
+            if len(batch) == 1:
+                raise
+            for both in batch:  # all before the one that is refused
+                self._add([both], form)
+            return
+        elsewhere = {id_in(found, other): other for found, kept in batch for other in self._others if other != kept.run}
+        result = self._result
+        result.elsewhere.update(elsewhere[i] for i in self._store.get_many(elsewhere, tokens=False))
+        result.stored[form] += len(own)
+        result.new += len({t.id for t in own} - there.keys())
+        result.runs.update(t.run for t in own)
+        result.functions += sum(len(t.functions) for t in own)
+        result.sources += sum(len(t.sources) for t in own)
 
 
-def _add(store: TrajectoryStore, batch: list[Trajectory], result: Imported) -> None:
-    if not batch:
-        return
-    there = store.get_many([t.id for t in batch], tokens=False)
+def _first(file: Found) -> Trajectory | None:
     try:
-        store.add_many(batch)
-    except StoreError:
-        for trajectory in batch:  # all but the one that is refused
-            store.add(trajectory)
-    for trajectory in batch:
-        result.new += trajectory.id not in there
-        result.runs[trajectory.run] += 1
-        result.functions += len(trajectory.functions)
-        result.sources += len(trajectory.sources)
+        return next(file.form.read(file.path), None)
+    except FormatError:
+        return None
+
+
+def _stopped(file: Found, error: FormatError, kept: int) -> str:
+    """What was wrong, what is imported of the file, and what to do."""
+    if kept:
+        many = f"{kept} trajectories" if kept > 1 else "1 trajectory"
+        return f"{error}; what stands before it is imported ({many}), the rest is not: {_MEND}"
+    other = _looks_like(file.path)
+    if other is not None and other.name != file.form.name:
+        return f"{error}; it looks like {other.name}: leave --format out, or give that one"
+    return f"{error}; nothing of it is imported: {_MEND}"
+
+
+def _looks_like(path: Path) -> TrajectoryFormat | None:
+    try:
+        return recognise(path)
+    except FormatError:
+        return None

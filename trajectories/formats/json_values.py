@@ -106,7 +106,7 @@ class _Text:
 
     def _error(self, line: int, problem: str, early: bool = True) -> FormatError:
         """`early`: the text ended here, so that what kept the rest from being read is the reason."""
-        place = f"{self.path}, line {line}"
+        place = f"{self.path}, line {line}" if self.text else str(self.path)
         if self._broken and early:
             return Unreadable(place, self._broken.reason)
         return FormatError(f"{place}: this is not JSON ({problem})")

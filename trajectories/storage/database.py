@@ -15,7 +15,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from trajectories.queries import StoreError, StoreMissing
+from trajectories.queries import StoreError, StoreMissing, StoreRefusal
 from trajectories.storage.causes import explain
 from trajectories.storage.engines import POSTGRESQL, in_memory, make_engine
 from trajectories.storage.looking import look
@@ -144,7 +144,7 @@ class Database:
         try:
             yield
         except OverflowError as error:  # raised by the driver itself, of a number that it is given
-            raise StoreError(f"A number is too large for the trajectory store {self.where} ({error}).") from error
+            raise StoreRefusal(f"A number is too large for the trajectory store {self.where} ({error}).") from error
         except (SQLAlchemyError, OSError, ImportError) as error:
             raise StoreError(explain(error, self.where, self._kind, self._timeout_s)) from error
 

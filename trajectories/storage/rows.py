@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from trajectories.queries import Bucket, Order, RightAnswer, StoreError, TrajectorySummary
+from trajectories.queries import Bucket, Order, RightAnswer, StoreRefusal, TrajectorySummary
 from trajectories.records import Trajectory
 from trajectories.storage import blobs
 from trajectories.storage.codec import Encoded, decode, decode_answer, keys_of
@@ -28,11 +28,11 @@ _WHOLE = 100
 
 
 def insert(connection: sa.Connection, numbers: PlaceNumbers, trajectory: Trajectory, encoded: Encoded) -> bool:
-    """Whether it was new. Raises `StoreError` when its id stands for other contents."""
+    """Whether it was new. Raises `StoreRefusal` when its id stands for other contents."""
     stored = connection.scalar(DIGEST, {"id": trajectory.id})
     if stored is not None:
         if stored != encoded.digest and by_ids(connection, [trajectory.id], tokens=True)[trajectory.id] != trajectory:
-            raise StoreError(
+            raise StoreRefusal(
                 f"Trajectory {trajectory.id} is already stored with other contents: give the new one its own id."
             )
         return False

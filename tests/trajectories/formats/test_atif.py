@@ -11,8 +11,9 @@ import pytest
 from formats_made import DATA, trajectories
 from hypothesis import HealthCheck, given, settings
 
-from trajectories.formats import find, inside, recognise
+from trajectories.formats import find, recognise
 from trajectories.formats.calls import Call
+from trajectories.formats.folders import inside
 from trajectories.records import ToolCall, Trajectory, Turn
 
 HARBOR = "harbor==0.26.0"

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trajectories import formats as registry
-from trajectories.formats import FormatError, find, formats, inside, recognise
+from trajectories.formats import FormatError, find, formats, recognise
+from trajectories.formats.folders import inside
 from trajectories.formats.prompts import instance, repository, statement
 from trajectories.formats.shell_actions import call
 from trajectories.records import ToolCall, Trajectory, Turn

@@ -10,9 +10,10 @@ import json
 import pytest
 from formats_made import DATA
 
-from trajectories.formats import find, inside, recognise
+from trajectories.formats import find, recognise
 from trajectories.formats.beside import same
 from trajectories.formats.document import fields
+from trajectories.formats.folders import inside
 
 COUNTS = {
     "agent_data_protocol/nebius_SWE-agent-trajectories/sample_raw.json": ("swe-smith", 5),

@@ -9,9 +9,10 @@ from formats_made import FORMS, JSON, trajectories
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from trajectories.formats import find, formats, inside, recognise
+from trajectories.formats import find, formats, recognise
 from trajectories.formats.beside import difference, overlay
 from trajectories.formats.document import fields
+from trajectories.formats.folders import inside
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
 
