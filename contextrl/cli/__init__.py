@@ -7,7 +7,6 @@ help comes at once.
 
 from __future__ import annotations
 
-import errno
 import os
 import shlex
 import sys
@@ -20,6 +19,8 @@ from contextrl.cli import (
     grade,
     images,
     judging,
+    pair_mining,
+    pair_transfer,
     pairs,
     policy,
     probe,
@@ -33,16 +34,8 @@ from contextrl.cli import (
     upkeep,
     view,
 )
+from contextrl.cli.remedies import remedy
 
-OTHER_PLACE = "check the path; runs=FOLDER and CONTEXTRL_HOME=FOLDER choose where things are kept"
-REMEDIES = dict.fromkeys(
-    (errno.ENOSPC, errno.EDQUOT),
-    "make room, or choose another place (runs=FOLDER, CONTEXTRL_HOME=FOLDER); the same command goes on from there",
-) | dict.fromkeys(
-    (errno.EACCES, errno.EPERM, errno.EROFS),
-    "choose a place that you may write to (runs=FOLDER, CONTEXTRL_HOME=FOLDER)",
-)
-"""What to do about an error of the operating system."""
 OURS = {"sandbox", "envs", "agents", "trajectories", "contextrl"}
 
 
@@ -60,7 +53,7 @@ class Told(typer.core.TyperGroup):
             cause = first_cause(error)
             if os.environ.get("CONTEXTRL_DEBUG") or isinstance(error, BrokenPipeError) or not is_told(cause):
                 raise
-            typer.secho(sentence(cause), err=True, fg="red")
+            typer.secho(sentence(cause, ctx.invoked_subcommand or ""), err=True, fg="red")
             raise typer.Exit(2) from None
 
 
@@ -76,11 +69,11 @@ def is_told(error: BaseException) -> bool:
     return isinstance(error, ValueError | OSError) or type(error).__module__.partition(".")[0] in OURS
 
 
-def sentence(error: BaseException) -> str:
-    """The message on one line; what the operating system said, with the place and what to do."""
+def sentence(error: BaseException, command: str = "") -> str:
+    """The message on one line; what the operating system said, with the place and what to do about it."""
     if isinstance(error, OSError) and error.strerror:
         place = f"{error.filename}: " if error.filename else ""
-        return f"{place}{error.strerror.lower()}; {REMEDIES.get(error.errno or 0, OTHER_PLACE)}"
+        return f"{place}{error.strerror.lower()}; {remedy(error, command)}"
     return " ".join(str(error).split()) or type(error).__name__
 
 
@@ -117,7 +110,10 @@ records.traj.command("export")(transfer.export_trajectories)
 records.traj.command("stats")(stats.stats)
 records.traj.command("gc")(upkeep.gc)
 app.add_typer(records.traj, name="traj")
+pairs.pairs.command("mine")(pair_mining.mine)
 pairs.pairs.command("audit")(judging.audit)
+pairs.pairs.command("export")(pair_transfer.export)
+pairs.pairs.command("import")(pair_transfer.import_pairs)
 app.add_typer(pairs.pairs, name="pairs")
 app.add_typer(policy.policy, name="policy")
 app.add_typer(sandboxes.sandbox, name="sandbox")

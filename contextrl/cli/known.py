@@ -75,6 +75,19 @@ def full_name(store: SQLStore, stage: Literal["file", "function"], name: str | N
     return only(stage, name, found)
 
 
+def full_question(store: SQLStore, function: str | None, repo: str | None) -> str | None:
+    """The full name of a function that pairs ask about; said where it is longer. Raises `Unknown`, `ValueError`."""
+    from trajectories.storage.upkeep import Upkeep
+
+    if function is None:
+        return None
+    found = Upkeep(store).asked_about(function, repo)
+    if not found:
+        where = f" of {repo}" if repo else ""
+        raise Unknown(f"no pair asks about a function{where} called {function!r}; `contextrl pairs ls --json` has all")
+    return only("function", function, found)
+
+
 def only(stage: Literal["file", "function"], name: str, found: Sequence[str]) -> str:
     """The one full name that was found; said where it is longer. Raises `ValueError` where there are several."""
     if len(found) > 1:

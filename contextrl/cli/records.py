@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -32,7 +31,7 @@ def open_store(where: str) -> SQLStore:
     """The store, which must be there; one of an older version is upgraded, and how far that is is said."""
     from trajectories.store import SQLStore
 
-    return SQLStore(where if "://" in where else Path(where), create=False, progress=_upgrading())
+    return SQLStore(where, create=False, progress=_upgrading())
 
 
 def _upgrading() -> Callable[[int, int], None]:

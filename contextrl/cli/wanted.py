@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
@@ -79,19 +79,24 @@ class Wanted:
 
     def said(self) -> str:
         """What was asked for, as it is written on a command line; empty if nothing was."""
-        words = []
-        for name, value in asdict(self).items():
-            if isinstance(value, bool):
-                words.append(_SWITCHES[name].split("/")[not value])
-            elif value is not None:
-                words += [f"--{name.replace('_', '-')}", shlex.quote(str(value))]
-        return show.plain(" ".join(words))
+        return as_options(asdict(self), _SWITCHES)
 
     def nothing(self) -> str:
         """What to say where no trajectory is found."""
         if said := self.said():
             return f"No trajectory passes {said}."
         return "The store is empty: `contextrl train` and `contextrl traj import` fill it."
+
+
+def as_options(given: Mapping[str, Any], switches: Mapping[str, str]) -> str:
+    """What was given, as it is written on a command line. `switches`: name -> `--yes/--no`."""
+    words = []
+    for name, value in given.items():
+        if isinstance(value, bool):
+            words.append(switches[name].split("/")[not value])
+        elif value is not None:
+            words += [f"--{name.replace('_', '-')}", shlex.quote(str(value))]
+    return show.plain(" ".join(words))
 
 
 def about_trajectories(command: Callable[..., None]) -> Callable[..., None]:

@@ -174,6 +174,28 @@ def test_which_errors_are_told() -> None:
     assert sentence(ValueError()) == "ValueError"
 
 
+@pytest.mark.parametrize(
+    ("command", "error", "said"),
+    [
+        ("train", OSError(errno.ENOSPC, "Full"), "make room, or choose another place (runs=FOLDER or CONTEXTRL_HOME="),
+        ("train", OSError(errno.EACCES, "No", "/x"), "/x: no; choose a place that you may write to (runs=FOLDER)"),
+        ("tasks", OSError(errno.ENOSPC, "Full"), "place (CONTEXTRL_HOME=FOLDER); the same command goes on from there"),
+        ("tasks", OSError(errno.ENOENT, "Not there", "/x"), "/x: not there; check the path"),
+        ("pairs", OSError(errno.ENOSPC, "Full"), "full; make room"),
+        ("pairs", OSError(errno.ENOENT, "Not there", "/x"), "/x: not there; check the path"),
+        ("traj", OSError(errno.EACCES, "No", "/x"), "/x: no; choose a place that you may write to"),
+        ("pairs", OSError(errno.EACCES, "No", "{home}/replies"), "that you may write to (CONTEXTRL_HOME=FOLDER)"),
+        ("traj", OSError(errno.EIO, "Broken", "{home}/x"), "CONTEXTRL_HOME=FOLDER chooses where things are kept"),
+    ],
+)
+def test_another_place_is_advised_only_by_the_setting_that_chooses_it(
+    home: Path, command: str, error: OSError, said: str
+) -> None:
+    if error.filename:
+        error.filename = error.filename.format(home=home)
+    assert sentence(error, command).endswith(said) or (said[-1] == "=" and said in sentence(error, command))
+
+
 def test_ctrl_c_says_how_to_go_on() -> None:
     assert told(KeyboardInterrupt()).exit_code == 130
     said = stopped(["train", "recipes/a.yaml", "name=b c", "--fresh"])
@@ -215,7 +237,8 @@ def test_trajectories_are_listed_and_shown(store: Path) -> None:
 
 def test_pairs_are_listed_shown_and_counted(store: Path) -> None:
     assert "a.py::f" in contextrl("pairs", "ls", "--store", str(store), "--run", "quick").stdout
-    assert "No such pair" in contextrl("pairs", "ls", "--store", str(store), "--run", "other").stdout
+    said = contextrl("pairs", "ls", "--store", str(store), "--run", "quick", "--judgement", "invalid").stdout
+    assert said == "No pair passes --run quick --judgement invalid.\n"
     shown = contextrl("pairs", "show", "pair", "--store", str(store)).stdout
     assert shown.index("return y") < shown.index("C+ anchor") < shown.index("C- confounder")
     counts = contextrl("pairs", "funnel", "--run", "quick", "--store", str(store)).stdout

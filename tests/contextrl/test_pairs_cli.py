@@ -124,12 +124,23 @@ def test_a_damaged_gzip_file(mined, tmp_path):
         (("mine", "--judge", "gpt"), "gpt"),
         (("mine", "--embedding", "words"), "names no endpoint"),
         (("mine", "--verify", "no-such-set"), "no-such-set"),
-        (("export", "-o", "{tmp}/x.jsonl", "--run", "nobody"), "no such pairs"),
-        (("import", "{tmp}/missing.jsonl"), "missing.jsonl"),
+        (("mine", "--repo", "pkq"), "there is no repository 'pkq'"),
+        (("mine", "--set", ""), "--set: the name is empty"),
+        (("mine", "--set", "a\nb"), "--set: the name holds a line break"),
+        (("mine", "--set", "s" * 201), "--set: the name has 201 characters"),
+        (("ls", "--run", "nobody"), "there is no run or set 'nobody' in {tmp}/store.db; there: r"),
+        (("ls", "--repo", "pkq"), "there is no repository 'pkq' in {tmp}/store.db; there: pkg"),
+        (("ls", "--function", "nope"), "no pair asks about a function called 'nope'"),
+        (("funnel", "--run", "R"), "there is no run or set 'R' in {tmp}/store.db; there: r"),
+        (("export", "-o", "{tmp}/x.jsonl", "--run", "nobody"), "there is no run or set 'nobody'"),
+        (("import", "{tmp}"), "{tmp} is a folder: give the files in it"),
+        (("import", "{tmp}/store.db", "--set", " "), "--set: the name is empty"),
+        (("import", "{tmp}/missing.jsonl"), "{tmp}/missing.jsonl is not there: check the path"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(store, tmp_path, arguments, said):
-    assert said in refused("pairs", *(a.format(tmp=tmp_path) for a in arguments), "--store", str(store))
+    found = refused("pairs", *(a.format(tmp=tmp_path) for a in arguments), "--store", str(store))
+    assert said.format(tmp=tmp_path) in found and "runs=FOLDER" not in found
 
 
 def test_an_empty_store_and_a_file_that_is_there(mined, tmp_path):
