@@ -16,6 +16,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+from pydantic import ValidationError
+
 from trajectories.formats.beside import canonical, difference, overlay
 from trajectories.formats.files import FormatError
 from trajectories.formats.json_values import values
@@ -83,8 +85,7 @@ class DocumentFormat(ABC):
             try:
                 yield self.load(document)
             except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-                said = f"{type(error).__name__}: {error}".splitlines()[0]
-                raise FormatError(f"{where}: this is no trajectory of the format {self.name} ({said})") from error
+                raise FormatError(f"{where}: {no_trajectory(self.name, error)}") from error
 
     def documents(self, path: Path) -> Iterator[tuple[str, Document]]:
         """The documents of a file, each with the place where it begins."""
@@ -141,6 +142,18 @@ class DocumentFormat(ABC):
         if more is not None:
             result["extra"] = heard.extra | {self.name: more}
         return result
+
+
+def no_trajectory(form: str, error: Exception) -> str:
+    """Why a value is no trajectory of a format, in words: nobody who has a file needs to know our code."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        why = f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"
+    elif isinstance(error, KeyError):
+        why = f"{error.args[0]!r} is missing"
+    else:
+        why = str(error).splitlines()[0] if isinstance(error, ValueError) else "it is built otherwise"
+    return f"this is no trajectory of the format {form} ({why})"
 
 
 def fields(trajectory: Trajectory) -> dict[str, Any]:

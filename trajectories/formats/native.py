@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from trajectories.formats.document import fields
+from trajectories.formats.document import fields, no_trajectory
 from trajectories.formats.files import FormatError
 from trajectories.formats.json_values import values
 from trajectories.formats.protocol import Sample
@@ -31,9 +31,7 @@ class NativeFormat:
             try:
                 yield Trajectory.model_validate(value)
             except ValidationError as error:
-                first = error.errors()[0]
-                place = ".".join(map(str, first["loc"]))
-                raise FormatError(f"{path}, line {line}: this is no trajectory ({place}: {first['msg']})") from error
+                raise FormatError(f"{path}, line {line}: {no_trajectory(self.name, error)}") from error
 
     def write(self, trajectories: Iterable[Trajectory], path: Path) -> int:
         """See `TrajectoryFormat.write`."""

@@ -46,6 +46,8 @@ class OpenHandsFormat(DocumentFormat):
     def hear(self, document: Document) -> Trajectory:
         """See `DocumentFormat.hear`."""
         events = _flat(document["history"])
+        if document["history"] and not any("action" in event or "observation" in event for event in events):
+            raise ValueError("its history holds no events")
         instance = document.get("instance") or {}
         prompt = str(document.get("instruction") or "") or _first(events, "user", "message")
         repo, base_commit = prompts.repository(str(document["instance_id"]))

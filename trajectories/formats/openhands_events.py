@@ -48,8 +48,8 @@ class OpenHandsEventsFormat(DocumentFormat):
         """See `DocumentFormat.documents`."""
         paths = sorted(path.glob("*.json")) if path.is_dir() else [path]
         events = [event for file in paths for _, event in values(file)]
-        if not all(isinstance(event, dict) for event in events):
-            raise FormatError(f"{path}: an event is no object, so this is no file of OpenHands' events")
+        if not all(isinstance(event, dict) and isinstance(event.get("kind"), str) for event in events):
+            raise FormatError(f"{path}: not every value is an event with a `kind`, so it is not of OpenHands' events")
         if events:
             yield str(path), {"events": events}
 

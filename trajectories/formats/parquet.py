@@ -47,9 +47,11 @@ class ParquetFormat:
                         number += 1
                         yield _heard(row)
         except (pyarrow.ArrowException, ValueError, OSError) as error:
-            if isinstance(error, FormatError | FileNotFoundError):
+            if isinstance(error, FormatError):
                 raise
-            raise FormatError(f"{path}, row {number}: this cannot be read ({str(error).splitlines()[0]})") from error
+            place = f"{path}, after row {number}" if number else str(path)
+            said = str(error).splitlines()[0].rstrip(".")
+            raise FormatError(f"{place}: it cannot be read as Parquet ({said})") from error
 
     def write(self, trajectories: Iterable[Trajectory], path: Path) -> int:
         """See `TrajectoryFormat.write`."""

@@ -36,6 +36,8 @@ class SweAgentFormat(DocumentFormat):
     def hear(self, document: Document) -> Trajectory:
         """See `DocumentFormat.hear`."""
         history = [message for message in document["history"] if not message.get("is_demo")]
+        if not all("role" in message for message in history):
+            raise KeyError("role")
         chat = messages.hear(history, fenced_call)
         steps, info = document.get("trajectory"), document.get("info") or {}
         turns = chat.turns if steps is None else list(_turns(steps, history))
