@@ -107,7 +107,13 @@ def test_a_truncated_file_says_where_and_keeps_what_stands_before(mined, tmp_pat
 def test_a_damaged_gzip_file(mined, tmp_path):
     out = tmp_path / "pairs.jsonl.gz"
     contextrl("pairs", "export", "-o", out, "--store", mined)
-    out.write_bytes(out.read_bytes()[:-200])
+    whole = out.read_bytes()
+    with gzip.open(out, "rt") as file:
+        first = file.readline()
+    out.write_bytes(gzip.compress(first.encode() * 2)[:-8])
+    said = contextrl("pairs", "import", out, "--store", tmp_path / "o.db").stderr
+    assert f"{out}, line 3: not a context pair" in said and "damaged or cut off" in said
+    out.write_bytes(whole[:100] + bytes(100) + whole[200:])
     assert "damaged or cut off" in contextrl("pairs", "import", out, "--store", tmp_path / "o.db").stderr
     plain = tmp_path / "plain.jsonl.gz"
     plain.write_text(json.dumps({"no": "pair"}))
