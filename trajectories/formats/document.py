@@ -13,6 +13,7 @@ import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -113,8 +114,9 @@ class DocumentFormat(ABC):
                     f"{path} holds one trajectory of the format {self.name}, and there are {len(found)}: "
                     f"give the name of a folder{', or one that ends in .jsonl' if self.lines else ''}"
                 )
-            for name, text in reversed(self.files(found[0], path.name).items()):  # the trajectory itself last
-                with whole(path.with_name(name)) as made:
+            with ExitStack() as all_or_none:  # they are all written before the first of them gets its name
+                for name, text in self.files(found[0], path.name).items():
+                    made = all_or_none.enter_context(whole(path.with_name(name)))
                     made.write_text(text, encoding="utf-8")
         else:
             write_list(documents, path)

@@ -7,6 +7,7 @@ opened: reading a pipe would wait for ever, or take from it what nobody gets bac
 from __future__ import annotations
 
 import gzip
+import os
 import zlib
 from codecs import getincrementaldecoder
 from collections.abc import Iterator
@@ -75,4 +76,4 @@ def head(path: Path, size: int = 4096) -> bytes:
 
 def said(error: OSError) -> str:
     """What the operating system said, in small letters."""
-    return (error.strerror or str(error)).lower()
+    return os.strerror(error.errno).lower() if error.errno else str(error)
