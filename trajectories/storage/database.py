@@ -17,12 +17,12 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from trajectories.queries import StoreError, StoreMissing, StoreRefusal
 from trajectories.storage.causes import explain
-from trajectories.storage.engines import POSTGRESQL, in_memory, make_engine
+from trajectories.storage.engines import in_memory, make_engine
+from trajectories.storage.locating import locate, nothing_at, prepare
 from trajectories.storage.looking import look
 from trajectories.storage.schema import SCHEMA_VERSION, metadata, store_meta
 
 T = TypeVar("T")
-_MEMORY = "in memory"
 _OLDER = {str(version) for version in range(1, SCHEMA_VERSION)}
 
 
@@ -40,11 +40,11 @@ class Database:
         self._timeout_s = timeout_s
         self._progress = progress
         self._lock = threading.Lock()
-        url, self.where, path = _locate(where)
+        url, self.where, path = locate(where)
         self._kind = url.get_backend_name()
         self._in_memory = in_memory(url)
         if path is not None:
-            _prepare(path, create)
+            prepare(path, create)
             with self._errors():
                 found = look(path, timeout_s)
             self._check(*found, create)
@@ -119,7 +119,7 @@ class Database:
         if version is None and tables:
             raise StoreError(f"{self.where} is a database, but not a trajectory store: give another place.")
         if version is None and not create:
-            raise _nothing_at(self.where)
+            raise nothing_at(self.where)
 
     def _upgrade(self, connection: sa.Connection) -> str | None:
         """Bring an older store to today's schema, unless another process did while this one waited for the lock."""
@@ -147,49 +147,6 @@ class Database:
             raise StoreRefusal(f"A number is too large for the trajectory store {self.where} ({error}).") from error
         except (SQLAlchemyError, OSError, ImportError) as error:
             raise StoreError(explain(error, self.where, self._kind, self._timeout_s)) from error
-
-
-def _locate(where: str | Path) -> tuple[sa.URL, str, Path | None]:
-    """The URL, how to name it in messages (without a password), and the file if it is one."""
-    text = str(where)
-    if not text.strip():
-        raise StoreError("The trajectory store has no name: give the path of a file, or a URL.")
-    if "://" not in text and text != ":memory:":
-        path = Path(text).expanduser()
-        return sa.URL.create("sqlite", database=str(path)), str(path), path
-    try:
-        url = sa.make_url(text if "://" in text else "sqlite://")
-    except SQLAlchemyError as error:
-        raise StoreError(f"{text!r} is neither a path nor a database URL: {error}.") from error
-    if url.drivername in ("postgresql", "postgres"):
-        url = url.set(drivername=POSTGRESQL)
-    if url.get_backend_name() not in ("sqlite", "postgresql"):
-        raise StoreError(
-            f"{url.render_as_string(hide_password=True)} is of a kind of database that holds no trajectory store: "
-            "give the path of a file, or postgresql://USER:PASSWORD@HOST/DATABASE."
-        )
-    if url.get_backend_name() != "sqlite":
-        return url, url.render_as_string(hide_password=True), None
-    if url.database in (None, "", ":memory:"):
-        return url.set(database=None), _MEMORY, None
-    return url, str(url.database), Path(str(url.database))
-
-
-def _prepare(path: Path, create: bool) -> None:
-    if path.is_dir():
-        raise StoreError(f"The trajectory store {path} is a folder: give the path of a file in it.")
-    if not create and not path.exists():
-        raise _nothing_at(str(path))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"The folder {path.parent} for the trajectory store cannot be made: {error}.") from error
-
-
-def _nothing_at(where: str) -> StoreMissing:
-    if where == _MEMORY:
-        return StoreMissing("A trajectory store in memory begins empty: give the path of a file, or a URL of a server.")
-    return StoreMissing(f"There is no trajectory store at {where}: a training run makes one, and so does an import.")
 
 
 def _version(connection: sa.Connection) -> tuple[str | None, list[str]]:
