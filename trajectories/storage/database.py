@@ -15,7 +15,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from trajectories.queries import StoreError, StoreMissing, StoreRefusal
+from trajectories.queries import StoreError, StoreRefusal
 from trajectories.storage.causes import explain
 from trajectories.storage.engines import in_memory, make_engine
 from trajectories.storage.locating import locate, nothing_at, prepare
