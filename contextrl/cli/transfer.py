@@ -51,26 +51,27 @@ def import_trajectories(
 
     if run is not None:
         checked_name(run, "--run")
-    result = Imported()
-    files = find_files(paths, format, result)
+    result, name = Imported(), _name(paths[0])
     facts = read_facts(tasks) if tasks is not None else {}
     read = git_source(source) if source is not None else None
-    name = _name(paths[0])
 
     def change(trajectory: Trajectory) -> Trajectory:
         return completed(trajectory, of_instance(facts, trajectory.instance_id), read)
 
-    if files:
-        with SQLStore(store) as opened, open_progress() as progress:
-            importer = Importer(opened, result, change, lambda trajectory: run or trajectory.run or name)
-            if not append:
-                importer.check_run(files)
-            progress.stage("Importing")
-            try:
-                importer.add(files, progress.update)
-            except KeyboardInterrupt:
-                typer.echo(f"{result.stored.total()} trajectories are imported; the same command goes on", err=True)
-                raise
+    try:
+        with open_progress() as progress:
+            progress.stage("Looking into files")
+            files = find_files(paths, format, result, lambda found: progress.update(found, None))
+            if files:
+                with SQLStore(store) as opened:
+                    importer = Importer(opened, result, change, lambda trajectory: run or trajectory.run or name)
+                    if not append:
+                        importer.check_run(files)
+                    progress.stage("Importing")
+                    importer.add(files, progress.update)
+    except KeyboardInterrupt:
+        typer.echo(f"{result.stored.total()} trajectories are imported; the same command goes on", err=True)
+        raise
     _tell(result)
     if not result.stored and not result.problems:
         raise FormatError(f"there is no trajectory in {', '.join(map(str, paths))}")

@@ -10,6 +10,7 @@ last. A package brings its own by an entry point of the group `contextrl.traject
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -47,6 +48,13 @@ FORMATS: dict[str, TrajectoryFormat] = {item.name: item for item in _OURS}
 
 def formats() -> dict[str, TrajectoryFormat]:
     """All formats by name, those of installed packages first. Raises `FormatError` for one that fails."""
+    found = brought()
+    return found | {name: item for name, item in FORMATS.items() if name not in found}
+
+
+@cache
+def brought() -> dict[str, TrajectoryFormat]:
+    """The formats of installed packages, looked for once: a folder has thousands of files to recognise."""
     found: dict[str, TrajectoryFormat] = {}
     for point in entry_points(group=GROUP):
         try:
@@ -56,7 +64,7 @@ def formats() -> dict[str, TrajectoryFormat]:
             raise FormatError(
                 f"the format {point.name} of {point.value} fails: {type(error).__name__}: {error}"
             ) from error
-    return found | {name: item for name, item in FORMATS.items() if name not in found}
+    return found
 
 
 def find(name: str) -> TrajectoryFormat:

@@ -51,7 +51,9 @@ class Found:
     form: TrajectoryFormat
 
 
-def find_files(paths: Sequence[Path], name: str, result: Imported) -> list[Found]:
+def find_files(
+    paths: Sequence[Path], name: str, result: Imported, on_found: Callable[[int], None] = lambda found: None
+) -> list[Found]:
     """The files to import, in order; what is left out is told to `result`. `name`: their format, or `auto`.
 
     Raises `FormatError` for an unknown format, and for a path that is not there.
@@ -70,6 +72,7 @@ def find_files(paths: Sequence[Path], name: str, result: Imported) -> list[Found
                 continue
             if form is not None and (given is None or form.name == given.name):
                 found.append(Found(file, form))
+                on_found(len(found))
             elif file == path:
                 result.problems.append(f"{path} is of no format that is known: name it with --format")
             else:

@@ -304,6 +304,14 @@ def test_formats_of_one_trajectory_a_file_make_a_folder(name, tmp_path):
     assert form.write([small()], tmp_path / f"one{form.suffixes[0]}") == 1
 
 
+def test_packages_are_looked_for_once(monkeypatch):
+    looked = []
+    monkeypatch.setattr(registry, "entry_points", lambda group: looked.append(group) or [])
+    registry.brought.cache_clear()
+    assert formats() == formats() and len(looked) == 1
+    registry.brought.cache_clear()
+
+
 def test_a_package_brings_a_format_of_its_own(monkeypatch, tmp_path):
     class Own:
         name, suffixes = "own", (".own",)
@@ -319,6 +327,7 @@ def test_a_package_brings_a_format_of_its_own(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "own_format", module)
     points = [EntryPoint("own", "own_format:Own", registry.GROUP)]
     monkeypatch.setattr(registry, "entry_points", lambda group: points)
+    monkeypatch.setattr(registry, "brought", registry.brought.__wrapped__)
     path = tmp_path / "a.own"
     path.write_text("OWN")
     assert list(inside(tmp_path)) == [path] and only(path).instance_id == "o__n-0"
