@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from trajectories.auditing.audit import audit_pairs
 from trajectories.auditing.classifiers import CLASSIFIERS, Facts
-from trajectories.auditing.selection import folds, logistic, selections
-from trajectories.auditing.significance import beats_chance, holm, noticeable
+from trajectories.auditing.folds import blocks, touched
+from trajectories.auditing.selection import logistic, selections
+from trajectories.auditing.significance import holm, noticeable, off_chance
 from trajectories.records import MASK, ContextPair, ContextTurn, MaskedContext
 
 WORDS = [f"{a}_{b}" for a in ("row", "key", "node", "page", "span") for b in ("sum", "map", "min", "set", "log", "end")]
@@ -60,6 +61,29 @@ def pair_set(seed, pairs=300, functions=60, **planted):
     return made
 
 
+def between_functions(seed, share=0.5, functions=40, pairs=400):
+    """Pairs of stage repo: each function has a task with words of its own, which is the anchor of some pairs and the
+    confounder of others. The mark stands in this share of the anchors, and in the others of the confounders.
+    """
+    rng = random.Random(seed)
+    tasks = {f"m.py::f{n}": context(rng, f"{n}", word=f"mine_{'abcdefghij'[n % 10]}{n}") for n in range(functions)}
+
+    def marked(ctx, mark):
+        last = ctx.turns[-1].model_copy(update={"observation": f"done {mark}"})
+        return ctx.model_copy(update={"turns": [*ctx.turns[:-1], last]})
+
+    made = []
+    for n in range(pairs):
+        (function, anchor), (_, confounder) = rng.sample(sorted(tasks.items()), 2)
+        sides = [
+            marked(c, "zzmarker" if rng.random() < p else "other")
+            for c, p in ((anchor, share), (confounder, 1 - share))
+        ]
+        shared = {"repo": "r", "base_commit": "c", "file": "m.py", "function": function, "stage": "repo"}
+        made.append(ContextPair(**shared, answer=f"return {n + 1000}\n", anchor=sides[0], confounder=sides[1]))
+    return made
+
+
 def facts_of(pairs, rng, anchor_newer=0.5):
     """What a store might know; the anchor is the newer one in this share."""
     facts = {}
@@ -96,7 +120,7 @@ def test_a_planted_shortcut_is_flagged_for_what_it_is(name):
 
 
 def test_the_newer_trajectory():
-    pairs = pair_set(2)
+    pairs = pair_set(3)
     report = audit_pairs(pairs, facts_of(pairs, random.Random(0), anchor_newer=0.8))
     assert [f.name for f in report.flagged] == ["newer"]
     assert abs(report.flagged[0].accuracy - 0.8) < 0.07
@@ -122,18 +146,56 @@ def test_clean_sets_are_rarely_flagged():
     assert alarms <= 4
 
 
+def test_a_shortcut_between_functions_is_flagged_and_no_function_turns_against_itself():
+    """What a task is as a confounder must not be learned from and turned against it as an anchor."""
+    marked, plain = (audit_pairs(between_functions(4, share)) for share in (0.7, 0.5))
+    assert "bag of words" in {f.name for f in marked.flagged}
+    (found,) = (f for f in marked.findings if f.name == "bag of words")
+    assert 0.62 < found.accuracy < 0.78 and "zzmarker" in found.examples[0]
+    assert plain.flagged == []
+    assert all(0.42 < f.accuracy < 0.58 for f in plain.findings), plain.findings
+
+
+def test_what_is_reliably_wrong_is_said_to_be_below_chance_and_not_flagged():
+    """Half of the functions have the longer anchors, half the shorter: what the others show is always wrong."""
+    pairs = []
+    for n, pair in enumerate(pair_set(7, pairs=160, functions=8)):
+        longer = context(random.Random(n), pair.anchor.trajectory_id, dashes=300)
+        side = "anchor" if n % 2 else "confounder"
+        pairs.append(pair.model_copy(update={side: longer}))
+    report = audit_pairs(pairs, classifiers=CLASSIFIERS[:1])
+    (found,) = report.below
+    assert (found.name, found.flagged, found.examples) == ("length", False, ()) and found.accuracy < 0.1
+    assert found.p_adjusted < 0.05 and found.high < 0.5 and report.flagged == []
+
+
 @pytest.mark.slow
 def test_the_alarm_rate_of_one_classifier():
     """Clean sets with pairs of one function that agree: 300 sets, each classifier by itself."""
     rng = np.random.default_rng(0)
-    groups = [f"g{i // 5}" for i in range(150)]
+    groups = [frozenset([f"g{i // 5}"]) for i in range(150)]
     alarms = 0
     for seed in range(300):
         shared = np.repeat(rng.normal(size=(30, 3)), 5, axis=0)
         differences = (shared + 0.3 * rng.normal(size=(150, 3))).astype(np.float32)
         right = selections(differences, groups, hashed=False, seed=seed)
-        alarms += beats_chance(zip(groups, right, strict=True), seed) < 0.05
+        alarms += right.mean() > 0.5 and off_chance(list(zip(groups, right, strict=True)), seed) < 0.05
     assert 0.01 < alarms / 300 < 0.09
+
+
+@pytest.mark.slow
+def test_the_alarm_rate_where_a_few_functions_are_the_confounder_of_all():
+    """300 clean sets of 60 functions, five of which are all confounders: clustered by anchors, 27% alarm."""
+    rng = np.random.default_rng(0)
+    alarms = 0
+    for seed in range(300):
+        worth = rng.normal(size=(60, 3)).repeat(4, axis=0) + 0.5 * rng.normal(size=(240, 3))
+        anchors, confounders = rng.integers(20, 240, 300), rng.integers(0, 20, 300)
+        functions = [frozenset((f"f{a // 4}", f"f{c // 4}")) for a, c in zip(anchors, confounders, strict=True)]
+        differences = (worth[anchors] - worth[confounders]).astype(np.float32)
+        right = selections(differences, functions, hashed=False, seed=seed)
+        alarms += right.mean() > 0.5 and off_chance(list(zip(functions, right, strict=True)), seed) < 0.05
+    assert alarms / 300 < 0.09
 
 
 def test_too_few_pairs_are_said_to_be_too_few():
@@ -154,12 +216,34 @@ def test_a_report_is_plain_data():
     assert {"accuracy", "low", "high", "p_adjusted", "examples"} <= report["findings"][0].keys()
 
 
-@given(st.lists(st.sampled_from("abcdefgh"), min_size=2, max_size=60), st.integers(0, 5))
-def test_no_group_is_on_both_sides(groups, seed):
-    parts = list(folds(groups, seed))
-    assert sorted(i for part in parts for i in part) == list(range(len(groups)))
-    seen = [{groups[i] for i in part} for part in parts]
-    assert all(a.isdisjoint(b) for n, a in enumerate(seen) for b in seen[:n])
+@given(
+    st.lists(st.frozensets(st.sampled_from("abcdefghijkl"), min_size=1, max_size=3), min_size=1, max_size=60),
+    st.integers(0, 5),
+)
+def test_nothing_is_learned_from_a_pair_that_shares_a_function_with_what_is_measured(pairs, seed):
+    parts = blocks(pairs, seed)
+    assert sorted(i for part in parts.values() for i in part) == list(range(len(pairs)))
+    names = {folds: frozenset().union(*(pairs[i] for i in part)) for folds, part in parts.items()}
+    assert all(a.isdisjoint(b) for f, a in names.items() for g, b in names.items() if f.isdisjoint(g))
+    assert len(frozenset().union(*parts)) == min(8, len(frozenset().union(*pairs)))
+
+
+def test_the_functions_of_both_tasks():
+    """A confounder's is known where it is the anchor of another pair, or shares the pair's; else it is the task."""
+    rng = random.Random(0)
+    a, b, c, d = (context(rng, name) for name in "abcd")
+
+    def pair(anchor, confounder, function, stage):
+        shared = {"repo": "r", "base_commit": "c", "file": "m.py", "answer": "x\n"}
+        return ContextPair(**shared, function=function, anchor=anchor, confounder=confounder, stage=stage)
+
+    pairs = [pair(a, b, "f", "repo"), pair(b, a, "g", "repo"), pair(a, c, "f", "function"), pair(b, d, "", "file")]
+    assert touched(pairs) == [
+        {"r f", "r g", "r m.py"},
+        {"r f", "r g", "r m.py"},
+        {"r f"},
+        {"r g", "r m.py", "r task id"},
+    ]
 
 
 def test_logistic_regression_against_its_own_conditions():
@@ -175,10 +259,13 @@ def test_logistic_regression_against_its_own_conditions():
 
 def test_flips_exactly_and_at_random():
     right = [("a", 1.0), ("a", 1.0), ("b", 1.0), ("c", 0.0), ("d", 0.5)]
-    assert beats_chance(right) == 2 * 3 / 8  # the excess is 1 + 0.5 - 0.5; three of eight signings have as much
+    assert off_chance(right) == 2 * 3 / 8  # the excess is 1 + 0.5 - 0.5; three of eight signings have as much
+    assert off_chance([(name, 1 - value) for name, value in right]) == 2 * 3 / 8
     many = [(str(i), float(i % 10 < 7)) for i in range(200)]
-    assert beats_chance(many) < 0.001
-    assert beats_chance([(str(i), 0.5) for i in range(50)]) == 1.0
+    assert off_chance(many) < 0.001
+    assert off_chance([(name, 1 - value) for name, value in many]) == off_chance(many)
+    assert off_chance([(str(i), 0.5) for i in range(50)]) == 1.0
+    assert off_chance([(("a", "b"), 1.0), (("a", "c"), 1.0)]) == 2 * 3 / 8  # 1 + 0.5 + 0.5 against a total of 1
 
 
 def test_holm_by_hand():
@@ -188,5 +275,9 @@ def test_holm_by_hand():
 
 
 def test_more_functions_notice_more():
-    assert noticeable([5] * 10, 10, 0.05) > noticeable([5] * 100, 10, 0.05) > noticeable([5] * 1000, 10, 0.05) > 0.5
-    assert noticeable([500], 10, 0.05) == 1.0
+    few, some, many = ([(str(i % n),) for i in range(5 * n)] for n in (10, 100, 1000))
+    assert noticeable(few, 10, 0.05) > noticeable(some, 10, 0.05) > noticeable(many, 10, 0.05) > 0.5
+    assert noticeable(some, 20, 0.05) > noticeable(some, 10, 0.05)
+    assert noticeable([("a",)] * 500, 10, 0.05) == 1.0
+    hub = [("hub", str(i)) for i in range(500)]
+    assert noticeable(hub, 10, 0.05) > 0.9 > noticeable([(str(i), str(i + 1)) for i in range(500)], 10, 0.05)

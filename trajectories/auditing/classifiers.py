@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 from zlib import crc32
 
@@ -159,6 +160,7 @@ def _hashed(counts: Mapping[str, int]) -> Vector:
     return bag
 
 
+@lru_cache(1 << 16)
 def place(word: str) -> int:
     """Where a word stands in a hashed bag; the first two places are kept free."""
     return 2 + crc32(word.encode("utf-8", "surrogatepass")) % (WIDTH - 2)

@@ -1,98 +1,91 @@
 """Learning to select from how two contexts differ, and measuring it on pairs that were not learned from.
 
-Invariant: what is measured on was not trained on, and no group (a function) is on both sides. Both letter orders of a
-pair are one antisymmetric decision, so that chance is exactly one half, with no intercept to learn.
+Invariant: each pair is decided by what was learned from pairs that touch none of its functions (see `folds`). Both
+letter orders of a pair are one antisymmetric decision, so that chance is exactly one half, with no intercept to learn.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trajectories.auditing.folds import Touched, blocks
+
 Matrix = NDArray[np.float32]
-FOLDS = 5
 _SCREENED = 64
 """Most words that a bag is judged by: those that differ most clearly in the training pairs."""
-_STEPS = 300
+_STEPS = 100
+_NO_STEP = 1e-6
 _RIDGE = 1.0
 _TIE = 1e-6
 
 
-def selections(differences: Matrix, groups: Sequence[str], *, hashed: bool, seed: int = 0) -> NDArray[np.float64]:
+def selections(
+    differences: Matrix, functions: Sequence[Touched], *, hashed: bool, seed: int = 0
+) -> NDArray[np.float64]:
     """1 where the anchor is chosen, 0 where the confounder is, 0.5 for a tie; shape [pairs].
 
-    `differences`: anchor's features less the confounder's, shape [pairs, features]. Each pair is decided by a logistic
-    regression that was trained on the other folds.
+    `differences`: anchor's features less the confounder's, shape [pairs, features]. `functions`: those that each pair
+    touches. A pair for which there is nothing to learn from is a tie.
     """
-    right = np.full(len(groups), 0.5)
-    for held in folds(groups, seed):
-        train = np.ones(len(groups), bool)
-        train[held] = False
-        if not train.any():
+    right = np.full(len(functions), 0.5)
+    parts = blocks(functions, seed)
+    signs = {folds: _signs(differences[part]) for folds, part in parts.items()} if hashed else {}
+    for folds, measured in parts.items():
+        others = [other for other in parts if other.isdisjoint(folds)]
+        if not others:
             continue
-        kept = _screen(differences[train]) if hashed else np.arange(differences.shape[1])
-        weights = logistic(differences[train][:, kept])
-        margin = differences[held][:, kept] @ weights
-        right[held] = np.where(np.abs(margin) < _TIE, 0.5, margin > 0)
+        kept = _clearest([signs[other] for other in others]) if hashed else np.arange(differences.shape[1])
+        learned = np.concatenate([parts[other] for other in others])
+        margin = differences[np.ix_(measured, kept)] @ logistic(differences[np.ix_(learned, kept)])
+        right[measured] = np.where(np.abs(margin) < _TIE, 0.5, margin > 0)
     return right
 
 
 def weights_of(differences: Matrix, *, hashed: bool) -> NDArray[np.float64]:
     """Weights learned on all pairs, shape [features]: what to look at, never what to measure by."""
-    kept = _screen(differences) if hashed else np.arange(differences.shape[1])
+    kept = _clearest([_signs(differences)]) if hashed else np.arange(differences.shape[1])
     weights = np.zeros(differences.shape[1])
     weights[kept] = logistic(differences[:, kept])
     return weights
 
 
-def folds(groups: Sequence[str], seed: int) -> Iterator[list[int]]:
-    """Indices of each fold: whole groups, in about equally many pairs."""
-    members: dict[str, list[int]] = {}
-    for index, group in enumerate(groups):
-        members.setdefault(group, []).append(index)
-    names = random.Random(seed).sample(sorted(members), len(members))
-    parts: list[list[str]] = [[] for _ in range(min(FOLDS, len(names)))]
-    sizes = [0] * len(parts)
-    for name in sorted(names, key=lambda n: -len(members[n])):
-        smallest = sizes.index(min(sizes))
-        parts[smallest].append(name)
-        sizes[smallest] += len(members[name])
-    for part in parts:
-        yield list(chain.from_iterable(members[name] for name in part))
-
-
 def logistic(differences: Matrix) -> NDArray[np.float64]:
     """Weights of a ridge logistic regression without intercept, for features in their own units; shape [features].
 
-    Minimises the sum of log(1 + exp(-d w)) + w^2/2 over scaled features, by accelerated gradient steps.
+    Minimises the sum of log(1 + exp(-d w)) + w^2/2 over scaled features, by Newton's steps, halved until they descend.
     """
     scale = np.sqrt(np.mean(np.square(differences, dtype=np.float64), axis=0))
     usable = np.where(scale > 1e-9, scale, 1.0)
     scaled = differences / usable
-    step = 1.0 / (0.25 * _largest(scaled) + _RIDGE)
-    weights = ahead = np.zeros(scaled.shape[1])
-    for k in range(1, _STEPS + 1):
-        pull = 1.0 / (1.0 + np.exp(np.clip(scaled @ ahead, -30, 30)))
-        following = ahead + step * (scaled.T @ pull - _RIDGE * ahead)
-        ahead = following + (k - 1) / (k + 2) * (following - weights)
-        moved = np.abs(following - weights).max(initial=0.0)
-        weights = following
-        if moved < 1e-6:
+    weights = np.zeros(scaled.shape[1])
+    loss = _loss(scaled, weights)
+    for _ in range(_STEPS):
+        pull = 1.0 / (1.0 + np.exp(np.clip(scaled @ weights, -30, 30)))
+        curvature = (scaled.T * (pull * (1.0 - pull))) @ scaled + _RIDGE * np.eye(len(weights))
+        step = np.linalg.solve(curvature, scaled.T @ pull - _RIDGE * weights)
+        while (lower := _loss(scaled, weights + step)) > loss and np.abs(step).max(initial=0.0) > _NO_STEP:
+            step /= 2
+        weights, loss = weights + step, lower
+        if np.abs(step).max(initial=0.0) <= _NO_STEP:
             break
     return np.where(scale > 1e-9, weights / usable, 0.0)
 
 
-def _largest(matrix: NDArray[np.float64]) -> float:
-    """Largest eigenvalue of the matrix times its transpose."""
-    return float(np.linalg.norm(matrix, 2)) ** 2 if matrix.size else 1.0
+def _loss(scaled: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    return float(np.logaddexp(0.0, -(scaled @ weights)).sum() + _RIDGE / 2 * weights @ weights)
 
 
-def _screen(differences: Matrix) -> NDArray[np.intp]:
-    """The features whose sign is most one-sided, at most `_SCREENED`, in their order."""
+def _signs(differences: Matrix) -> Matrix:
+    """How often each feature speaks for the anchor less how often for the confounder, and how often for either."""
     signs = np.sign(differences)
-    clear = np.abs(signs.sum(axis=0)) / np.sqrt(np.maximum(np.abs(signs).sum(axis=0), 1))
+    return np.stack([signs.sum(axis=0), np.abs(signs).sum(axis=0)])
+
+
+def _clearest(signs: Sequence[Matrix]) -> NDArray[np.intp]:
+    """The features whose sign is most one-sided in these pairs, at most `_SCREENED`, in their order."""
+    excess, often = np.sum(signs, axis=0)
+    clear = np.abs(excess) / np.sqrt(np.maximum(often, 1))
     return np.sort(np.argsort(-clear, kind="stable")[:_SCREENED])
