@@ -8,28 +8,31 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from contextrl.cli import show
-from contextrl.cli.records import DEFAULT, Store, open_store
+from contextrl.cli import known, show
+from contextrl.cli.pairs import Repo, Set, StageOption
+from contextrl.cli.records import DEFAULT, Json, Store, open_store
+from contextrl.cli.wanted import as_options
 
 if TYPE_CHECKING:
-    from trajectories.auditing.audit import AuditReport, Facts
+    from trajectories.auditing.audit import AuditReport, Facts, Finding
+    from trajectories.queries import PairFilters
     from trajectories.records import ContextPair
     from trajectories.store import SQLStore
 
 
 def audit(
-    run: Annotated[str | None, typer.Option("--run", help="Only pairs of this run, or of this mined set.")] = None,
+    context: typer.Context,
+    run: Set = None,
     file: Annotated[
         Path | None, typer.Option("--file", help="Pairs that `pairs export` wrote, instead of those of a store.")
     ] = None,
+    repo: Repo = None,
     judgement: Annotated[
         Literal["valid", "invalid", "uncertain", "any"], typer.Option(help="Only pairs that were judged so.")
     ] = "valid",
-    stage: Annotated[
-        Literal["repo", "file", "function"] | None, typer.Option(help="Only pairs that share this much.")
-    ] = None,
+    stage: StageOption = None,
     store: Store = DEFAULT,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: Json = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if the set is flagged.")] = False,
 ) -> None:
     """Try shortcuts on a set of pairs: selectors that must not succeed, and how well they do.
@@ -39,10 +42,18 @@ def audit(
     from contextrl.progress import Silent, open_progress
     from trajectories.auditing.audit import audit_pairs
 
-    pairs, facts = _from_file(file) if file else _from_store(store, run)
-    pairs = [p for p in pairs if judgement in ("any", p.judgement) and stage in (None, p.stage)]
+    wanted: PairFilters = {"repo": repo, "judgement": None if judgement == "any" else judgement, "stage": stage}
+    facts: dict[str, Facts] = {}
+    if file:
+        source = context.get_parameter_source("store")
+        if run is not None or (source and source.name == "COMMANDLINE"):
+            raise ValueError("--file audits the pairs of a file, --run and --store those of a store: give one of them")
+        pairs = _from_file(file, wanted)
+    else:
+        pairs, facts = _from_store(store, {**wanted, "run": run, "retired": False})
     if not pairs:
-        raise ValueError(f"there are no pairs to audit in {file or store}; `contextrl pairs ls` lists what is there")
+        said = as_options({"run": run, "repo": repo, "judgement": judgement, "stage": stage}, {})
+        raise ValueError(f"there are no pairs to audit in {file or store}: none passes {said}")
     if as_json:
         report = audit_pairs(pairs, facts, on_progress=Silent().update)
         typer.echo(json.dumps(report.to_json(), indent=2))
@@ -55,15 +66,19 @@ def audit(
         raise typer.Exit(1)
 
 
-def _from_file(path: Path) -> tuple[list[ContextPair], dict[str, Facts]]:
-    from contextrl.mining import read_pairs
+def _from_file(path: Path, wanted: PairFilters) -> list[ContextPair]:
+    from contextrl.pair_files import read_pairs
 
-    return [pair for batch in read_pairs(path) for pair in batch], {}
+    asked = {name: value for name, value in wanted.items() if value is not None}
+    found = (pair for batch in read_pairs(path) for pair in batch)
+    return [pair for pair in found if all(getattr(pair, name) == value for name, value in asked.items())]
 
 
-def _from_store(where: str, run: str | None) -> tuple[list[ContextPair], dict[str, Facts]]:
+def _from_store(where: str, wanted: PairFilters) -> tuple[list[ContextPair], dict[str, Facts]]:
     with open_store(where) as opened:
-        pairs = opened.pairs(run=run, retired=False)
+        known.check(opened, "set", wanted.get("run"))
+        known.check(opened, "repository with pairs", wanted.get("repo"))
+        pairs = opened.pairs(**wanted)
         return pairs, _facts(opened, pairs)
 
 
@@ -83,20 +98,34 @@ def tell(report: AuditReport) -> None:
             f"{finding.accuracy:.3f}",
             f"{finding.low:.3f}-{finding.high:.3f}",
             f"{finding.p_adjusted:.3f}",
-            "shortcut" if finding.flagged else "",
+            _mark(finding),
             finding.looks_at,
         )
         for finding in report.findings
     ]
     show.table(("selector", "accuracy", "95% interval", "p (Holm)", "", "looks at"), rows, "Nothing was tried.")
+    typer.echo(f"Marked where p is below {report.level:g} and the interval excludes 0.5 as well.")
     for finding in report.flagged:
-        excess = finding.accuracy - 0.5
-        typer.echo(f"\n{finding.name} selects {excess:.1%} better than chance, for example by")
+        typer.echo(f"\n{finding.name} selects {_points(finding)} points better than chance, for example by")
         for example in finding.examples:
             typer.echo(f"  {show.plain(example)}")
+    for finding in report.below:
+        typer.echo(
+            f"\n{finding.name} selects {_points(finding)} points worse than chance: what it learns on some functions "
+            "is wrong on others. That happens in clean sets too and flags none; look at it if it is far."
+        )
     if report.skipped:
         typer.echo(f"\nNot tried, because no store knows the trajectories: {', '.join(report.skipped)}.")
     typer.echo(f"\n{report.pairs} pairs of {report.functions} functions. {_verdict(report)}")
+
+
+def _mark(finding: Finding) -> str:
+    return "shortcut" if finding.flagged else "below chance" if finding.below else ""
+
+
+def _points(finding: Finding) -> str:
+    """How far an accuracy is from chance, in percentage points."""
+    return f"{abs(finding.accuracy - 0.5) * 100:.1f}"
 
 
 def _verdict(report: AuditReport) -> str:

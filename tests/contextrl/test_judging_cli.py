@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import sys
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from contextrl.cli import app
+from contextrl.cli.judging import tell
+from trajectories.auditing.report import AuditReport, Trial, findings
+from trajectories.intervals import wilson
 from trajectories.store import SQLStore
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "trajectories"))
@@ -37,9 +41,21 @@ def test_a_shortcut_is_told_and_strict_fails(tmp_path):
     result = contextrl("pairs", "audit", "--store", store, "--run", "mined")
     assert result.exit_code == 0, result.output
     assert "The set is flagged: length." in result.stdout
-    assert "length selects" in result.stdout and "better than chance" in result.stdout
+    assert "Marked where p is below 0.05 and the interval excludes 0.5 as well." in result.stdout
+    assert re.search(r"length selects \d\d\.\d points better than chance", result.stdout)
     assert "150 pairs of 60 functions" in result.stdout
     assert contextrl("pairs", "audit", "--store", store, "--strict").exit_code == 1
+
+
+def test_what_is_below_chance_is_said_and_flags_nothing(capsys):
+    def trial(name, right, p):
+        return Trial(name, "what it looks at", 200, wilson(right, 200), p)
+
+    tell(AuditReport(200, 50, findings([trial("style", 101, 0.9), trial("length", 60, 0.001)], 0.05), (), 0.7, 0.05))
+    said = capsys.readouterr().out
+    (row,) = (line for line in said.splitlines() if line.startswith("length  "))
+    assert "below chance" in row and "0.002" in row
+    assert "length selects 20.0 points worse than chance" in said and "Nothing beats chance" in said
 
 
 def test_what_the_store_knows_is_tried_as_well(tmp_path):
@@ -65,12 +81,47 @@ def test_a_clean_file_is_called_clean_and_a_small_one_too_small(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--run", "nobody"], "there are no pairs to audit"),
-        (["--judgement", "invalid"], "there are no pairs to audit"),
-        (["--file", "nowhere.jsonl"], "nowhere.jsonl"),
+        (["--run", "nobody"], "there is no run or set 'nobody'"),
+        (["--repo", "nobody"], "there is no repository 'nobody'"),
+        (["--judgement", "invalid"], "there are no pairs to audit in s.db: none passes --judgement invalid\n"),
+        (["--file", "three.jsonl"], "give one of them"),
     ],
 )
-def test_what_cannot_be_audited_is_said(tmp_path, arguments, said):
-    store = stored(tmp_path / "s.db", pair_set(1, pairs=3))
-    result = contextrl("pairs", "audit", "--store", store, *arguments)
+def test_what_cannot_be_audited_is_said(tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    stored("s.db", pair_set(1, pairs=3))
+    result = contextrl("pairs", "audit", "--store", "s.db", *arguments)
     assert result.exit_code == 2 and said in result.stderr and "Traceback" not in result.output
+
+
+def test_a_file_that_is_none_or_cut_off_is_said(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines = [pair.model_dump_json() + "\n" for pair in pair_set(1, pairs=3)]
+    Path("cut.jsonl").write_text("".join(lines)[:-100])
+    Path("whole.jsonl").write_text("".join(lines))
+
+    def said(*arguments):
+        result = contextrl("pairs", "audit", "--judgement", "any", "--file", *arguments)
+        assert result.exit_code == 2 and "Traceback" not in result.output
+        assert "import" not in result.stderr and "HOME" not in result.stderr
+        return result.stderr
+
+    assert said("nowhere.jsonl") == "nowhere.jsonl: no such file or directory; check the path\n"
+    assert said(tmp_path).endswith(": is a directory; check the path\n")
+    assert "cut.jsonl, line 3: not a context pair" in said("cut.jsonl")
+    assert "give one of them" in said("whole.jsonl", "--run", "r")
+    assert "there are no pairs to audit in whole.jsonl: none passes --repo other" in said(
+        "whole.jsonl", "--repo", "other"
+    )
+
+
+def test_only_some_pairs_are_audited(tmp_path, monkeypatch):
+    pairs = [p.model_copy(update={"repo": f"r{n % 3}", "id": f"{n:032}"}) for n, p in enumerate(pair_set(1, pairs=30))]
+    store = stored(tmp_path / "s.db", pairs)
+    assert contextrl("pairs", "export", "--store", store, "-o", tmp_path / "p.jsonl").exit_code == 0
+    monkeypatch.setenv("CONTEXTRL_STORE", str(store))  # a setting is no contradiction of --file
+    for where in (["--run", "mined"], ["--file", tmp_path / "p.jsonl"]):
+        for filters, count in ((["--repo", "r1"], 10), (["--stage", "function"], 30), ([], 30)):
+            result = contextrl("pairs", "audit", "--json", *where, *filters)
+            assert json.loads(result.stdout)["pairs"] == count, result.output
+        assert contextrl("pairs", "audit", *where, "--stage", "file").exit_code == 2
