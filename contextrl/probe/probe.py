@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 from contextrl.probe import journal
 from contextrl.probe.journal import Asked, Folder, open_folder
-from contextrl.probe.predictions import Orders, Prediction, Question, questions
+from contextrl.probe.options import ProbeOptions
+from contextrl.probe.plot import plot
+from contextrl.probe.predictions import Prediction, Question, questions
 from contextrl.probe.result import Result, SetResult
 from contextrl.probe.score import Scored, function_of
 from contextrl.probe.selector import (
@@ -27,7 +27,7 @@ from contextrl.probe.selector import (
     identity,
     open_selector,
 )
-from contextrl.probe.sets import PairSet, Wanted, chosen, judged, load_set
+from contextrl.probe.sets import PairSet, chosen, judged, load_set
 from contextrl.progress import Progress
 from contextrl.versions import versions
 from trajectories.protocol import PairJudge
@@ -35,37 +35,14 @@ from trajectories.protocol import PairJudge
 Open = Callable[[str, SelectorOptions], Selector]
 
 
-@dataclass(frozen=True)
-class ProbeOptions:
-    """What a user asks for."""
-
-    models: tuple[str, ...]
-    sets: tuple[str, ...]
-    out: Path
-    store: str
-    judgement: Wanted = "valid"
-    judge: str = ""
-    """Names the judge that looks at the pairs first; empty: none does."""
-    limit: int | None = None
-    seed: int = 0
-    orders: Orders = "both"
-    replace: bool = False
-    selector: SelectorOptions = field(default_factory=SelectorOptions)
-
-
-def probe(
-    options: ProbeOptions,
-    kinds: Mapping[str, str],
-    judge: PairJudge | None,
-    progress: Progress,
-    open_: Open = open_selector,
-) -> Result:
-    """Put every pair to every model, and write `probe.json`. `kinds`: see `groups_of`. Raises `ValueError`s."""
+def probe(options: ProbeOptions, progress: Progress, open_: Open = open_selector) -> Result:
+    """Put every pair to every model, and write `probe.json` and the plot. Raises `ValueError`s."""
     for given, option in ((options.models, "--model"), (options.sets, "--pairs")):
         if len(set(given)) < len(given):
             raise ProbeError(f"{option} {max(given, key=given.count)} is given twice")
     for model in options.models:
         find_factory(model)
+    kinds, judge = options.kinds(), options.open_judge()
     sets = [_ready(name, options, judge, progress) for name in options.sets]
     asked = {one.name: questions(one.pairs, options.orders, options.seed) for one in sets}
     distinct = _distinct(asked)
@@ -75,6 +52,7 @@ def probe(
             raise ProbeError(f"two models are called {max(names, key=names.count)}: probe them into two folders")
         result = _score(options, names, sets, asked, folder, kinds)
         folder.write(journal.RESULT, result.model_dump_json(indent=1) + "\n")
+        folder.write(journal.PLOT, plot(result))
     return result
 
 

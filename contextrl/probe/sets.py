@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import ValidationError
 
@@ -23,7 +23,12 @@ from contextrl.progress import Progress
 from trajectories.protocol import PairJudge, StoreMissing
 from trajectories.records import ContextPair, Judgement
 
+if TYPE_CHECKING:
+    from trajectories.store import SQLStore
+
 HELDOUT = "heldout:"
+_SOME = 20
+"""Names that a message lists."""
 Wanted = Literal["valid", "uncertain", "invalid", "any"]
 
 
@@ -117,10 +122,18 @@ def _of_run(name: str, where: str) -> list[ContextPair]:
     try:
         with SQLStore(where if "://" in where else Path(where), create=False) as store:
             found = store.pairs(run=name)
-            runs = [] if found else [run.run for run in store.runs() if run.pairs]
+            others = [] if found else _with_pairs(store)
     except StoreMissing:
         raise ProbeError(f"--pairs {name}: there is no such file, and no store {where} to look for a run in") from None
     if not found:
-        others = f"; runs with pairs there: {', '.join(runs)}" if runs else ""
-        raise ProbeError(f"--pairs {name}: there is no such file, and no pair of such a run in {where}{others}")
+        there = f"; there are pairs of {', '.join(others)}" if others else ""
+        raise ProbeError(f"--pairs {name}: there is no such file, and no pair of such a run or set in {where}{there}")
     return found
+
+
+def _with_pairs(store: SQLStore) -> list[str]:
+    """The runs and sets that have pairs, the first of them."""
+    from trajectories.storage.upkeep import Upkeep
+
+    found = [name or "(without a name)" for name in Upkeep(store).names("set") if store.count_pairs(run=name)]
+    return found[:_SOME] + ([f"{len(found) - _SOME} others"] if len(found) > _SOME else [])

@@ -6,8 +6,9 @@ import pytest
 from probe_toys import chat_answer, pair, server
 
 from contextrl.probe.chat import ChatSelector, letter_margin
+from contextrl.probe.options import ProbeOptions
 from contextrl.probe.predictions import questions
-from contextrl.probe.probe import ProbeOptions, probe
+from contextrl.probe.probe import probe
 from contextrl.probe.selector import SelectorOptions
 from contextrl.progress import Silent
 from trajectories.endpoints import posting
@@ -60,7 +61,7 @@ def run(tmp_path, *models, **options):
     path = tmp_path / "pairs.jsonl"
     path.write_text("".join(p.model_dump_json() + "\n" for p in PAIRS))
     asked = ProbeOptions(models=models, sets=(str(path),), out=tmp_path / "out", store="", **options)
-    return probe(asked, {}, None, Silent())
+    return probe(asked, Silent())
 
 
 def test_log_probabilities_are_compared_where_both_letters_are_given():

@@ -1,6 +1,7 @@
 """`contextrl probe` from the outside: the table, the files, and one sentence for every mistake."""
 
 import json
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -8,6 +9,7 @@ from probe_toys import chat_answer, pair, server, write_pairs
 from typer.testing import CliRunner
 
 from contextrl.cli import app, stopped
+from contextrl.probe.options import ProbeOptions, SelectorOptions
 from contextrl.probe.result import Result, label
 
 PAIRS = [pair(i) for i in range(6)]
@@ -107,13 +109,64 @@ def sentence(*arguments) -> str:
         (["--model", "tiny", "--tasks", "nowhere"], "is no task set"),
         (["--model", "openai:http://h"], "names no model"),
         (["--model", "vllm:http://127.0.0.1:9#m"], "cannot be asked"),
+        (["--model", "replay:nofile"], "there is no file nofile"),
         (["--model", "heldout"], "no such folder"),
         (["--model", "tiny", "--pairs", "heldout:nowhere.yaml"], "no such recipe"),
     ],
 )
 def test_a_mistake_is_one_sentence(tmp_path, source, arguments, problem):
     given = arguments if "--pairs" in arguments else [*arguments, "--pairs", source]
-    assert problem in sentence(*given, "--out", tmp_path / "out", "--store", tmp_path / "no.db")
+    assert problem in sentence(*given, "--out", tmp_path / "runs/probe", "--store", tmp_path / "no.db")
+    left = {path.name for path in tmp_path.iterdir()} - {"pairs.jsonl"}
+    assert left == ({"runs"} if "longer" in problem else set())  # what was answered stays, and nothing else
+
+
+def test_an_endpoint_that_fails_before_the_first_answer_leaves_nothing(tmp_path, source):
+    answers = iter([(200, chat_answer("A"))])
+    with server(lambda path, body: next(answers, (401, {"error": {"message": "who are you?"}}))) as (url, _):
+        given = ["--model", f"openai:{url}/v1#m", "--pairs", source, "--concurrency", 1, "--out", tmp_path / "out"]
+        assert "401" in sentence(*given)
+        assert {path.name for path in (tmp_path / "out").iterdir()} == {"asked.json", "predictions.jsonl"}
+        given[-1] = tmp_path / "other"
+        assert "401" in sentence(*given)
+    assert not (tmp_path / "other").exists()
+
+
+def test_every_option_arrives_where_it_belongs(monkeypatch):
+    given: list[ProbeOptions] = []
+    monkeypatch.setattr("contextrl.cli.probe._run", given.append)
+    numbers = {"--limit": 2, "--seed": 3, "--max-tokens": 4, "--batch-tokens": 5, "--reply-tokens": 6}
+    words = {"--judge": "rules", "--device": "d", "--dtype": "bfloat16", "--tokenizer": "t", "--store": "s"}
+    words |= {"--orders": "balanced", "--judgement": "any", "--out": "o", "--concurrency": "7"}
+    options = [word for pair in {**numbers, **words}.items() for word in pair]
+    several = ["--model", "a", "--model", "b", "--pairs", "p", "--pairs", "q", "--tasks", "x", "--tasks", "y"]
+    assert contextrl(*several, *options, "--whole", "--replace").exit_code == 0
+    how = SelectorOptions(
+        device="d",
+        dtype="bfloat16",
+        max_tokens=4,
+        cut=False,
+        batch_tokens=5,
+        tokenizer="t",
+        reply_tokens=6,
+        concurrency=7,
+    )
+    assert given == [
+        ProbeOptions(
+            models=("a", "b"),
+            sets=("p", "q"),
+            out=Path("o"),
+            store="s",
+            judgement="any",
+            judge="rules",
+            tasks=("x", "y"),
+            limit=2,
+            seed=3,
+            orders="balanced",
+            replace=True,
+            selector=how,
+        )
+    ]
 
 
 def test_rules_judge_first(tmp_path, source):

@@ -8,7 +8,8 @@ import pytest
 from probe_toys import pair, write_pairs
 
 from contextrl.probe.journal import read_predictions
-from contextrl.probe.probe import ProbeOptions, probe
+from contextrl.probe.options import ProbeOptions
+from contextrl.probe.probe import probe
 from contextrl.probe.result import Result
 from contextrl.probe.selector import Choice, ProbeError, SelectorOptions
 from contextrl.progress import Silent
@@ -42,8 +43,9 @@ def nothing_asked():
 
 def run(tmp_path, *models, pairs=PAIRS, stop_after=None, **options) -> Result:
     source = write_pairs(tmp_path / "pairs.jsonl", pairs)
-    asked = ProbeOptions(models=models or ("tiny",), sets=(source,), out=tmp_path / "out", store="", **options)
-    return probe(asked, {}, None, Silent(), lambda name, how: Scripted(name, how, stop_after))
+    options = {"out": tmp_path / "out", "store": ""} | options
+    asked = ProbeOptions(models=models or ("tiny",), sets=(source,), **options)
+    return probe(asked, Silent(), lambda name, how: Scripted(name, how, stop_after))
 
 
 def test_what_was_answered_is_not_asked_again(tmp_path):
@@ -116,6 +118,33 @@ def test_a_folder_in_which_nothing_was_answered_is_free(tmp_path):
     assert run(tmp_path, seed=1).asked.seed == 1
 
 
+def test_a_probe_without_an_answer_leaves_nothing_and_one_with_answers_them(tmp_path):
+    (tmp_path / "runs").mkdir()
+    out = tmp_path / "runs/deep/er"
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, stop_after=0, out=out)
+    assert list((tmp_path / "runs").iterdir()) == []
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, stop_after=1, out=out)
+    assert {path.name for path in out.iterdir()} == {"asked.json", "predictions.jsonl"}
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, stop_after=0, out=tmp_path / "mine")
+    assert (tmp_path / "mine").is_dir()  # it was there before
+
+
+def test_a_probe_gives_way_only_to_one_that_gets_an_answer(tmp_path):
+    run(tmp_path)
+    before = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, stop_after=0, seed=1, replace=True)
+    assert {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()} == before
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, stop_after=1, seed=1, replace=True)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"asked.json", "predictions.jsonl"}
+    assert len(read_predictions(tmp_path / "out/predictions.jsonl")) == 1
+
+
 def test_files_of_something_else_stay(tmp_path):
     out = tmp_path / "out"
     out.mkdir()
@@ -131,8 +160,6 @@ def test_files_of_something_else_stay(tmp_path):
     with pytest.raises(ProbeError, match="is a file"):
         probe(
             ProbeOptions(("tiny",), (str(tmp_path / "pairs.jsonl"),), tmp_path / "file", ""),
-            {},
-            None,
             Silent(),
             Scripted,
         )
@@ -147,7 +174,7 @@ def probe_and_wait(folder: str, started, leave) -> None:
 
     path = Path(folder)
     asked = ProbeOptions(("tiny",), (str(path / "pairs.jsonl"),), path / "out", "")
-    probe(asked, {}, None, Silent(), Slow)
+    probe(asked, Silent(), Slow)
 
 
 def test_a_folder_is_one_processs_at_a_time(tmp_path):
@@ -171,7 +198,7 @@ def test_a_folder_is_one_processs_at_a_time(tmp_path):
 def test_models_are_compared_on_pairs_of_each_set(tmp_path):
     first, second = write_pairs(tmp_path / "a.jsonl", PAIRS[:4]), write_pairs(tmp_path / "b.jsonl", PAIRS[2:])
     asked = ProbeOptions(("tiny", "other"), (first, second), tmp_path / "out", "")
-    result = probe(asked, {}, None, Silent(), Scripted)
+    result = probe(asked, Silent(), Scripted)
     assert [(r.set, r.model, r.accuracy.pairs) for r in result.results] == [
         (first, "tiny", 4),
         (first, "other", 4),
@@ -194,7 +221,7 @@ def test_one_id_with_two_texts_is_refused(tmp_path):
     second = write_pairs(tmp_path / "b.jsonl", [PAIRS[0].model_copy(update={"answer": "other"})])
     asked = ProbeOptions(("tiny",), (first, second), tmp_path / "out", "")
     with pytest.raises(ProbeError, match="pair p0 reads otherwise in two of the sets"):
-        probe(asked, {}, None, Silent(), Scripted)
+        probe(asked, Silent(), Scripted)
 
 
 class TooShort(Scripted):
@@ -206,10 +233,10 @@ def test_a_model_that_answers_nothing_is_an_error(tmp_path):
     source = write_pairs(tmp_path / "pairs.jsonl", PAIRS)
     asked = ProbeOptions(("tiny",), (source,), tmp_path / "out", "")
     with pytest.raises(ProbeError, match=r"tiny answers no pair of .*: 6 of 6 are longer than 8 tokens"):
-        probe(asked, {}, None, Silent(), TooShort)
+        probe(asked, Silent(), TooShort)
 
 
 @pytest.mark.parametrize(("models", "sets"), [(("tiny", "tiny"), ("a",)), (("tiny",), ("a", "a"))])
 def test_what_is_given_twice_is_refused(tmp_path, models, sets):
     with pytest.raises(ProbeError, match="is given twice"):
-        probe(ProbeOptions(models, sets, tmp_path, ""), {}, None, Silent(), Scripted)
+        probe(ProbeOptions(models, sets, tmp_path, ""), Silent(), Scripted)

@@ -30,7 +30,20 @@ def test_a_run_of_a_store(tmp_path):
         store.add_pairs(p.model_copy(update={"run": "mine"}) for p in PAIRS)
     found = load("mine", tmp_path / "s.db")
     assert [p.id for p in found.pairs] == [p.id for p in PAIRS]
-    with pytest.raises(ProbeError, match=r"no such file, and no pair of such a run in .*s\.db"):
+    with pytest.raises(ProbeError, match=r"no such file, and no pair of such a run or set in .*s\.db"):
+        load("other", tmp_path / "s.db")
+
+
+def test_the_sets_that_have_pairs_are_named_whether_runs_mined_or_imported(tmp_path):
+    with SQLStore(tmp_path / "s.db") as store:
+        store.add_pairs(p.model_copy(update={"run": "a set"}) for p in PAIRS)
+        store.add_funnel("nothing came of it", {"commit": 3})
+    with pytest.raises(ProbeError, match=r"in .*s\.db; there are pairs of a set$"):
+        load("other", tmp_path / "s.db")
+    with SQLStore(tmp_path / "s.db") as store:
+        for i in range(24):
+            store.add_pairs([PAIRS[0].model_copy(update={"run": f"m{i}", "id": f"m{i}"})])
+    with pytest.raises(ProbeError, match=r"there are pairs of .*, 5 others$"):
         load("other", tmp_path / "s.db")
 
 
