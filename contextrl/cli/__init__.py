@@ -35,6 +35,7 @@ from contextrl.cli import (
     view,
 )
 from contextrl.cli.remedies import remedy
+from trajectories.endpoints.posting import EndpointDown
 
 OURS = {"sandbox", "envs", "agents", "trajectories", "contextrl"}
 
@@ -74,7 +75,8 @@ def sentence(error: BaseException, command: str = "") -> str:
     if isinstance(error, OSError) and error.strerror:
         place = f"{error.filename}: " if error.filename else ""
         return f"{place}{error.strerror.lower()}; {remedy(error, command)}"
-    return " ".join(str(error).split()) or type(error).__name__
+    said = " ".join(str(error).split()) or type(error).__name__
+    return f"{said}; when it answers again, the same command goes on" if isinstance(error, EndpointDown) else said
 
 
 def stopped(arguments: list[str]) -> str:

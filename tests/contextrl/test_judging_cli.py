@@ -12,10 +12,12 @@ from typer.testing import CliRunner
 from contextrl.cli import app
 from contextrl.cli.judging import tell
 from trajectories.auditing.report import AuditReport, Trial, findings
+from trajectories.endpoints import posting
 from trajectories.intervals import wilson
 from trajectories.store import SQLStore
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "trajectories"))
+from model_server import Bad, model_server
 from test_audit import pair_set
 from trajectory_builders import trajectory
 
@@ -113,6 +115,33 @@ def test_a_file_that_is_none_or_cut_off_is_said(tmp_path, monkeypatch):
     assert "there are no pairs to audit in whole.jsonl: none passes --repo other" in said(
         "whole.jsonl", "--repo", "other"
     )
+
+
+@pytest.mark.parametrize("option", ["--judge", "--embedding"])
+def test_an_endpoint_that_is_down_is_said_and_the_same_command_goes_on(tmp_path, monkeypatch, option):
+    monkeypatch.setenv("CONTEXTRL_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(posting, "FIRST_WAIT_S", 0.001)
+    with SQLStore(tmp_path / "s.db") as store:
+        for i in range(2):
+            store.add(trajectory(f"f-{i}", shown=("*", i), right=("+", i), function="f", run="r"))
+    down = [True]
+
+    def answer(body, number):
+        if down[0]:
+            return Bad(503, b"starting")
+        if "input" in body:
+            return {"data": [{"index": i, "embedding": [1.0, 2.0]} for i in range(len(body["input"]))]}
+        return json.dumps({"verdict": "VALID", "reasons": ["it takes reading"]})
+
+    with model_server(answer) as (url, _):
+        command = ("pairs", "mine", option, f"openai:{url}#m", "--cut-at-edit", "--store", tmp_path / "s.db")
+        command += ("--processes", "1")
+        result = contextrl(*command)
+        assert result.exit_code == 2 and "Traceback" not in result.output
+        assert result.stderr.endswith("(5 attempts): starting; when it answers again, the same command goes on\n")
+        down[0] = False
+        result = contextrl(*command)
+    assert result.exit_code == 0 and "2 valid pairs" in result.stdout, result.output
 
 
 def test_only_some_pairs_are_audited(tmp_path, monkeypatch):

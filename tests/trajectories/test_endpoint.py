@@ -13,6 +13,7 @@ from model_server import Bad, chat_answer, model_server
 
 from trajectories.endpoints import posting
 from trajectories.endpoints.endpoint import Budget, BudgetExhausted, Endpoint, EndpointError, parse_endpoint
+from trajectories.endpoints.posting import EndpointDown
 
 HELLO = [{"role": "user", "content": "hello"}]
 
@@ -117,7 +118,7 @@ def test_what_does_not_pass_is_one_sentence(kind):
         return TRANSIENT[kind]
 
     with model_server(always) as (url, requests), endpoint(url, timeout_s=0.3, retries=1) as model:
-        with pytest.raises(EndpointError) as raised:
+        with pytest.raises(EndpointDown) as raised:
             model.chat(HELLO, max_tokens=5)
         assert url in str(raised.value) and "(2 attempts)" in str(raised.value)
         assert "\n" not in str(raised.value)
@@ -144,6 +145,7 @@ def test_other_refusals_are_told_at_once_without_the_key(status, monkeypatch):
     ):
         model.chat(HELLO, max_tokens=5)
     assert "secret" not in str(raised.value) and len(str(raised.value)) < 400
+    assert not isinstance(raised.value, EndpointDown)
     assert raised.value.__cause__ is None
     assert len(requests) == 1
 

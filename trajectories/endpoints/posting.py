@@ -37,6 +37,10 @@ class EndpointError(ValueError):
     """Of an answer that refuses the request, such as 400 for a prompt that is too long."""
 
 
+class EndpointDown(EndpointError):
+    """The endpoint did not answer, however often it was asked; later it may."""
+
+
 class Poster:
     """Posts to one base URL. Thread-safe."""
 
@@ -60,7 +64,7 @@ class Poster:
             except _Busy as busy:
                 if attempt == self._retries:
                     times = f" ({attempt + 1} attempts)" if attempt else ""
-                    raise self.error(f"{busy}{times}", busy.said) from None
+                    raise EndpointDown(str(self.error(f"{busy}{times}", busy.said))) from None
                 wait = busy.wait_s
             finally:
                 budget.settle(prompt, completion, used)
