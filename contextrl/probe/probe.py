@@ -108,10 +108,16 @@ def _put(
         done = len(distinct) - len(left)
         progress.stage(f"Probing {name}")
         progress.update(done, len(distinct))
-        for choice in selector.answer(left):
-            folder.keep(_prediction(name, choice))
-            done += 1
-            progress.update(done, len(distinct))
+        try:
+            for choice in selector.answer(left):
+                folder.keep(_prediction(name, choice))
+                done += 1
+                progress.update(done, len(distinct))
+        except ValueError as error:
+            if not done:
+                raise
+            kept = f"{done} of {len(distinct)} answers are kept, and the same command goes on with the rest"
+            raise ProbeError(f"{str(error).rstrip('.')}; {kept}") from error
     return name
 
 
