@@ -1,37 +1,27 @@
-"""Mining on request: `contextrl pairs mine`, and moving pair sets between stores and files.
+"""Mining on request: `contextrl pairs mine`.
 
-Invariant: what is asked for is checked before anything is mined, and a file that is written is whole or not there.
+Invariant: what is asked for is checked before anything is mined; all pairs of a set were mined in one way.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gzip
-import json
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, Any, cast
 
 from contextrl.progress import Progress
 from sandbox.home import home
 from trajectories.mining.bulk import BulkOptions, mine_store
 from trajectories.mining.options import MinerOptions
+from trajectories.mining.plan import LeftOut
 from trajectories.mining.relatedness import EmbeddingRelatedness, Relatedness
 from trajectories.mining.sharing import CommitMode, FunctionMode
-from trajectories.mining.splitting import split_pairs
 from trajectories.protocol import PairJudge, RightAnswer
-from trajectories.records import ContextPair
-from trajectories.storage.pairs import pair_key
 from trajectories.store import SQLStore
 
 if TYPE_CHECKING:
     from envs.task import TaskInstance
-
-_BATCH = 200
 
 
 @dataclass(frozen=True)
@@ -55,6 +45,10 @@ class MiningRequest:
     processes: int = 2
 
 
+_SAME = ("run", "repo", "commit", "function", "judge", "embedding", "min_related", "tasks", "keep_after_edit")
+"""What must be the same when a set is mined on: its funnel is that of one mining."""
+
+
 def mine_pairs(store: SQLStore, request: MiningRequest, progress: Progress) -> dict[str, int]:
     """Mine, judge, verify; the funnel. Raises `ValueError` for what cannot be done as asked."""
     if request.run is not None and not store.count(run=request.run):
@@ -73,14 +67,18 @@ def mine_pairs(store: SQLStore, request: MiningRequest, progress: Progress) -> d
         across_runs=True,
     )
     options = BulkOptions(miner, request.per_function, request.processes, request.name)
+    filters = {"run": request.run, "repo": request.repo}
+    store.claim_set(request.name, {name: getattr(request, name) for name in _SAME})
     progress.stage("Mining")
+    if heldout := LeftOut.of(store, filters).count(store):
+        progress.log(f"{heldout} trajectories are left out: training held them out, or the functions that they touch")
     counts = mine_store(
         store,
         options,
         judge=judge,
         relatedness=relatedness,
         gold=_gold(known),
-        filters={"run": request.run, "repo": request.repo},
+        filters=filters,
         progress=lambda done, total, valid: progress.update(done, total, f"{valid} valid pairs"),
     )
     if request.verify:
@@ -125,83 +123,3 @@ def _gold(tasks: Mapping[str, TaskInstance]) -> dict[str, RightAnswer]:
     from trajectories.mining.answers import repair
 
     return {i: RightAnswer(repair(task.patch), task.patch) for i, task in tasks.items() if repair(task.patch)}
-
-
-def export_pairs(
-    store: SQLStore, out: Path, filters: Mapping[str, Any], *, heldout: float, seed: int, replace: bool
-) -> dict[Path, int]:
-    """Write JSON Lines; path -> how many pairs. With a held-out share a second file, `NAME.heldout.SUFFIX`."""
-    stem, dot, suffix = out.name.partition(".")
-    other = out.with_name(f"{stem}.heldout{dot}{suffix}")
-    for path in (out, other) if heldout else (out,):
-        if path.exists() and not replace:
-            raise ValueError(f"{path} is there already: give another file, or --replace")
-    found = list(store.scan_pairs(**filters))
-    if not found:
-        raise ValueError(f"no such pairs in {store.where}: `contextrl pairs ls` lists what is there")
-    if not heldout:
-        return {out: _write(out, found)}
-    functions = _functions(store, found)
-    train, held = split_pairs(found, heldout, seed, lambda pair: functions.get(pair.id, ()))
-    return {out: _write(out, train), other: _write(other, held)}
-
-
-def _functions(store: SQLStore, pairs: list[ContextPair]) -> dict[str, list[str]]:
-    """Pair id -> the functions that either of its trajectories touches."""
-    ids = {context.trajectory_id for pair in pairs for context in (pair.anchor, pair.confounder)}
-    touched = {i: t.functions for i, t in store.get_many(ids, tokens=False).items()}
-    return {
-        pair.id: [name for c in (pair.anchor, pair.confounder) for name in touched.get(c.trajectory_id, ())]
-        for pair in pairs
-    }
-
-
-def _write(path: Path, pairs: list[ContextPair]) -> int:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with _open(partial, path.suffix, "wt") as file:
-            file.writelines(pair.model_dump_json() + "\n" for pair in pairs)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return len(pairs)
-
-
-def read_pairs(path: Path, name: str | None = None) -> Iterator[list[ContextPair]]:
-    """The pairs of a file, some at a time, called `name` if given. Raises `ValueError` that names the line."""
-    batch: list[ContextPair] = []
-    number = 0
-    try:
-        with _open(path, path.suffix, "rt") as file:
-            for number, line in enumerate(file, 1):  # noqa: B007 - the last one is told
-                if line.strip():
-                    pair = ContextPair.model_validate_json(line)
-                    batch.append(pair if name is None else _renamed(pair, name))
-                if len(batch) == _BATCH:
-                    yield batch
-                    batch = []
-    except (ValidationError, UnicodeDecodeError, EOFError, gzip.BadGzipFile, json.JSONDecodeError) as error:
-        if batch:
-            yield batch
-        said = str(error).splitlines()[0]
-        raise ValueError(
-            f"{path}, line {max(number, 1)}: not a context pair ({said}); the file is damaged or cut off, "
-            "what stands before is imported: export it again"
-        ) from None
-    if batch:
-        yield batch
-    if not number:
-        raise ValueError(f"{path} is empty: there are no pairs in it")
-
-
-def _renamed(pair: ContextPair, name: str) -> ContextPair:
-    """The pair in another set: as another pair, so that both can stand in one store."""
-    moved = pair.model_copy(update={"run": name})
-    return moved.model_copy(update={"id": pair_key(moved)[:32]})
-
-
-def _open(path: Path, suffix: str, mode: str) -> IO[str]:
-    if suffix == ".gz":
-        return cast(IO[str], gzip.open(path, mode, encoding="utf-8"))
-    return cast(IO[str], open(path, mode, encoding="utf-8"))

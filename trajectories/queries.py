@@ -37,9 +37,9 @@ class Filters(TypedDict, total=False):
     function: str | None
     """A touched function, as `path::qualified.name`."""
     resolved: bool | None
-    """What the verdict says. Who has none passes neither."""
+    """What the verdict says. Who is not graded passes neither."""
     graded: bool | None
-    """Whether there is a verdict."""
+    """Whether there is a verdict or a reward."""
     policy_version: int | None
     iteration: int | None
     group: str | None
@@ -93,7 +93,7 @@ class TrajectorySummary(NamedTuple):
     status: Status
     resolved: bool
     graded: bool
-    """Whether there is a verdict; without one it is neither resolved nor failed."""
+    """Whether there is a verdict or a reward; without one it is neither resolved nor failed."""
     reward: float | None
     policy_version: int
     agent: str

@@ -116,6 +116,11 @@ class Trajectory(Record):
         """Whether the grader accepted the patch."""
         return self.verdict is not None and self.verdict.resolved
 
+    @property
+    def graded(self) -> bool:
+        """Whether it was judged: by a grader, or with a reward, as an episode that ran out of turns is."""
+        return self.verdict is not None or self.reward is not None
+
     def token_ids(self) -> list[int]:
         """All tokens in order, shape [T]."""
         return [t for turn in self.turns for t in (*turn.prompt_ids, *turn.completion_ids)]

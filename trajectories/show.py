@@ -76,12 +76,12 @@ def _place(trajectory: Trajectory) -> str:
 
 
 def _outcome(trajectory: Trajectory) -> Text:
-    if trajectory.verdict is None:
-        said, colour = "not graded", "yellow"
-    elif trajectory.resolved:
+    if trajectory.resolved:
         said, colour = "resolved", "green"
-    else:
+    elif trajectory.verdict is not None:
         said, colour = f"not resolved: {trajectory.verdict.reason or 'tests fail'}", "red"
+    else:
+        said, colour = ("not resolved: no verdict", "red") if trajectory.graded else ("not graded", "yellow")
     reward = "no reward" if trajectory.reward is None else f"reward {trajectory.reward:g}"
     return Text.assemble((shortened(said), colour), f", {trajectory.status}, {reward}")
 

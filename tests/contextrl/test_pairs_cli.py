@@ -55,9 +55,9 @@ def test_mine_prints_the_funnel_and_keeps_it(store):
         ["commit", "66"],
         ["file", "66"],
         ["function", "12"],
-        ["close", "12"],
+        ["distinct", "12"],
     ]
-    assert funnel.splitlines()[1:] == result.stdout.splitlines()[1:11]
+    assert funnel.splitlines()[1:] == result.stdout.splitlines()[1:12]
 
 
 def test_ls_and_show(mined):

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from trajectory_builders import planted, trajectory
 
+from trajectories.judge import RuleJudge
 from trajectories.mining.bulk import BulkOptions, mine_store
-from trajectories.mining.miner import MinerOptions
+from trajectories.mining.miner import MinerOptions, PairMiner
 from trajectories.store import SQLStore
 
 
@@ -79,7 +80,10 @@ def test_an_interruption_loses_nothing(store):
     with pytest.raises(KeyboardInterrupt):
         mine_store(store, options(2), progress=stop)
     assert 0 < store.count_pairs(run="set") < 24
-    assert mine_store(store, options(2))["valid"] == 24
+    assert store.funnel("set")["valid"] == store.count_pairs(run="set", judgement="valid")
+    told = []
+    assert mine_store(store, options(2), progress=lambda *how_far: told.append(how_far))["valid"] == 24
+    assert told[-1] == (3, 3, 24), "pairs that were there count"
 
 
 def test_related_issues_come_first(store):
@@ -112,6 +116,43 @@ def test_a_second_judge_has_the_last_word(store):
     funnel = mine_store(store, options(), judge=Doubtful())
     assert (funnel["valid"], funnel["uncertain"]) == (0, 24)
     assert {tuple(p.reasons) for p in store.pairs(run="set")} == {("model: cannot tell",)}
+
+
+class Strict:
+    """A judge that refuses every other pair, by its id."""
+
+    def judge(self, pair):
+        return ("invalid", ["model: no"]) if int(pair.id[-1], 16) % 2 else ("valid", [])
+
+
+def test_what_the_second_judge_refuses_is_made_up_for(store):
+    fill(store, issues=8)
+    funnel = mine_store(store, options(per_function=4), judge=Strict())
+    for f in range(3):
+        assert 4 <= store.count_pairs(run="set", function=f"pkg/a.py::f{f}", judgement="valid") <= 5
+    assert funnel["invalid"] > 0
+    assert mine_store(store, options(per_function=4), judge=Strict()) == funnel, "a second run finds no more"
+
+
+def test_what_training_held_out_is_not_mined(store):
+    fill(store, functions=1, each=1)
+    for i, run in ((4, "run 0.before"), (5, "run 0.after"), (6, "other.before")):
+        store.add(trajectory(f"f0-{i}", shown=("*", i), right=("+", i), function="f0", run=run))
+    held_out = trajectory("f0-7", shown=("*", 7), right=("+", 7), function="f0", run="run 0")
+    store.add(held_out)
+    PairMiner(store, RuleJudge(), MinerOptions(avoid=frozenset({"pkg pkg/a.py::f0"}))).on_insert(held_out)
+    assert mine_store(store, options(per_function=99))["commit"] == 5 * 4 // 2
+    used = {c.instance_id for p in store.pairs(run="set") for c in (p.anchor, p.confounder)}
+    assert used == {"f0-0", "f0-1", "f0-2", "f0-3", "f0-6"}
+    assert mine_store(store, options(), filters={"run": "run 0.before"})["commit"] == 0, "who asks for it gets it"
+    store.add(trajectory("f0-8", shown=("*", 8), right=("+", 8), function="f0", run="run 0.before"))
+    assert mine_store(store, options(), filters={"run": "run 0.before"})["commit"] == 1
+
+
+def test_a_store_in_memory_is_mined_in_one_process():
+    with SQLStore("sqlite://") as store:
+        fill(store)
+        assert mine_store(store, options(2))["valid"] == 24
 
 
 def test_a_process_that_is_killed_leaves_no_worker_and_loses_nothing(store, tmp_path):

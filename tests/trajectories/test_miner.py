@@ -227,14 +227,15 @@ def test_the_funnel_counts_every_stage(store):
         trajectory("x", status="infra_error", patch="", files=[], functions=[]),
         trajectory("i5", shown=("*", 7), right=MINUS),
     )
-    assert list(FUNNEL[:6]) == ["commit", "file", "function", "close", "related", "masked"]
-    assert list(FUNNEL[6:]) == ["asked", "valid", "uncertain", "invalid"]
+    assert list(FUNNEL[:7]) == ["commit", "file", "function", "distinct", "related", "close", "masked"]
+    assert list(FUNNEL[7:]) == ["asked", "valid", "uncertain", "invalid"]
     assert store.funnel("r") == {
         "commit": 1 + 2 + 3 + 4 + 6,
         "file": 1 + 2 + 0 + 3 + 4,
         "function": 1 + 0 + 0 + 2 + 3,
-        "close": 1 + 1 + 3,
+        "distinct": 1 + 1 + 3,
         "related": 1 + 1 + 3,
+        "close": 1 + 1 + 3,
         "masked": 1 + 1 + 3,
         "asked": 2 + 0 + 4,
         "valid": 4,

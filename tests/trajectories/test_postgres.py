@@ -8,6 +8,7 @@ import time
 import psycopg
 import pytest
 from hypothesis import given, settings
+from test_bulk import fill, mine_store, options
 from test_store import trajectories, writer
 from trajectory_builders import trajectory
 
@@ -181,3 +182,11 @@ def refused(url, message):
         SQLStore(url)
     said = str(told.value)
     assert "\n" not in said and "hidden" not in said and "se%3Acr%2Fet" not in said and said.endswith(".")
+
+
+@needs_a_server
+def test_processes_that_mine_open_the_database_by_themselves(database):
+    """With its password, which messages do not show."""
+    with SQLStore(database) as store:
+        fill(store)
+        assert mine_store(store, options(2))["valid"] == 24

@@ -150,12 +150,13 @@ def test_failures_are_kept(store):
 
 
 def test_who_was_not_judged_is_neither_resolved_nor_failed(store):
-    store.add_many([trajectory("yes"), trajectory("no", resolved=False), trajectory("open", verdict=None)])
+    store.add_many([trajectory("yes"), trajectory("no", resolved=False)])
+    store.add_many([trajectory("open", verdict=None, reward=None), trajectory("late", verdict=None, reward=0.0)])
     found = {name: [s.instance_id for s in store.summaries(**{name: False})] for name in ("resolved", "graded")}
-    assert found == {"resolved": ["no"], "graded": ["open"]}
-    assert [s.instance_id for s in store.summaries(graded=True)] == ["yes", "no"] and store.count(resolved=True) == 1
-    assert [s.outcome for s in store.summaries()] == [True, False, None]
-    assert (store.runs()[0].resolved, store.runs()[0].graded) == (1, 2)
+    assert found == {"resolved": ["no", "late"], "graded": ["open"]}
+    assert [s.instance_id for s in store.summaries(graded=True)] == ["yes", "no", "late"]
+    assert [s.outcome for s in store.summaries()] == [True, False, None, False]
+    assert (store.runs()[0].resolved, store.runs()[0].graded) == (1, 3)
 
 
 def test_buckets_hold_what_touches_them_newest_first(store):

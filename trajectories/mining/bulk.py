@@ -1,39 +1,32 @@
 """Mining a whole store at once: the cascade over what is indexed first, so that few trajectories are ever read.
 
-Invariant: what is mined depends on the store and the options, not on the number of processes or on chance. Of each
-function the couples with the most related issues come first, until `per_function` pairs are valid: no function and no
-repository can fill the set. Interrupted, it keeps what it has found, and the same call goes on.
+Invariant: what is mined depends on the store and the options, not on the number of processes, on chance, or on how
+often it was interrupted. Of each function the couples with the most related issues come first, until `per_function`
+pairs are valid: no function and no repository can fill the set.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations, islice
+from functools import partial
 from typing import Any, NamedTuple
 
 from trajectories.judge import RuleJudge
 from trajectories.judging import judge_all
 from trajectories.mining.couples import FUNNEL, Coupler, Judged
 from trajectories.mining.options import MinerOptions
-from trajectories.mining.relatedness import Issue, LexicalRelatedness, Relatedness
-from trajectories.mining.sharing import Place
-from trajectories.mining.sketches import Sketches
-from trajectories.protocol import PairJudge, RightAnswer, Stage, TrajectorySummary
+from trajectories.mining.plan import Couple, plan
+from trajectories.mining.relatedness import Relatedness
+from trajectories.mining.sketches import Sketch, Sketches
+from trajectories.mining.workers import spread
+from trajectories.protocol import PairJudge, RightAnswer
 from trajectories.records import ContextPair
 from trajectories.store import SQLStore
 
-_DEPTH = 3
-"""How many trajectories of an instance are tried as one side of a couple."""
-_MOST_ISSUES = 64
-"""Issues of one place that are compared with each other, the newest: comparing is quadratic."""
-_AHEAD = 8
-"""Places that are handed out to each process before the first comes back."""
+_AT_ONCE = 4
+"""Couples that are read at a time: a function's quota takes about so many."""
 
 
 @dataclass(frozen=True)
@@ -48,20 +41,25 @@ class BulkOptions:
     """What the pairs' set is called: their `run`."""
 
 
-class _Row(NamedTuple):
-    """What the cascade goes by."""
+class Job(NamedTuple):
+    """The couples of a place that are to be looked at, the most promising first."""
 
-    id: str
-    instance_id: str
-    resolved: bool
-    statement: str
-    tests: tuple[str, ...]
+    couples: list[Couple]
+    valid: int = 0
+    """Valid pairs of it that are there."""
 
 
-class _Job(NamedTuple):
-    """A place, and the couples of trajectories to look at there, the most promising first."""
+class Found(NamedTuple):
+    """What a job gave."""
 
-    couples: list[tuple[str, str]]
+    pairs: list[ContextPair]
+    """Judged now, by the rules."""
+    known: int
+    """Valid pairs that were there."""
+    counts: Counter[str]
+    """What it adds to the funnel."""
+    left: list[Couple]
+    """Couples that were not looked at: there were enough."""
 
 
 def mine_store(
@@ -76,160 +74,78 @@ def mine_store(
 ) -> Counter[str]:
     """Mine into the set `options.name`; the funnel. Rules judge in the worker processes, then `judge` what they left.
 
-    `filters` are those of `store.scan`. `progress(places done, places, valid pairs so far)`.
+    `filters` are those of `store.scan`. `progress(places done, places, valid pairs so far)`. Interrupted, it keeps what
+    it has found, and the same call goes on. A process that is killed is a `trajectories.mining.workers.WorkerDied`.
     """
     funnel = Counter(dict.fromkeys(FUNNEL, 0))
-    jobs = list(_plan(store, options.miner, relatedness, filters or {}, funnel))
+    jobs = [Job(couples) for couples in plan(store, options.miner, relatedness, filters or {}, funnel)]
+    settle = partial(_settle, store, Miner(store, options, gold or {}), options.per_function, judge, funnel)
     valid = 0
-    for done, (pairs, counts) in enumerate(_work(store.where, jobs, options, gold or {}), 1):
-        funnel.update(counts)
-        pairs = _judged(pairs, judge)  # noqa: PLW2901
-        store.add_pairs(pairs)
-        valid += sum(pair.judgement == "valid" for pair in pairs)
-        progress(done, len(jobs), valid)
-    _keep_funnel(store, options.name, funnel)
+    try:
+        for done, found in enumerate(_work(store, jobs, options, gold or {}), 1):
+            valid += settle(found)
+            progress(done, len(jobs), valid)
+    finally:
+        _keep_funnel(store, options.name, funnel)
     return Counter(store.funnel(options.name))
 
 
-def _plan(
-    store: SQLStore,
-    options: MinerOptions,
-    relatedness: Relatedness | None,
-    filters: Mapping[str, Any],
-    funnel: Counter[str],
-) -> Iterator[_Job]:
-    """One job for each place where two issues meet. A couple that shares several places is looked at in the first."""
-    places = _places(store.scan(**filters), options, funnel)
-    if relatedness is None:
-        keys = sorted({row.statement for rows in places.values() for row in rows})
-        relatedness = LexicalRelatedness(store.statements(keys).values())
-    seen: set[tuple[str, str]] = set()
-    for rows in places.values():
-        if len({row.instance_id for row in rows}) < 2 or not any(row.resolved for row in rows):
-            continue
-        texts = store.statements({row.statement for row in rows})
-        couples = [c for c in _couples(rows, texts, relatedness, options) if c not in seen]
-        seen.update(couples)
-        if couples:
-            yield _Job(couples)
-
-
-def _places(
-    summaries: Iterable[TrajectorySummary], options: MinerOptions, funnel: Counter[str]
-) -> dict[tuple[str, str, str], list[_Row]]:
-    """Repository, commit and name of each place -> the trajectories there; the couples are counted in the funnel."""
-    shared: dict[str, Counter[tuple[str, str, str]]] = {"commit": Counter(), "file": Counter(), "function": Counter()}
-    places: dict[tuple[str, str, str], list[_Row]] = {}
-    for t in summaries:
-        if t.status == "infra_error" or (options.commit == "same" and not t.base_commit):
-            continue
-        place = Place.of(t.files, t.functions)
-        commit = t.base_commit if options.commit == "same" else ""
-        shared["commit"][t.repo, commit, ""] += 1
-        shared["file"].update((t.repo, commit, f) for f in place.files)
-        shared["function"].update((t.repo, commit, f) for f in place.functions)
-        row = _Row(t.id, t.instance_id, t.resolved, t.statement, tuple(t.tests))
-        for name in place.functions if options.function == "same" else place.files:
-            places.setdefault((t.repo, commit, name), []).append(row)
-    for stage, sizes in shared.items():
-        funnel[stage] += sum(n * (n - 1) // 2 for n in sizes.values())
-    return dict(sorted(places.items()))
-
-
-def _couples(
-    rows: Sequence[_Row], texts: Mapping[str, str], relatedness: Relatedness, options: MinerOptions
-) -> list[tuple[str, str]]:
-    """Couples of different issues, the most related issues first; of each instance its newest trajectories."""
-    by_instance: dict[str, list[_Row]] = {}
-    for row in reversed(rows):
-        by_instance.setdefault(row.instance_id, []).append(row)
-    newest = dict(islice(by_instance.items(), _MOST_ISSUES))
-    issues = {i: Issue(texts.get(found[0].statement, ""), found[0].tests) for i, found in newest.items()}
-    names = list(issues)
-    score: dict[tuple[str, str], float] = {}
-    for at, name in enumerate(names[:-1]):
-        others = names[at + 1 :]
-        score.update(
-            zip(((name, o) for o in others), relatedness.scores(issues[name], [issues[o] for o in others]), strict=True)
-        )
-    ranked = sorted(combinations(names, 2), key=lambda couple: (-score[couple], couple))
-    best = {i: sorted(found, key=lambda row: not row.resolved)[:_DEPTH] for i, found in newest.items()}
-    couples = [
-        (best[a][depth], best[b][depth])
-        for depth in range(_DEPTH)
-        for a, b in ranked
-        if depth < min(len(best[a]), len(best[b])) and score[a, b] >= options.min_relatedness
-    ]
-    return [(x.id, y.id) for x, y in couples if x.resolved or y.resolved]
+def _settle(
+    store: SQLStore, here: Miner, most: int, judge: PairJudge | None, funnel: Counter[str], found: Found
+) -> int:
+    """Keep what a place gave; where the judge refuses some of it, look on there. The place's valid pairs."""
+    while True:
+        funnel.update(found.counts)
+        pairs = _judged(found.pairs, judge)
+        store.add_pairs(pairs)
+        valid = found.known + sum(pair.judgement == "valid" for pair in pairs)
+        refused = sum(p.judgement == "invalid" for p in pairs) - sum(p.judgement == "invalid" for p in found.pairs)
+        if valid >= most or not found.left or not refused:  # who is only unsure may be asked these again
+            return valid
+        found = here.mine(Job(found.left, valid))
 
 
 def _work(
-    where: str, jobs: Sequence[_Job], options: BulkOptions, gold: Mapping[str, RightAnswer]
-) -> Iterator[tuple[list[ContextPair], Counter[str]]]:
+    store: SQLStore, jobs: Sequence[Job], options: BulkOptions, gold: Mapping[str, RightAnswer]
+) -> Iterator[Found]:
     """What each job gave, in the order of the jobs."""
-    if options.processes == 1:
-        worker = _Worker(where, options, gold)
-        yield from map(worker.work, jobs)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(options.processes, context, _start, (where, options, dict(gold))) as pool:
-        waiting = []
-        try:
-            for job in jobs:
-                waiting.append(pool.submit(_run, job))
-                if len(waiting) >= _AHEAD * options.processes:
-                    yield waiting.pop(0).result()
-            while waiting:
-                yield waiting.pop(0).result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    address, processes = store.database.address, min(options.processes, len(jobs))
+    if address is None or processes < 2:
+        return map(Miner(store, options, gold).mine, jobs)
+    return spread(processes, _miner, (address, options, dict(gold)), jobs)
 
 
-class _Worker:
+def _miner(address: str, options: BulkOptions, gold: Mapping[str, RightAnswer]) -> Callable[[Job], Found]:
+    return Miner(SQLStore(address, create=False), options, gold).mine
+
+
+class Miner:
     """One process' share: reads, masks, couples, judges by the rules."""
 
-    def __init__(self, where: str, options: BulkOptions, gold: Mapping[str, RightAnswer]) -> None:
-        self._store = SQLStore(where, create=False)
+    def __init__(self, store: SQLStore, options: BulkOptions, gold: Mapping[str, RightAnswer]) -> None:
         self._options = options
-        self._coupler = Coupler(self._store, RuleJudge(), options.miner, gold)
-        self._sketches = Sketches(self._store, options.miner.cache, options.miner.keep_after_edit)
+        self._coupler = Coupler(store, RuleJudge(), options.miner, gold)
+        self._sketches = Sketches(store, options.miner.cache, options.miner.keep_after_edit)
 
-    def work(self, job: _Job) -> tuple[list[ContextPair], Counter[str]]:
-        """The pairs of one place and what it adds to the funnel."""
-        funnel: Counter[str] = Counter()
-        judged = Judged()
-        stage: Stage = "function"
-        for first, second in job.couples:
-            new, partner = self._sketches.load([first, second])
-            instances = [new.trajectory.instance_id, partner.trajectory.instance_id]
-            self._coupler.look_up(instances, new.trajectory.run)
-            for one in self._coupler.usable(new, [partner], stage, funnel):
-                couple = self._coupler.couple(new, one, stage, self._options.name)
-                if self._coupler.judge([couple], judged, funnel, self._options.per_function):
-                    return judged.new, funnel
-        return judged.new, funnel
+    def mine(self, job: Job) -> Found:
+        """Look at couples until there are enough valid pairs."""
+        funnel, judged = Counter[str](), Judged(known=job.valid)
+        couples = list(job.couples)
+        while couples:
+            some, couples = couples[:_AT_ONCE], couples[_AT_ONCE:]
+            ids = dict.fromkeys(i for c in some if c.related for i in c[:2])
+            sketches = dict(zip(ids, self._sketches.load(list(ids)), strict=True))
+            self._coupler.look_up({s.trajectory.instance_id for s in sketches.values()}, "")
+            for at, couple in enumerate(some, 1):
+                funnel.update({"distinct": 1, "related": int(couple.related)})
+                if couple.related and self._enough(sketches[couple.first], sketches[couple.second], judged, funnel):
+                    return Found(judged.new, judged.known, funnel, some[at:] + couples)
+        return Found(judged.new, judged.known, funnel, [])
 
-
-_worker: _Worker | None = None
-
-
-def _start(where: str, options: BulkOptions, gold: Mapping[str, RightAnswer]) -> None:
-    global _worker  # noqa: PLW0603 - one for the life of the process, as the pool's protocol wants it
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _worker = _Worker(where, options, gold)
-
-
-def _end_with_parent() -> None:
-    """A parent that is killed leaves no worker behind: by itself, one would wait for its next job for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _run(job: _Job) -> tuple[list[ContextPair], Counter[str]]:
-    assert _worker is not None
-    return _worker.work(job)
+    def _enough(self, new: Sketch, partner: Sketch, judged: Judged, funnel: Counter[str]) -> bool:
+        usable = self._coupler.usable(new, [partner], "function", funnel)
+        pairs = [self._coupler.couple(new, one, "function", self._options.name) for one in usable]
+        return self._coupler.judge(pairs, judged, funnel, self._options.per_function)
 
 
 def _judged(pairs: Sequence[ContextPair], judge: PairJudge | None) -> list[ContextPair]:

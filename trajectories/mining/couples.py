@@ -20,12 +20,12 @@ from trajectories.records import ContextPair, Trajectory
 from trajectories.storage.pairs import pair_key
 
 FUNNEL = (
-    "commit", "file", "function", "close", "related", "masked", "asked", "valid", "uncertain", "invalid",
+    "commit", "file", "function", "distinct", "related", "close", "masked", "asked", "valid", "uncertain", "invalid",
 )  # fmt: skip
 """`commit`, `file`, `function`: couples of trajectories that share it (a couple that shares two functions counts
-twice). Of the partners looked at: `close`, those at the same commit, or at one where the place reads alike; `related`,
-those with distinct but related issues; `masked`, those of which both have a masked edit and leak nothing. `asked`: new
-pairs put to the judge, each in one direction, then its judgements."""
+twice). Of the couples looked at: `distinct`, those of two issues, `related`, those of related ones; `close`, those at
+the same commit, or at one where the place reads alike; `masked`, those of which both have a masked edit and leak
+nothing. `asked`: new pairs put to the judge, each in one direction, then its judgements."""
 
 
 @dataclass
@@ -34,10 +34,15 @@ class Judged:
 
     new: list[ContextPair] = field(default_factory=list)
     """Judged now."""
-    valid: int = 0
-    """Valid ones, also those that were decided before."""
+    known: int = 0
+    """Valid ones that were decided before."""
     seen: set[str] = field(default_factory=set)
     """Keys of all."""
+
+    @property
+    def valid(self) -> int:
+        """Valid ones in all."""
+        return self.known + sum(pair.judgement == "valid" for pair in self.new)
 
 
 class Coupler:
@@ -66,14 +71,19 @@ class Coupler:
         if unknown:
             self._right |= self._store.right_answers(unknown, None if self._options.across_runs else run)
 
-    def usable(self, new: Sketch, partners: Sequence[Sketch], stage: Stage, funnel: Counter[str]) -> list[Sketch]:
-        """Those partners that go on: at a close commit, with another but related issue, well masked."""
-        close = [p for p in partners if self._close(new, p, stage)]
-        distinct = [p for p in close if not self._same_issue(new, p)]
+    def related(self, new: Sketch, partners: Sequence[Sketch], funnel: Counter[str]) -> list[Sketch]:
+        """Those partners whose issue is another, but a related one."""
+        distinct = [p for p in partners if not self._same_issue(new, p)]
         scores = self._relatedness.scores(new.issue, [p.issue for p in distinct]) if distinct else []
         related = [p for p, s in zip(distinct, scores, strict=True) if s >= self._options.min_relatedness]
-        masked = [p for p in related if not p.fault and not new.fault]
-        funnel.update({"close": len(close), "related": len(related), "masked": len(masked)})
+        funnel.update({"distinct": len(distinct), "related": len(related)})
+        return related
+
+    def usable(self, new: Sketch, partners: Sequence[Sketch], stage: Stage, funnel: Counter[str]) -> list[Sketch]:
+        """Those partners that go on: at a close commit, well masked."""
+        close = [p for p in partners if self._close(new, p, stage)]
+        masked = [p for p in close if not p.fault and not new.fault]
+        funnel.update({"close": len(close), "masked": len(masked)})
         return masked
 
     def _close(self, a: Sketch, b: Sketch, stage: Stage) -> bool:
@@ -134,12 +144,11 @@ class Coupler:
                     continue
                 judged.seen.add(key)
                 known = before.get(key, "uncertain")
-                judged.valid += known == "valid"
+                judged.known += known == "valid"
                 if known != "uncertain":
                     continue
                 judgement, reasons = self._judge.judge(pair)
                 judged.new.append(pair.model_copy(update={"id": key[:32], "judgement": judgement, "reasons": reasons}))
-                judged.valid += judgement == "valid"
                 funnel.subtract(("asked", "uncertain") if key in before else ())
                 funnel.update(("asked", judgement))
             if judged.valid >= most:

@@ -16,7 +16,7 @@ from itertools import zip_longest
 
 from trajectories.mining.couples import FUNNEL, Coupler, Judged
 from trajectories.mining.labels import LabelCheck
-from trajectories.mining.options import MinerOptions
+from trajectories.mining.options import HELD_OUT, MinerOptions
 from trajectories.mining.relatedness import Relatedness
 from trajectories.mining.sharing import Place
 from trajectories.mining.sketches import Sketch, Sketches
@@ -65,16 +65,16 @@ class PairMiner:
             self._labels.check(trajectory)
             place = Place.of(trajectory.files, trajectory.functions, trajectory.patch)
             if self._avoided(trajectory.repo, trajectory.functions):
-                return self._store.finish_mining(position, trajectory.run, [], {}, "touches a held-out function")
+                return self._store.finish_mining(position, trajectory.run, [], {}, HELD_OUT)
             funnel = Counter(dict.fromkeys(FUNNEL, 0))
             self._count_buckets(trajectory, place, position, funnel)
             near = {stage: self._near(trajectory, place, stage, position) for stage in STAGES if self._wanted(stage)}
             new = self._sketches.of(trajectory) if any(near.values()) else None
-            pairs: list[ContextPair] = []
+            judged = Judged()
             if new and not new.fault:
                 for stage, others in near.items():
-                    pairs += self._mine_stage(new, others, stage, funnel)
-            return self._store.finish_mining(position, trajectory.run, pairs, funnel, new.fault if new else "")
+                    self._mine_stage(new, others, stage, judged, funnel)
+            return self._store.finish_mining(position, trajectory.run, judged.new, funnel, new.fault if new else "")
 
     def catch_up(self, run: str) -> list[ContextPair]:
         """Mine those trajectories of a run that were not mined: all, or what a killed process left."""
@@ -111,19 +111,19 @@ class PairMiner:
         return [Bucket(stage, name, own.repo, own.base_commit if same_commit else None, run) for name in names]
 
     def _mine_stage(
-        self, new: Sketch, near: Sequence[TrajectorySummary], stage: Stage, funnel: Counter[str]
-    ) -> list[ContextPair]:
-        """Look at a few partners at a time until enough pairs are valid."""
-        judged = Judged()
+        self, new: Sketch, near: Sequence[TrajectorySummary], stage: Stage, judged: Judged, funnel: Counter[str]
+    ) -> None:
+        """Look at a few partners at a time until enough pairs of the stage are valid."""
+        most = judged.valid + self._options.max_pairs_per_trajectory
         for start in range(0, len(near), _AT_ONCE):
             some = near[start : start + _AT_ONCE]
             run = new.trajectory.run
             self._coupler.look_up([new.trajectory.instance_id, *(other.instance_id for other in some)], run)
-            partners = self._coupler.usable(new, self._sketches.load([other.id for other in some]), stage, funnel)
+            partners = self._coupler.related(new, self._sketches.load([other.id for other in some]), funnel)
+            partners = self._coupler.usable(new, partners, stage, funnel)
             couples = [self._coupler.couple(new, partner, stage, run) for partner in partners]
-            if self._coupler.judge(couples, judged, funnel, self._options.max_pairs_per_trajectory):
+            if self._coupler.judge(couples, judged, funnel, most):
                 break
-        return judged.new
 
     def _near(self, own: Trajectory, place: Place, stage: Stage, position: int) -> list[TrajectorySummary]:
         """Older trajectories of other instances that share just this stage, those of a like length before others.

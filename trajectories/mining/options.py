@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from trajectories.mining.sharing import CommitMode, FunctionMode
 from trajectories.protocol import Stage
 
+HELD_OUT = "touches a held-out function"
+"""Why such a trajectory gave no pair."""
+
 
 @dataclass(frozen=True)
 class MinerOptions:

@@ -49,6 +49,12 @@ def reasons(connection: sa.Connection, ids: Collection[str]) -> dict[str, str]:
     return found
 
 
+def without_pairs(connection: sa.Connection, reason: str) -> frozenset[str]:
+    """Ids of the trajectories that gave no pair for this reason."""
+    joined = sa.select(trajectories.c.id).join(mined, mined.c.position == trajectories.c.position)
+    return frozenset(connection.scalars(joined.where(mined.c.reason == reason)))
+
+
 def add_funnel(connection: sa.Connection, run: str, counts: Mapping[str, int]) -> None:
     """Add to the counts of a run."""
     there = read_funnel(connection, run)

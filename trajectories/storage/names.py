@@ -1,23 +1,28 @@
-"""The names of runs: each function works in a transaction that its caller opened, which no other writes beside.
+"""The names of runs and of mined sets.
+
+Each function works in a transaction that its caller opened, which no other writes beside.
 
 Invariant: two runs never have one name, however many processes begin at once, and none takes a name under which
-trajectories are stored.
+trajectories are stored. A set of pairs that was mined is no run's, and all of it was mined in one way.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import count
 from typing import Any
 
 import sqlalchemy as sa
 
+from trajectories.queries import StoreError
 from trajectories.storage.holders import this_process
-from trajectories.storage.schema import runs, trajectories
+from trajectories.storage.schema import pairs, runs, trajectories
 
 EVALUATIONS = (".before", ".after")
 """What a run's evaluations have behind its name."""
+_MINED = "mined"
+"""The part of a name's configuration that says how its set of pairs was mined: such a name is no run's."""
 
 
 def claim(connection: sa.Connection, name: str, configuration: dict[str, Any] | None) -> str:
@@ -38,6 +43,32 @@ def _taken(connection: sa.Connection, label: str) -> bool:
     stored = sa.select(trajectories.c.position).where(trajectories.c.run.in_(labels))
     named = sa.select(runs.c.name).where(runs.c.name == label)
     return any(connection.execute(query.limit(1)).first() for query in (named, stored))
+
+
+def evaluations(names: Iterable[str]) -> frozenset[str]:
+    """Those of the runs that are evaluations of another one of them."""
+    known = set(names)
+    return frozenset(name for name in known for end in EVALUATIONS if name.removesuffix(end) in known - {name})
+
+
+def claim_set(connection: sa.Connection, name: str, options: dict[str, Any]) -> None:
+    """Take a name for a set of pairs that is mined so, or go on with it. `StoreError` where that would mix things."""
+    row = connection.execute(sa.select(runs).where(runs.c.name == name)).one_or_none()
+    before = (row.configuration or {}).get(_MINED) if row else None
+    if before == options:
+        return
+    if connection.execute(sa.select(pairs.c.position).where(pairs.c.run == name).limit(1)).first():
+        if before is None:
+            raise StoreError(
+                f"There are pairs already under the name {name!r}, of a run or a file: give another (--set)."
+            )
+        other = ", ".join(f"{key}={before.get(key)}" for key in sorted(options) if before.get(key) != options[key])
+        raise StoreError(f"The set {name!r} was mined with {other}: give the same again, or another name (--set).")
+    if before is None and _taken(connection, name):
+        raise StoreError(f"{name!r} is the name of a run, whose pairs training mines: give another (--set).")
+    connection.execute(runs.delete().where(runs.c.name == name))
+    new = {"name": name, "started_at": time.time(), "holder": "", "configuration": {_MINED: options}}
+    connection.execute(runs.insert().values(new))
 
 
 def hold(connection: sa.Connection, name: str) -> None:

@@ -91,6 +91,10 @@ class SQLPairStore:
         """Why trajectories gave no pair, where that was said."""
         return self._db.read(lambda c: mined.reasons(c, ids))
 
+    def mined_without_pairs(self, reason: str) -> frozenset[str]:
+        """Ids of the trajectories that gave no pair for this reason."""
+        return self._db.read(lambda c: mined.without_pairs(c, reason))
+
     def add_funnel(self, run: str, counts: Mapping[str, int]) -> None:
         """Add to the run's counts of the mining cascade."""
         self._db.write(lambda c: mined.add_funnel(c, run, counts))

@@ -55,7 +55,7 @@ def _row(trajectory: Trajectory, encoded: Encoded) -> dict[str, Any]:
         "tokens": sum(len(turn.prompt_ids) + len(turn.completion_ids) for turn in trajectory.turns),
         "tests": list(trajectory.verdict.fail_to_pass)[:MOST_TESTS] if trajectory.verdict else [],
         "filtered": "",
-        "graded": trajectory.verdict is not None,
+        "graded": trajectory.graded,
     }
     plain = [c.name for c in trajectories.c if c.name not in ("position", *derived)]
     return derived | {name: getattr(trajectory, name) for name in plain}

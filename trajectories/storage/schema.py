@@ -87,7 +87,7 @@ trajectories = Table(
     Index("trajectories_by_time", "created_at"),
     sqlite_autoincrement=True,
 )
-"""`graded`: whether there is a verdict; who has none is not `resolved` either."""
+"""`graded`: whether there is a verdict or a reward; who has none is not `resolved` either."""
 
 bodies = Table(
     "bodies",

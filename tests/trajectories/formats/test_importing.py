@@ -10,7 +10,8 @@ from test_reading import small, written
 
 from trajectories.formats import find
 from trajectories.formats.document import fields
-from trajectories.formats.importing import Imported, Importer, find_files
+from trajectories.formats.finding import find_files
+from trajectories.formats.importing import Imported, Importer
 from trajectories.protocol import StoreError
 from trajectories.store import SQLStore
 

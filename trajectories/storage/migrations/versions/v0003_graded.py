@@ -1,6 +1,6 @@
-"""Whether a trajectory has a verdict is asked by: one without is neither resolved nor failed.
+"""Whether a trajectory has a verdict or a reward is asked by: one without is neither resolved nor failed.
 
-Bodies are only read, and only those of trajectories that are not resolved: the others have a verdict.
+Bodies are only read, and only those of trajectories that are not resolved and have no reward.
 """
 
 import json
@@ -13,7 +13,7 @@ revision = "0003"
 down_revision = "0002"
 
 _PAGE = 100
-_HERE = "FROM trajectories JOIN bodies USING (position) WHERE NOT resolved"
+_HERE = "FROM trajectories JOIN bodies USING (position) WHERE NOT resolved AND reward IS NULL"
 _BODIES = sa.text(
     f"SELECT position, bodies.document {_HERE} AND position > :after ORDER BY position LIMIT {_PAGE}"
 ).columns(position=sa.Integer, document=sa.LargeBinary)
