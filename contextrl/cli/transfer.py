@@ -46,7 +46,8 @@ def import_trajectories(
     from trajectories.admission import checked_name
     from trajectories.formats import FormatError
     from trajectories.formats.completing import completed, git_source
-    from trajectories.formats.importing import Imported, Importer, find_files
+    from trajectories.formats.finding import find_files
+    from trajectories.formats.importing import Imported, Importer
     from trajectories.store import SQLStore
 
     if run is not None:

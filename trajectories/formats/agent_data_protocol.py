@@ -9,6 +9,7 @@ from typing import Any
 from trajectories.formats import prompts, verdicts
 from trajectories.formats.calls import Call, Result, Said, call_of, said_of, turns_of
 from trajectories.formats.document import Document, DocumentFormat
+from trajectories.formats.exchanges import exchanges
 from trajectories.formats.messages import exit_code
 from trajectories.formats.protocol import Sample
 from trajectories.records import Trajectory, Turn
@@ -69,10 +70,9 @@ class AgentDataProtocolFormat(DocumentFormat):
 
 
 def _turns(content: list[Item]) -> Iterator[Turn]:
-    starts = [i for i, item in enumerate(content) if item["class_"].endswith("_action")]
-    for start, end in zip(starts, [*starts, len(content)][1:], strict=True):
-        seen = "\n".join(str(item.get("content") or "") for item in content[start + 1 : end])
-        yield turns_of(_said(content[start]), [Result(seen, exit_code(seen))])[0]
+    for action, answers in exchanges(content, lambda item: bool(item["class_"].endswith("_action"))):
+        seen = "\n".join(str(item.get("content") or "") for item in answers)
+        yield turns_of(_said(action), [Result(seen, exit_code(seen))])[0]
 
 
 def _said(item: Item) -> Said:

@@ -13,6 +13,7 @@ from typing import Any
 from trajectories.formats import messages, prompts
 from trajectories.formats.calls import Call, Result, Said, call_of, messages_of, numbered, said_of, turns_of
 from trajectories.formats.document import KEY, Document, DocumentFormat, fields
+from trajectories.formats.exchanges import by_call
 from trajectories.formats.protocol import Sample
 from trajectories.records import Trajectory, Turn
 
@@ -116,16 +117,12 @@ def _turns(steps: Sequence[Step]) -> list[Turn]:
 
 
 def _results(step: Step, calls: list[Call]) -> list[Result]:
-    """What came back to each call: by its id, else in order; all that is left belongs to the last."""
-    parts: list[list[dict[str, Any]]] = [[] for _ in range(max(1, len(calls)))]
-    ids = [call.id for call in calls]
-    for i, result in enumerate((step.get("observation") or {}).get("results") or ()):
-        named = result.get("source_call_id")
-        parts[ids.index(named) if named in ids else min(i, len(parts) - 1)].append(result)
+    """What came back to each call."""
+    found = (step.get("observation") or {}).get("results") or ()
     results = []
-    for found in parts:
-        ours = _ours(found[0]) if found else {}
-        text = "\n".join(_text(result.get("content")) for result in found)
+    for part in by_call([call.id for call in calls], found, lambda result: result.get("source_call_id")):
+        ours = _ours(part[0]) if part else {}
+        text = "\n".join(_text(result.get("content")) for result in part)
         results.append(Result(text, ours.get("exit_code"), float(ours.get("seconds", 0.0))))
     return results
 

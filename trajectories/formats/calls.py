@@ -131,6 +131,12 @@ def numbered(turns: Sequence[Turn]) -> list[str]:
     return ids
 
 
+def openai_call(call: dict[str, Any]) -> Call:
+    """One of a message's `tool_calls`, as OpenAI has them."""
+    arguments, error = arguments_of(call["function"].get("arguments"))
+    return Call(call["function"]["name"], arguments, call.get("id") or "", error)
+
+
 def arguments_of(text: Any) -> tuple[dict[str, JsonValue], str | None]:
     """The arguments of a call of OpenAI's format, and what is wrong with them."""
     try:

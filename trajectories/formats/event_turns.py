@@ -7,6 +7,7 @@ an observation is what the model was shown, with what OpenHands writes around it
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from trajectories.formats import messages
@@ -103,3 +104,13 @@ def text(parts: Sequence[Any]) -> str:
 def spoken(event: Event) -> str:
     """The text of a message."""
     return messages.content(event.get("llm_message") or {})
+
+
+def begun(events: Sequence[Event]) -> float:
+    """When the first event was, in seconds since the epoch; 0 where that is not said."""
+    stamp = next((e["timestamp"] for e in events if isinstance(e.get("timestamp"), str)), "")
+    try:
+        time = datetime.fromisoformat(stamp)
+    except ValueError:
+        return 0.0
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()

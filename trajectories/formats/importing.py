@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trajectories.admission import objection_to
-from trajectories.formats import FormatError, TrajectoryFormat, find, recognise
+from trajectories.formats import FormatError, TrajectoryFormat, recognise
 from trajectories.formats.completing import id_in, into_run
+from trajectories.formats.finding import MEND, Found
 from trajectories.formats.folders import Walk
 from trajectories.formats.json_values import place_of
 from trajectories.protocol import StoreError, StoreRefusal, TrajectoryStore
@@ -21,7 +22,6 @@ from trajectories.records import Trajectory
 
 _BATCH = 32
 """Trajectories of a transaction."""
-_MEND = "mend the file or get it again, and the same command goes on"
 _Both = tuple[Trajectory, Trajectory]
 """A trajectory as it was read, and as it is stored."""
 Progress = Callable[[int, int, str], None]
@@ -41,43 +41,6 @@ class Imported(Walk):
     functions: int = 0
     sources: int = 0
     """Touched functions whose text at the base commit is known."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """A file and its format."""
-
-    path: Path
-    form: TrajectoryFormat
-
-
-def find_files(
-    paths: Sequence[Path], name: str, result: Imported, on_found: Callable[[int], None] = lambda found: None
-) -> list[Found]:
-    """The files to import, in order; what is left out is told to `result`. `name`: their format, or `auto`.
-
-    Raises `FormatError` for an unknown format, and for a path that is not there.
-    """
-    given = None if name == "auto" else find(name)
-    for path in paths:
-        if not path.exists():
-            raise FormatError(f"{path} is not there: check the path")
-    found = []
-    for path in paths:
-        for file in result.files(path):
-            try:
-                form = recognise(file) if given is None or path.is_dir() else given
-            except FormatError as error:
-                result.problems.append(f"{error}; nothing of it is imported: {_MEND}")
-                continue
-            if form is not None and (given is None or form.name == given.name):
-                found.append(Found(file, form))
-                on_found(len(found))
-            elif file == path:
-                result.problems.append(f"{path} is of no format that is known: name it with --format")
-            else:
-                result.passed_over[form.name if form else "no trajectory"].append(file)
-    return found
 
 
 class Importer:
@@ -180,11 +143,11 @@ def _stopped(file: Found, error: FormatError, kept: int) -> str:
     """What was wrong, what is imported of the file, and what to do."""
     if kept:
         many = f"{kept} trajectories" if kept > 1 else "1 trajectory"
-        return f"{error}; what stands before it is imported ({many}), the rest is not: {_MEND}"
+        return f"{error}; what stands before it is imported ({many}), the rest is not: {MEND}"
     other = _looks_like(file.path)
     if other is not None and other.name != file.form.name:
         return f"{error}; it looks like {other.name}: leave --format out, or give that one"
-    return f"{error}; nothing of it is imported: {_MEND}"
+    return f"{error}; nothing of it is imported: {MEND}"
 
 
 def _looks_like(path: Path) -> TrajectoryFormat | None:

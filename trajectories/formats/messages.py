@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import JsonValue
 
-from trajectories.formats.calls import Call, Result, Said, arguments_of, messages_of, numbered, said_of, turns_of
+from trajectories.formats.calls import Call, Result, Said, messages_of, numbered, openai_call, said_of, turns_of
+from trajectories.formats.exchanges import by_call, exchanges
 from trajectories.formats.prompts import statement
 from trajectories.records import Turn
 
@@ -62,7 +63,7 @@ def hear(messages: Sequence[Message], parse: Parse = written_call) -> Chat:
     if any(message.get("tool_calls") for message in messages):
         chat.extra["tool_calls"] = True
     chat.statement = statement(str(chat.extra.get("user_prompt", "")))
-    for message, answers in _exchanges(messages[first:]):
+    for message, answers in exchanges(messages[first:], lambda message: message.get("role") == "assistant"):
         said = heard(message, parse)
         chat.turns += turns_of(said, _results(said, answers))
     return chat
@@ -71,10 +72,7 @@ def hear(messages: Sequence[Message], parse: Parse = written_call) -> Chat:
 def heard(message: Message, parse: Parse = written_call) -> Said:
     """A message of the model."""
     words, reasoning = content(message), message.get("reasoning_content")
-    calls = []
-    for call in message.get("tool_calls") or ():
-        arguments, error = arguments_of(call["function"].get("arguments"))
-        calls.append(Call(call["function"]["name"], arguments, call.get("id") or "", error))
+    calls = [openai_call(call) for call in message.get("tool_calls") or ()]
     reasoning = reasoning if isinstance(reasoning, str) else ""
     if calls:
         return Said(words, reasoning, calls)
@@ -134,19 +132,8 @@ def exit_code(text: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def _exchanges(messages: Sequence[Message]) -> Iterator[tuple[Message, list[Message]]]:
-    """Each message of the model, with what came back before the next one."""
-    starts = [i for i, message in enumerate(messages) if message.get("role") == "assistant"]
-    for start, end in zip(starts, [*starts, len(messages)][1:], strict=True):
-        yield messages[start], list(messages[start + 1 : end])
-
-
 def _results(said: Said, answers: Sequence[Message]) -> list[Result]:
-    """What came back to each call: by its id, else in order; all that is left belongs to the last."""
-    texts: list[list[str]] = [[] for _ in said.calls or [Call("")]]
-    ids = [call.id for call in said.calls]
-    for i, answer in enumerate(answers):
-        named = answer.get("tool_call_id")
-        place = ids.index(named) if named and named in ids else min(i, len(texts) - 1)
-        texts[place].append(content(answer))
-    return [Result("\n".join(parts), exit_code("\n".join(parts))) for parts in texts]
+    """What came back to each call."""
+    parts = by_call([call.id for call in said.calls], answers, lambda answer: answer.get("tool_call_id"))
+    texts = ["\n".join(map(content, part)) for part in parts]
+    return [Result(text, exit_code(text)) for text in texts]

@@ -14,6 +14,7 @@ from typing import Any
 from trajectories.formats import messages, prompts, verdicts
 from trajectories.formats.calls import Call, Result, Said, call_of, messages_of, numbered, said_of, turns_of
 from trajectories.formats.document import Document, DocumentFormat
+from trajectories.formats.exchanges import exchanges
 from trajectories.formats.json_values import values
 from trajectories.formats.protocol import Sample
 from trajectories.formats.writing import text_of
@@ -129,10 +130,8 @@ def _is_models(message: messages.Message) -> bool:
 def _turns(chat: Sequence[messages.Message], submission: str) -> Iterator[Turn]:
     if chat and chat[-1].get("role") in ("user", "exit") and messages.content(chat[-1]) == submission:
         chat = chat[:-1]  # the patch, which the model was never shown
-    starts = [i for i, message in enumerate(chat) if _is_models(message)]
-    for start, end in zip(starts, [*starts, len(chat)][1:], strict=True):
-        said = _said(chat[start])
-        answers = chat[start + 1 : end]
+    for message, answers in exchanges(chat, _is_models):
+        said = _said(message)
         results = [_result(answer) for answer in answers]
         last = max(1, len(said.calls)) - 1
         if len(results) > last + 1:  # what nobody called for belongs to the last

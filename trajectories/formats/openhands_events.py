@@ -21,10 +21,9 @@ from trajectories.formats.calls import (
     said_of,
 )
 from trajectories.formats.document import KEY, Document, DocumentFormat
-from trajectories.formats.event_turns import spoken, text, turns
+from trajectories.formats.event_turns import begun, spoken, text, turns
 from trajectories.formats.files import FormatError
 from trajectories.formats.json_values import values
-from trajectories.formats.openhands import _time
 from trajectories.formats.protocol import Sample
 from trajectories.formats.writing import text_of
 from trajectories.records import Trajectory, Turn
@@ -86,7 +85,7 @@ class OpenHandsEventsFormat(DocumentFormat):
             turns=list(turns(events)),
             status="truncated" if failed else "submitted",
             agent="openhands",
-            created_at=_time(events),
+            created_at=begun(events),
             extra={key: value for key, value in extra.items() if value},
         )
 
