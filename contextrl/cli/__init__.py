@@ -40,6 +40,15 @@ from trajectories.endpoints.posting import EndpointDown
 OURS = {"sandbox", "envs", "agents", "trajectories", "contextrl"}
 
 
+GOES_ON = {
+    ("grade",): " with what is not graded yet",
+    ("probe",): " with the questions that are left",
+    ("pairs", "import"): "; what was read is kept",
+    ("pairs", "mine"): "; what was found is kept",
+}
+"""Commands that go on where they were stopped, and with what; some tell it themselves, with numbers."""
+
+
 class Told(typer.core.TyperGroup):
     """A group of commands whose errors are sentences."""
 
@@ -81,10 +90,9 @@ def sentence(error: BaseException, command: str = "") -> str:
 
 def stopped(arguments: list[str]) -> str:
     """What Ctrl-C says."""
-    if arguments[:1] == ["grade"]:
-        return "Stopped. The same command goes on with what is not graded yet."
-    if arguments[:1] == ["probe"]:
-        return "Stopped. The same command goes on with the questions that are left."
+    for command, left in GOES_ON.items():
+        if arguments[: len(command)] == list(command):
+            return f"Stopped. The same command goes on{left}."
     if arguments[:1] != ["train"]:
         return "Stopped."
     from contextrl.summary import program

@@ -200,7 +200,8 @@ def test_ctrl_c_says_how_to_go_on() -> None:
     assert told(KeyboardInterrupt()).exit_code == 130
     said = stopped(["train", "recipes/a.yaml", "name=b c", "--fresh"])
     assert said.endswith(": contextrl train recipes/a.yaml 'name=b c'")
-    assert stopped(["repo", "add", "x"]) == "Stopped."
+    assert stopped(["pairs", "mine", "--run", "a"]) == "Stopped. The same command goes on; what was found is kept."
+    assert stopped(["pairs", "ls"]) == stopped(["repo", "add", "x"]) == "Stopped."
 
 
 def test_ctrl_c_reaches_a_real_process() -> None:
