@@ -2,25 +2,28 @@
 
 Invariant: a pair is called invalid only by a verdict of the grader on a task as it is shown. What cannot be run (a task
 that is not known, a sandbox that failed) leaves the judgement as it was, and is said. Each patch is run on each task
-once, however many pairs ask for it.
+once, however many pairs ask for it; what was verified is kept at once with its pair, and not run again.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from contextrl.moved_patches import moved_patch
 from contextrl.progress import Progress
-from envs.definitions import DefinitionError, definitions, replace_definition, source_lines
 from envs.grading import Grader, GradeReport
-from envs.grading.policy import shown_file
-from envs.patch import PatchError, apply_patch, make_patch
 from envs.task import RepoProfile, TaskInstance
 from sandbox.protocol import SandboxError
 from trajectories.protocol import TrajectoryStore
 from trajectories.records import ContextPair, Judgement, Trajectory
 from trajectories.store import SQLStore
+
+_SAID = 3
+"""So many kinds of pairs that could not be run are told."""
+HOLDS = "verify: the anchor's patch resolves its task and not the confounder's"
 
 
 class Verified(NamedTuple):
@@ -30,6 +33,7 @@ class Verified(NamedTuple):
     judgement: Judgement
     reason: str
     """Begins with `verify: `."""
+    ran: bool = True
 
 
 async def verify_pairs(
@@ -41,8 +45,9 @@ async def verify_pairs(
     progress: Progress,
     *,
     workers: int = 2,
+    on_verified: Callable[[Verified], object] = lambda one: None,
 ) -> list[Verified]:
-    """Run both patches on both tasks, in the order of the pairs.
+    """Run both patches on both tasks, in the order of the pairs; `on_verified` is called as they are done.
 
     `tasks`, `profiles`: by instance id. Invalid is a pair whose anchor's patch does not resolve its own task, or
     resolves the confounder's too. A pair that was uncertain only because no right answer to the confounder's task is
@@ -56,6 +61,7 @@ async def verify_pairs(
     async def work() -> None:
         for place, pair in waiting:
             found[place] = await runs.verify(pair)
+            on_verified(found[place])
             fallen = sum(one.judgement == "invalid" for one in found.values())
             progress.update(len(found), len(pairs), f"{fallen} invalid")
 
@@ -68,41 +74,46 @@ async def verify_pairs(
 async def verify_stored(
     store: SQLStore, run: str, tasks: Mapping[str, TaskInstance], progress: Progress, *, backend: str = "auto"
 ) -> list[Verified]:
-    """Verify the pairs of a run or set that are not invalid; those whose label falls are retired, with the reason."""
+    """Verify the pairs of a run or set that are not invalid and were not verified before.
+
+    Those whose label falls are retired, with the reason.
+    """
     from contextrl.cli.grade import profiles_of
     from envs.grading.choose import TaskGrader
     from sandbox import open_backend
 
-    pairs = [p for p in store.pairs(run=run, retired=False) if p.judgement != "invalid"]
+    alive = [p for p in store.pairs(run=run, retired=False) if p.judgement != "invalid"]
+    pairs = [p for p in alive if not any(reason.startswith(HOLDS) for reason in p.reasons)]
+    if not pairs:
+        return []
     named = {c.instance_id for p in pairs for c in (p.anchor, p.confounder)}
     profiles = profiles_of([task for i, task in tasks.items() if i in named])
     sandboxes = await open_backend(backend)
     try:
         grader = TaskGrader(sandboxes)
         try:
-            found = await verify_pairs(pairs, store, tasks, profiles, grader, progress)
+            found = await verify_pairs(
+                pairs, store, tasks, profiles, grader, progress, on_verified=lambda one: keep(store, run, one)
+            )
         finally:
             await grader.close()
     finally:
         await sandboxes.close()
-    keep(store, run, found)
+    for reason, count in Counter(one.reason for one in found if not one.ran).most_common(_SAID):
+        progress.log(f"{count} pairs were left as they are; {reason}")
     return found
 
 
-def keep(store: TrajectoryStore, run: str, found: Iterable[Verified]) -> None:
-    """Write down what was verified: invalid pairs are retired, uncertain ones that hold become valid."""
-    found = list(found)
-    for one in found:
-        if one.judgement == "invalid":
-            store.retire_pairs([one.pair.id], one.reason)
-    changed = {"judgement": "valid"}
-    store.add_pairs(
-        one.pair.model_copy(update={**changed, "reasons": [*one.pair.reasons, one.reason]})
-        for one in found
-        if one.judgement == "valid" and one.pair.judgement == "uncertain"
-    )
-    fallen = sum(one.judgement == "invalid" for one in found)
-    store.add_funnel(run, {"verified": len(found) - fallen, "refuted": fallen})
+def keep(store: SQLStore, run: str, one: Verified) -> None:
+    """Write down what was verified: a pair that fell is retired, one that was uncertain and holds may become valid."""
+    if not one.ran:
+        return
+    if one.judgement == "invalid":
+        store.retire_pairs([one.pair.id], one.reason)
+    else:
+        reasons = [*one.pair.reasons, one.reason]
+        store.rejudge_pairs([one.pair.model_copy(update={"judgement": one.judgement, "reasons": reasons})])
+    store.add_funnel(run, {"refuted" if one.judgement == "invalid" else "verified": 1})
 
 
 class _Runs:
@@ -122,10 +133,10 @@ class _Runs:
         """Run what this pair needs."""
         missing = [c.instance_id for c in (pair.anchor, pair.confounder) if c.instance_id not in self._tasks]
         if missing:
-            return Verified(pair, pair.judgement, f"verify: not run, the task {missing[0]} is not in the set")
+            return _not_run(pair, f"the task {missing[0]} is not in the set")
         sides = [self._trajectories.get(c.trajectory_id) for c in (pair.anchor, pair.confounder)]
         if not sides[0] or not sides[0].patch.strip():
-            return Verified(pair, pair.judgement, "verify: not run, the anchor's patch is not in the store")
+            return _not_run(pair, "the anchor's patch is not in the store")
         anchor, confounder = pair.anchor.instance_id, pair.confounder.instance_id
         try:
             own = await self._grade(anchor, sides[0].patch)
@@ -134,14 +145,12 @@ class _Runs:
             if sides[1] and sides[1].patch.strip():
                 back = await self._grade(anchor, self._moved(sides[1], pair.confounder_answer, anchor))
         except (SandboxError, ValueError) as error:
-            return Verified(pair, pair.judgement, f"verify: not run, {error}")
+            return _not_run(pair, str(error))
         if not own.resolved:
             return Verified(pair, "invalid", f"verify: the anchor's patch does not resolve its own task: {own.reason}")
         if across.resolved:
             return Verified(pair, "invalid", "verify: the anchor's patch resolves the confounder's task as well")
-        said = "verify: the anchor's patch resolves its task and not the confounder's"
-        if back and back.resolved:
-            said += ", the confounder's patch resolves both"
+        said = HOLDS + (", the confounder's patch resolves both" if back and back.resolved else "")
         only_unknown = all(reason.startswith("other_answer: no right answer") for reason in pair.reasons)
         decided = pair.judgement == "uncertain" and pair.reasons and only_unknown
         return Verified(pair, "valid" if decided else pair.judgement, said)
@@ -156,36 +165,8 @@ class _Runs:
         return await asyncio.shield(self._verdicts[key])
 
     def _moved(self, own: Trajectory, answer: str, instance_id: str) -> str:
-        """What a trajectory did, as a patch to another task; empty where it cannot be done there.
-
-        Where the pair asks about whole definitions, these are put in place of those of the same name: the patch's
-        lines may be the same ones there and still stand among others. Otherwise the patch as it is, if it applies.
-        """
-        task, profile = self._tasks[instance_id], self._profiles[instance_id]
-        if profile.image or not profile.tree.name:  # the sources are in the image: the grader applies the patch there
-            return own.patch
-        try:
-            if answer.strip() == own.answer.strip() and (moved := _transplanted(own, task, profile)):
-                return moved
-            apply_patch(lambda path: shown_file(task, profile, path), own.patch)
-        except (PatchError, DefinitionError):
-            return ""
-        return own.patch
+        return moved_patch(own, answer, self._tasks[instance_id], self._profiles[instance_id])
 
 
-def _transplanted(own: Trajectory, task: TaskInstance, profile: RepoProfile) -> str:
-    """The definitions of a trajectory's answer put into the files of another task, as a patch; empty if none fits."""
-    before: dict[str, str | None] = {}
-    after: dict[str, str | None] = {}
-    lines = source_lines(own.answer)
-    for path in own.files:
-        text = shown_file(task, profile, path)
-        here = {name.rpartition("::")[2] for name in own.functions if name.startswith(f"{path}::")}
-        new = [d for d in definitions(own.answer) if d.qualname in {name.rpartition(".")[2] for name in here} | here]
-        if text is None or not new:
-            continue
-        before[path] = text
-        for definition in new:
-            text = replace_definition(text, path, "".join(lines[definition.start : definition.end]))
-        after[path] = text
-    return make_patch(before, after) if before != after else ""
+def _not_run(pair: ContextPair, why: str) -> Verified:
+    return Verified(pair, pair.judgement, f"verify: not run, {why}", ran=False)

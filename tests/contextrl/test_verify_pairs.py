@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from contextrl.progress import Silent
-from contextrl.verify_pairs import keep, verify_pairs, verify_stored
+from contextrl.verify_pairs import HOLDS, keep, verify_pairs, verify_stored
 from envs.definitions import changed_definitions
 from envs.generated.variants import candidates
 from envs.grading.choose import TaskGrader
@@ -139,10 +139,12 @@ async def test_an_ambiguous_pair_falls_and_a_clean_one_stands(tasks, profile, gr
     assert found[0].reason == "verify: the anchor's patch resolves its task and not the confounder's"
     assert found[1].reason == "verify: the anchor's patch resolves the confounder's task as well"
 
-    keep(store, "mined", found)
+    for one in found:
+        keep(store, "mined", one)
     alive = {p.id: p for p in store.pairs(run="mined", retired=False)}
     assert set(alive) == {pairs[i].id for i in (0, 2, 3)}
-    assert alive[pairs[2].id].judgement == "valid"
+    assert [alive[pairs[i].id].judgement for i in (0, 2, 3)] == ["valid", "valid", "uncertain"]
+    assert alive[pairs[3].id].reasons == [*pairs[3].reasons, found[3].reason]
     assert "resolves the confounder's task" in store.pair_life([pairs[1].id])[pairs[1].id].retired
     assert store.funnel("mined") == {"verified": 3, "refuted": 1}
 
@@ -171,10 +173,12 @@ class Broken:
 )
 async def test_what_cannot_be_run_changes_nothing(tasks, profile, known, kept, reason):
     bug, change = solved(tasks[0]), solved(tasks[1])
-    _, (one,) = await verified(
+    store, (one,) = await verified(
         [pair_of(bug, change)], [bug, change] if kept else [change], tasks[:known], profile, Broken()
     )
     assert one.judgement == "valid" and reason in one.reason
+    keep(store, "mined", one)
+    assert store.pairs(run="mined", retired=False) == [one.pair] and store.funnel("mined") == {}
 
 
 class Counting:
@@ -206,3 +210,55 @@ async def test_a_stored_set_is_verified_with_sandboxes_of_its_own(tasks):
         found = await verify_stored(store, "mined", known, Silent(), backend="local")
         assert [one.judgement for one in found] == ["valid", "invalid"]
         assert [p.id for p in store.pairs(run="mined", judgement="valid", retired=False)] == [pairs[0].id]
+        assert await verify_stored(store, "mined", known, Silent(), backend="local") == [], "all of it is known"
+        assert store.funnel("mined") == {"verified": 1, "refuted": 1}
+
+
+async def test_what_was_verified_before_an_interruption_is_not_run_again(tasks, monkeypatch):
+    bug, change, far = solved(tasks[0]), solved(tasks[1]), solved(tasks[4])
+    pairs = [pair_of(bug, change), pair_of(change, bug), pair_of(far, bug), pair_of(bug, far)]
+    known = {task.instance_id: task for task in tasks}
+    graded, whole = [], TaskGrader.grade
+
+    async def grade(self, task, profile, patch):
+        graded.append((task.instance_id, patch))
+        if len(graded) == most:
+            raise KeyError("the process is stopped")
+        return await whole(self, task, profile, patch)
+
+    monkeypatch.setattr(TaskGrader, "grade", grade)
+    with SQLStore("sqlite://") as store:
+        for t in (bug, change, far):
+            store.add(t)
+        store.add_pairs(pairs)
+        most = 5
+        with pytest.raises(ExceptionGroup):
+            await verify_stored(store, "mined", known, Silent(), backend="local")
+        before = store.funnel("mined")["verified"]
+        assert 1 <= before < 4
+        most = 0
+        found = await verify_stored(store, "mined", known, Silent(), backend="local")
+        assert len(found) == 4 - before
+        assert store.funnel("mined") == {"verified": 4}
+        assert all(p.reasons == [HOLDS] for p in store.pairs(run="mined"))
+
+
+async def test_what_could_not_be_run_is_told_and_asked_again(tasks):
+    bug, change = solved(tasks[0]), solved(tasks[1])
+
+    class Heard(Silent):
+        def log(self, text):
+            said.append(text)
+
+    said = []
+    with SQLStore("sqlite://") as store:
+        store.add(bug)
+        store.add(change)
+        store.add_pairs([pair_of(bug, change), pair_of(change, bug)])
+        await verify_stored(store, "mined", {}, Heard(), backend="local")
+        assert sorted(said) == [
+            f"1 pairs were left as they are; verify: not run, the task {task.instance_id} is not in the set"
+            for task in tasks[:2]
+        ]
+        known = {task.instance_id: task for task in tasks}
+        assert len(await verify_stored(store, "mined", known, Silent(), backend="local")) == 2

@@ -24,6 +24,11 @@ class SQLPairStore:
         new = list(pairs_)
         return self._db.write(lambda c: pairs.insert(c, new)) if new else []
 
+    def rejudge_pairs(self, judged: Iterable[ContextPair]) -> None:
+        """Keep what is now judged of pairs that are stored, and why. What they ask and show stays as it is."""
+        new = list(judged)
+        self._db.write(lambda c: pairs.rejudge(c, new))
+
     def pairs(
         self, *, limit: int | None = None, order: Order = "oldest", **filters: Unpack[PairFilters]
     ) -> list[ContextPair]:

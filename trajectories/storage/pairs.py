@@ -59,6 +59,13 @@ def insert(connection: sa.Connection, new: Iterable[ContextPair]) -> list[Contex
     return [pair for key, pair in keyed.items() if key in fresh or key in decided]
 
 
+def rejudge(connection: sa.Connection, judged: Iterable[ContextPair]) -> None:
+    """Keep the judgement and the reasons of pairs that are stored, by id."""
+    for pair in judged:
+        changed = {"judgement": pair.judgement, "reasons": pair.reasons}
+        connection.execute(pairs.update().where(pairs.c.id == pair.id).values(changed))
+
+
 def _insert_new(connection: sa.Connection, fresh: Mapping[str, ContextPair]) -> None:
     ids = {pair.id: pair for pair in fresh.values()}
     known = _present(connection, PAIR_IDS, ids)
