@@ -80,7 +80,6 @@ def mine(
             return
         with open_progress() as progress:
             counts = mine_pairs(opened, request, progress)
+        left = opened.count_pairs(run=name, judgement="valid", retired=False)
     funnel_table(counts)
-    typer.echo(
-        f"\n{counts.get('valid', 0)} valid pairs in the set {name!r}; contextrl pairs ls --run {shlex.quote(name)}"
-    )
+    typer.echo(f"\n{left} valid pairs in the set {name!r}; contextrl pairs ls --run {shlex.quote(name)}")
