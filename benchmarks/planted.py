@@ -30,6 +30,7 @@ from contextrl.stats import wilson
 from trajectories.auditing.audit import audit_pairs
 from trajectories.judge import RuleJudge
 from trajectories.protocol import PairJudge
+from trajectories.records import ContextPair
 
 REJECTED, KEPT = 0.95, 0.90
 """What is aimed at: of each fault, and of the clean ones."""
@@ -82,13 +83,20 @@ def audit(couples: int, seed: int) -> None:
     start = time.perf_counter()
     pairs = []
     for n in range(seed, seed + couples):
-        pair = planted("clean", STYLES[n % len(STYLES)], n)
+        pair = _named(planted("clean", STYLES[n % len(STYLES)], n), n)
         swapped = {"answer": pair.confounder_answer, "confounder_answer": pair.answer}
         other = {"anchor": pair.confounder, "confounder": pair.anchor, "id": f"{n} back"}
         pairs += [pair, pair.model_copy(update=swapped | other)]
     made = time.perf_counter()
     tell(audit_pairs(pairs))
     print(f"made in {made - start:.0f} s, audited in {time.perf_counter() - made:.0f} s")
+
+
+def _named(pair: ContextPair, n: int) -> ContextPair:
+    """The pair with tasks of its own: an audit takes tasks of one name for one task."""
+    sides = {side: getattr(pair, side) for side in ("anchor", "confounder")}
+    named = {side: c.model_copy(update={"instance_id": f"{c.instance_id} of {n}"}) for side, c in sides.items()}
+    return pair.model_copy(update=named)
 
 
 def main() -> None:

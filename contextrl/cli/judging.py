@@ -116,6 +116,11 @@ def tell(report: AuditReport) -> None:
         )
     if report.skipped:
         typer.echo(f"\nNot tried, because no store knows the trajectories: {', '.join(report.skipped)}.")
+    if report.measured < report.pairs:
+        typer.echo(
+            f"\n{report.pairs - report.measured} pairs could not be measured: by functions and tasks they hang "
+            "together with all others, so that there is nothing to learn from."
+        )
     typer.echo(f"\n{report.pairs} pairs of {report.functions} functions. {_verdict(report)}")
 
 
@@ -131,6 +136,8 @@ def _points(finding: Finding) -> str:
 def _verdict(report: AuditReport) -> str:
     if report.flagged:
         return f"The set is flagged: {', '.join(f.name for f in report.flagged)}."
+    if report.noticeable >= 1:
+        return "Too few to say anything. Mine more functions."
     if not report.enough:
         return (
             "Too few to say anything: only a selector with an accuracy of "

@@ -51,9 +51,11 @@ def test_a_shortcut_is_told_and_strict_fails(tmp_path):
 
 def test_what_is_below_chance_is_said_and_flags_nothing(capsys):
     def trial(name, right, p):
-        return Trial(name, "what it looks at", 200, wilson(right, 200), p)
+        return Trial(name, "what it looks at", [frozenset("f")] * 200, wilson(right, 200), p)
 
-    tell(AuditReport(200, 50, findings([trial("style", 101, 0.9), trial("length", 60, 0.001)], 0.05), (), 0.7, 0.05))
+    tell(
+        AuditReport(200, 200, 50, findings([trial("style", 101, 0.9), trial("length", 60, 0.001)], 0.05), (), 0.7, 0.05)
+    )
     said = capsys.readouterr().out
     (row,) = (line for line in said.splitlines() if line.startswith("length  "))
     assert "below chance" in row and "0.002" in row
@@ -78,6 +80,9 @@ def test_a_clean_file_is_called_clean_and_a_small_one_too_small(tmp_path):
     few = tmp_path / "few.jsonl"
     few.write_text("".join(out.read_text().splitlines(keepends=True)[:9]))
     assert "Too few to say anything" in contextrl("pairs", "audit", "--file", few).stdout
+    few.write_text(out.read_text().partition("\n")[0])
+    said = contextrl("pairs", "audit", "--file", few).stdout
+    assert "1 pairs could not be measured" in said and said.endswith("Too few to say anything. Mine more functions.\n")
 
 
 @pytest.mark.parametrize(

@@ -203,6 +203,14 @@ def test_too_few_pairs_are_said_to_be_too_few():
     assert not few.enough and few.noticeable == 1.0
     one = audit_pairs(pair_set(5, pairs=200, functions=1, dashes=99))
     assert not one.enough and one.flagged == []
+    (alone, *_) = one.findings
+    assert (alone.pairs, alone.accuracy, alone.low, alone.high) == (0, 0.5, 0.0, 1.0)
+    linked = [
+        pair.model_copy(update={"anchor": pair.anchor.model_copy(update={"instance_id": "of all"})})
+        for pair in pair_set(5, dashes=99)
+    ]
+    alike = audit_pairs(linked)
+    assert (alike.measured, alike.enough) == (0, False), "one task is in all pairs: nothing is learned elsewhere"
     many = audit_pairs(pair_set(5))
     assert many.enough and 0.5 < many.noticeable < 0.75
     assert audit_pairs(pair_set(5), classifiers=CLASSIFIERS[:1]).noticeable < many.noticeable

@@ -7,6 +7,7 @@ shortcut, the audit says so instead of calling the set clean.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -15,7 +16,7 @@ from trajectories.auditing.classifiers import CLASSIFIERS, Classifier, Facts, Si
 from trajectories.auditing.examples import examples
 from trajectories.auditing.folds import Touched, touched
 from trajectories.auditing.readings import Reading, read_context
-from trajectories.auditing.report import CHANCE, AuditReport, Finding, Trial, findings
+from trajectories.auditing.report import CHANCE, NOTHING, AuditReport, Finding, Trial, findings
 from trajectories.auditing.selection import Matrix, selections
 from trajectories.auditing.significance import noticeable, off_chance
 from trajectories.intervals import clustered_proportion
@@ -51,8 +52,10 @@ def audit_pairs(
         else:
             skipped.append(classifier.name)
     found = findings(trials, level)
-    smallest = noticeable(functions, len(trials), level)
-    return AuditReport(len(pairs), len(frozenset().union(*functions)), found, tuple(skipped), smallest, level)
+    most = max((trial.measured for trial in trials), key=len, default=[])
+    smallest = noticeable(most, len(trials), level)
+    many = len(frozenset().union(*functions))
+    return AuditReport(len(pairs), len(most), many, found, tuple(skipped), smallest, level)
 
 
 def _tried(
@@ -65,11 +68,11 @@ def _tried(
 ) -> Trial:
     """One classifier, tried on the pairs that it can describe."""
     right = selections(differences, functions, hashed=classifier.hashed, seed=seed)
-    measured = list(zip(functions, right.tolist(), strict=True))
-    accuracy, p = clustered_proportion(measured), off_chance(measured, seed)
+    measured = [(own, r) for own, r in zip(functions, right.tolist(), strict=True) if not math.isnan(r)]
+    accuracy, p = clustered_proportion(measured) if measured else NOTHING, off_chance(measured, seed)
     telling = p < level and accuracy.low > CHANCE
     shown = examples(classifier, sides, differences, right) if telling else ()
-    return Trial(classifier.name, classifier.looks_at, len(sides), accuracy, p, shown)
+    return Trial(classifier.name, classifier.looks_at, [own for own, _ in measured], accuracy, p, shown)
 
 
 def _sides(

@@ -12,10 +12,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
+from trajectories.auditing.folds import Touched
 from trajectories.auditing.significance import holm
 from trajectories.intervals import Interval
 
 CHANCE = 0.5
+NOTHING = Interval(CHANCE, 0.0, 1.0, 0)
+"""Of a classifier that could be measured on no pair."""
 GROSS = 0.8
 """An accuracy that an audit must be able to notice, or it says nothing of the set."""
 
@@ -27,7 +30,7 @@ class Finding:
     name: str
     looks_at: str
     pairs: int
-    """Pairs of which it knew what it needs."""
+    """Pairs of which it knew what it needs, and for which there were others to learn from."""
     functions: int
     accuracy: float
     """Share of pairs and letter orders; chance is 0.5."""
@@ -50,7 +53,8 @@ class Trial(NamedTuple):
 
     name: str
     looks_at: str
-    pairs: int
+    measured: list[Touched]
+    """The functions of each pair that was measured."""
     accuracy: Interval
     p: float
     examples: tuple[str, ...] = ()
@@ -59,7 +63,7 @@ class Trial(NamedTuple):
         """The finding. With thousands of pairs in both directions flips see differences that no interval does."""
         mean, low, high, functions = self.accuracy.mean, self.accuracy.low, self.accuracy.high, self.accuracy.n
         flagged, below = (p_adjusted < level and side for side in (low > CHANCE, high < CHANCE))
-        measured = (self.pairs, functions, mean, low, high, self.p, p_adjusted, flagged, below)
+        measured = (len(self.measured), functions, mean, low, high, self.p, p_adjusted, flagged, below)
         return Finding(self.name, self.looks_at, *measured, self.examples if flagged else ())
 
 
@@ -78,12 +82,14 @@ class AuditReport:
     """An audit of one set."""
 
     pairs: int
+    measured: int
+    """Pairs that were measured. The others hang together with all by functions and tasks: nothing can be learned."""
     functions: int
     findings: tuple[Finding, ...]
     skipped: tuple[str, ...]
     """Classifiers that need what is not known of any pair."""
     noticeable: float
-    """The smallest accuracy that would be noticed four times in five."""
+    """The smallest accuracy that would be noticed four times in five; 1 where nothing could be measured."""
     level: float
     """What an adjusted p-value must be below."""
 

@@ -28,9 +28,9 @@ def selections(
     """1 where the anchor is chosen, 0 where the confounder is, 0.5 for a tie; shape [pairs].
 
     `differences`: anchor's features less the confounder's, shape [pairs, features]. `functions`: those that each pair
-    touches. A pair for which there is nothing to learn from is a tie.
+    touches. NaN for a pair for which there is nothing to learn from: all others share a function with its block.
     """
-    right = np.full(len(functions), 0.5)
+    right = np.full(len(functions), np.nan)
     parts = blocks(functions, seed)
     signs = {folds: _signs(differences[part]) for folds, part in parts.items()} if hashed else {}
     for folds, measured in parts.items():
