@@ -2,8 +2,8 @@
 
 Invariant: a classifier is flagged exactly where it beats chance: its adjusted p-value is below the level, and its
 interval is above one half. One that is as clearly below chance is reported and not flagged: what is held out is missing
-from what is learned from, so that a chance imbalance of the one turns up as the opposite of the other. By simulation
-that alone puts twice as many clean sets below chance, and above it as many as the level allows.
+from what is learned from, so that a chance imbalance of the one turns up as the opposite of the other, and more clean
+sets are below chance than the level allows.
 """
 
 from __future__ import annotations
