@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from test_migrations import DATA, TRAJECTORIES
 from test_store import ROOT, writer
 from trajectory_builders import trajectory
@@ -165,3 +166,22 @@ def test_a_token_id_that_is_none_is_refused(path):
         with pytest.raises(StoreError, match="token id beyond 32 bits"):
             store.add(t.model_copy(update={"turns": [turn]}))
         assert store.count() == 0
+
+
+def test_ctrl_c_in_the_middle_of_a_write_lets_go_of_the_lock(tmp_path):
+    """Also while the interruption is being handled, when there may be something left to write."""
+
+    def stop(number, frame):
+        raise KeyboardInterrupt
+
+    rows = sa.text("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n")
+    with SQLStore(tmp_path / "store.db", timeout_s=0.5) as store:
+        before = signal.signal(signal.SIGALRM, stop)
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        try:
+            store.database.write(lambda connection: sum(1 for _ in connection.execute(rows)))
+        except KeyboardInterrupt:
+            store.add(trajectory())
+        finally:
+            signal.signal(signal.SIGALRM, before)
+        assert store.count() == 1

@@ -7,6 +7,7 @@ it writes; a process that dies in it leaves nothing behind. No driver's exceptio
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -76,11 +77,18 @@ class Database:
         """
         with self._errors(), self._lock:
             try:
-                with self._writer.begin() as connection:
-                    return work(connection)
+                return self._transact(work)
             except IntegrityError:
-                with self._writer.begin() as connection:
-                    return work(connection)
+                return self._transact(work)
+
+    def _transact(self, work: Callable[[sa.Connection], T]) -> T:
+        try:
+            with self._writer.begin() as connection:
+                return work(connection)
+        except KeyboardInterrupt as error:
+            # One that came in the middle of a fetch holds the driver's cursor, and a cursor the write lock.
+            traceback.clear_frames(error.__traceback__)
+            raise
 
     def compact(self) -> None:
         """Give back the space of what was deleted: to the disk, with PostgreSQL to the tables that had it."""
