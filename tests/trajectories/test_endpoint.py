@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from model_server import Bad, chat_answer, model_server
@@ -26,6 +27,12 @@ def quickly(monkeypatch):
 
 def endpoint(url, **options):
     return Endpoint(parse_endpoint(f"openai:{url}#m"), **options)
+
+
+def ask_all(model, asked, **options):
+    """More threads than the endpoint lets through at a time."""
+    with ThreadPoolExecutor(2 * model.concurrency) as pool:
+        return list(pool.map(lambda messages: model.chat(messages, **options), asked))
 
 
 def test_addresses(monkeypatch):
@@ -171,6 +178,23 @@ def test_an_answer_of_another_form_is_told(said):
         model.chat(HELLO, max_tokens=5)
 
 
+def test_an_answer_of_another_form_is_not_kept(tmp_path):
+    asked = [
+        [],
+        {"data": [{"index": 1, "embedding": [2]}]},
+        {"data": [{"index": 1, "embedding": [2]}, {"index": 0, "embedding": [1]}]},
+    ]
+    with model_server([{"choices": []}, "ok", *asked]) as (url, requests), endpoint(url, cache=tmp_path) as model:
+        with pytest.raises(EndpointError):
+            model.chat(HELLO, max_tokens=5)
+        assert model.chat(HELLO, max_tokens=5).text == "ok"
+        for problem in ("without data", "1 vectors for 2 texts"):
+            with pytest.raises(EndpointError, match=problem):
+                model.embed(["a", "b"])
+        assert model.embed(["a", "b"]) == model.embed(["a", "b"]) == [[1.0], [2.0]]
+    assert len(requests) == 5
+
+
 def test_an_error_with_status_200_is_an_error():
     with (
         model_server([{"error": {"message": "no such model"}}]) as (url, _),
@@ -251,7 +275,6 @@ def test_many_at_once_in_order_and_not_too_many():
         return Bad(body=json.dumps(chat_answer(body["messages"][0]["content"])).encode(), wait_s=0.02)
 
     asked = [[{"role": "user", "content": str(n)}] for n in range(40)]
-    told = []
     with model_server(answer) as (url, _), endpoint(url, concurrency=8) as model:
         once = model._poster.post
 
@@ -266,26 +289,9 @@ def test_many_at_once_in_order_and_not_too_many():
                     now[0] -= 1
 
         model._poster.post = counted
-        replies = model.map_chat(asked, lambda place, reply: told.append((place, reply.text)), max_tokens=5)
+        replies = ask_all(model, asked, max_tokens=5)
     assert [reply.text for reply in replies] == [str(n) for n in range(40)]
-    assert sorted(told) == [(n, str(n)) for n in range(40)]
     assert 2 <= most[0] <= 8
-
-
-def test_the_first_error_ends_a_map_and_keeps_what_was_answered(tmp_path):
-    def answer(body, _):
-        return Bad(404, b"gone") if body["messages"][0]["content"] == "5" else "ok"
-
-    asked = [[{"role": "user", "content": str(n)}] for n in range(100)]
-    told = []
-    with (
-        model_server(answer) as (url, requests),
-        endpoint(url, cache=tmp_path, concurrency=2) as model,
-        pytest.raises(EndpointError, match="404"),
-    ):
-        model.map_chat(asked, lambda place, reply: told.append(place), max_tokens=5)
-    assert len(requests) < 20 and {0, 1, 2} <= set(told)
-    assert len(list(tmp_path.rglob("*.json"))) == len(told)
 
 
 @pytest.mark.parametrize("concurrency", [1, 8])
@@ -305,7 +311,7 @@ def test_a_budget_is_kept_also_by_many_at_once(limits, most, concurrency, tmp_pa
         endpoint(url, budget=budget, cache=tmp_path, concurrency=concurrency) as model,
         pytest.raises(BudgetExhausted, match="used up"),
     ):
-        model.map_chat(asked, max_tokens=2)
+        ask_all(model, asked, max_tokens=2)
     assert len(requests) == budget.requests == most
     assert budget.tokens == 12 * most
     assert len(list(tmp_path.rglob("*.json"))) == most

@@ -6,69 +6,35 @@ is never lost. The key comes from OPENAI_API_KEY and stands in no message, cache
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from trajectories.endpoints.address import EndpointAddress, parse_endpoint
+from trajectories.endpoints.answers import Reply, read_reply, read_vectors
 from trajectories.endpoints.budget import Budget, BudgetExhausted
-from trajectories.endpoints.posting import EndpointError, Poster
+from trajectories.endpoints.posting import EndpointDown, EndpointError, Poster
 from trajectories.endpoints.replies import ReplyCache, request_key
 
-__all__ = ["Budget", "BudgetExhausted", "Endpoint", "EndpointAddress", "EndpointError", "Reply", "parse_endpoint"]
+__all__ = [
+    "Budget",
+    "BudgetExhausted",
+    "Endpoint",
+    "EndpointAddress",
+    "EndpointDown",
+    "EndpointError",
+    "Reply",
+    "parse_endpoint",
+]
 
 Message = dict[str, str]
 """`role` and `content`."""
-PUBLIC_URL = "https://api.openai.com/v1"
-"""What `openai:#MODEL` means where OPENAI_BASE_URL says nothing else; the official client's default."""
 _CHARS_A_TOKEN = 4
 _TEXTS_AT_ONCE = 128
-
-
-@dataclass(frozen=True)
-class EndpointAddress:
-    """Where a model is."""
-
-    url: str
-    """Up to and with the version, without a slash at the end."""
-    model: str
-
-    def __str__(self) -> str:
-        return f"openai:{self.url}#{self.model}"
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What a model said."""
-
-    text: str
-    finish_reason: str
-    """`stop`, `length`, ...; empty where the endpoint does not say."""
-    prompt_tokens: int
-    completion_tokens: int
-    top_logprobs: dict[str, float] | None
-    """Of the first token: candidate -> natural-log probability. None where they were not asked for or not given."""
-    cached: bool
-
-
-def parse_endpoint(text: str) -> EndpointAddress:
-    """`openai:http://HOST:PORT/v1#MODEL`, or `openai:#MODEL` for OPENAI_BASE_URL. Raises `ValueError`."""
-    scheme, colon, rest = text.partition(":")
-    url, hash_, model = rest.partition("#")
-    wanted = "write openai:http://HOST:PORT/v1#MODEL, or openai:#MODEL for the endpoint in OPENAI_BASE_URL"
-    if scheme != "openai" or not colon:
-        raise ValueError(f"{text!r} names no endpoint: {wanted}")
-    if not hash_ or not model.strip():
-        raise ValueError(f"{text!r} names no model: {wanted}")
-    url = (url or os.environ.get("OPENAI_BASE_URL") or PUBLIC_URL).rstrip("/")
-    if not url.startswith(("http://", "https://")):
-        raise ValueError(f"the URL of an endpoint must start with http:// or https://, not {url!r}: {wanted}")
-    if "@" in url.partition("//")[2].partition("/")[0]:
-        raise ValueError("the URL of an endpoint must not hold a password: the key comes from OPENAI_API_KEY")
-    return EndpointAddress(url, model)
+Found = TypeVar("Found")
 
 
 class Endpoint:
@@ -106,8 +72,7 @@ class Endpoint:
         body: dict[str, Any] = {"messages": list(messages), "max_tokens": max_tokens, "temperature": temperature}
         if logprobs or top_logprobs:
             body |= {"logprobs": True, "top_logprobs": top_logprobs or 1}
-        answer, cached = self._ask("/chat/completions", body, extra)
-        return self._reply(answer, cached)
+        return self._ask("/chat/completions", body, extra, read_reply)
 
     def complete(
         self,
@@ -123,65 +88,18 @@ class Endpoint:
         body: dict[str, Any] = {"prompt": prompt, "max_tokens": max_tokens, "temperature": temperature}
         if logprobs or top_logprobs:
             body["logprobs"] = top_logprobs or 1
-        answer, cached = self._ask("/completions", body, extra)
-        return self._reply(answer, cached)
+        return self._ask("/completions", body, extra, read_reply)
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """A vector for each text, in order, from /embeddings."""
         vectors: list[list[float]] = []
         for start in range(0, len(texts), _TEXTS_AT_ONCE):
             some = list(texts[start : start + _TEXTS_AT_ONCE])
-            answer, _ = self._ask("/embeddings", {"input": some}, None)
-            try:
-                found = [
-                    [float(x) for x in item["embedding"]] for item in sorted(answer["data"], key=lambda i: i["index"])
-                ]
-            except (LookupError, TypeError, ValueError):
-                raise self._poster.error("answers without data[].embedding", answer) from None
-            if len(found) != len(some):
-                raise self._poster.error(f"answers with {len(found)} vectors for {len(some)} texts", "")
-            vectors += found
+            vectors += self._ask("/embeddings", {"input": some}, None, partial(read_vectors, len(some)))
         return vectors
 
-    def map_chat(
-        self,
-        list_of_messages: Iterable[Sequence[Message]],
-        on_done: Callable[[int, Reply], object] | None = None,
-        **options: Any,
-    ) -> list[Reply]:
-        """`chat` on each, several at a time, in order. `options` are those of `chat`; `max_tokens` is one of them.
-
-        `on_done(place, reply)` is called in this thread as answers come. At the first error what is under way is
-        finished and told, the rest is not asked, and the error is raised.
-        """
-        waiting = list(enumerate(list_of_messages))[::-1]
-        replies: dict[int, Reply] = {}
-        places: dict[Future[Reply], int] = {}
-        error: Exception | None = None
-        with ThreadPoolExecutor(self.concurrency, thread_name_prefix="endpoint") as pool:
-            try:
-                while places or (waiting and not error):
-                    while waiting and not error and len(places) < self.concurrency:
-                        place, messages = waiting.pop()
-                        places[pool.submit(self.chat, messages, **options)] = place
-                    for done in wait(places, return_when=FIRST_COMPLETED).done:
-                        place = places.pop(done)
-                        try:
-                            replies[place] = done.result()
-                        except Exception as problem:
-                            error = error or problem
-                            continue
-                        if on_done:
-                            on_done(place, replies[place])
-            except BaseException:
-                self._poster.give_up()  # Ctrl-C, or `on_done` failed: no more attempts
-                raise
-        if error:
-            raise error
-        return [replies[place] for place in range(len(replies))]
-
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections. What is under way in other threads is not asked again."""
         self._poster.close()
 
     def __enter__(self) -> Endpoint:
@@ -190,48 +108,26 @@ class Endpoint:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _ask(self, path: str, body: dict[str, Any], extra: dict[str, Any] | None) -> tuple[Any, bool]:
-        """The endpoint's answer as JSON, and whether the cache gave it."""
+    def _ask(
+        self, path: str, body: dict[str, Any], extra: dict[str, Any] | None, read: Callable[[Any, bool], Found]
+    ) -> Found:
+        """What `read(answer, whether the cache gave it)` makes of the answer. Only what could be read is kept."""
         body = {"model": self.address.model} | body | (extra or {})
         body = {name: value for name, value in body.items() if value is not None}
         key = request_key(self.address.url + path, body)
         if self._cache and (known := self._cache.get(key)) is not None:
-            return known, True
+            with suppress(ValueError):
+                return read(known, True)
         prompt = _length(body.get("messages", body.get("prompt", body.get("input", "")))) // _CHARS_A_TOKEN
         with self._room:
             answer = self._poster.post(path, body, self.budget, prompt, int(body.get("max_tokens", 0)))
+        try:
+            found = read(answer, False)
+        except ValueError as problem:
+            raise self._poster.error(str(problem), answer) from None
         if self._cache:
             self._cache.put(key, answer)
-        return answer, False
-
-    def _reply(self, answer: Any, cached: bool) -> Reply:
-        try:
-            choice, usage = answer["choices"][0], answer.get("usage") or {}
-            text = choice["message"]["content"] if "message" in choice else choice["text"]
-            return Reply(
-                text=text or "",
-                finish_reason=choice.get("finish_reason") or "",
-                prompt_tokens=int(usage.get("prompt_tokens") or 0),
-                completion_tokens=int(usage.get("completion_tokens") or 0),
-                top_logprobs=_first_token(choice.get("logprobs")),
-                cached=cached,
-            )
-        except (LookupError, TypeError, AttributeError, ValueError):
-            raise self._poster.error("answers without choices[0] as OpenAI's protocol has it", answer) from None
-
-
-def _first_token(logprobs: Any) -> dict[str, float] | None:
-    """Candidates for the first token, in the form of chat or of completions."""
-    if not logprobs:
-        return None
-    if logprobs.get("content"):  # chat
-        top: dict[str, float] = {}
-        for one in logprobs["content"][0].get("top_logprobs") or [logprobs["content"][0]]:
-            top[one["token"]] = max(float(one["logprob"]), top.get(one["token"], float("-inf")))
-        return top
-    if logprobs.get("top_logprobs"):  # completions
-        return {token: float(value) for token, value in logprobs["top_logprobs"][0].items()}
-    return None
+        return found
 
 
 def _length(value: Any) -> int:

@@ -71,7 +71,9 @@ class LanguageJudge:
         with ThreadPoolExecutor(self._endpoint.concurrency, thread_name_prefix="judge") as pool:
             try:
                 return list(pool.map(one, range(len(pairs))))
-            except BaseException:
+            except BaseException as stop:
+                if not isinstance(stop, Exception):
+                    self._endpoint.close()  # Ctrl-C: what is under way is not asked again
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
