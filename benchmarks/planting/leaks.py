@@ -12,8 +12,8 @@ import re
 from collections.abc import Callable
 
 from benchmarks.planting.draft import Draft
-from trajectories.mining.lines import added_lines
 from trajectories.mining.masking import first_edit
+from trajectories.mining.patches import added_lines
 from trajectories.records import MASK, ContextPair, MaskedContext, Trajectory
 
 

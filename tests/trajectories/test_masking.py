@@ -123,3 +123,61 @@ def test_masking_never_leaks(lines, as_json, keep):
     patch = "--- a/m\n+++ b/m\n@@ -1 +1 @@\n" + "".join(f"+{line}\n" for line in lines)
     t = trajectory(turns=[turn("view", "nothing", path="m.py"), edit], patch=patch, problem_statement="p")
     assert leaks(mask_trajectory(t, keep_after_edit=keep), patch) == []
+
+
+def test_the_other_kind_of_quotes_hides_nothing():
+    line = "return getattr(self, 'model', None) == getattr(other, 'model', None)"
+    told = turn(
+        "edit", think='So: return getattr(self, "model", None) == getattr(other, "model", None).', path="m.py", new=line
+    )
+    context = mask_trajectory(
+        with_turns(told, patch_line='    return getattr(self, "model", None) == getattr(other, "model", None)')
+    )
+    assert "getattr" not in context.turns[0].text and f"So: {MASK}." in context.turns[0].text
+
+
+def test_after_the_edit_a_part_of_a_line_is_masked_where_it_had_not_been_shown():
+    line = "    return a - b * scale(depth, order=3)"
+    edit = turn("edit", "now: { return a - b * scale(depth, order = 3) }", path="m.py", new="other")
+    look = turn("view", "  x = a - b * scale(depth, order=3) + 1\n  y = scale(depth)\n", path="n.py")
+    context = mask_trajectory(with_turns(edit, look, patch_line=line), keep_after_edit=True)
+    assert context.turns[0].observation == f"now: {{ {MASK} }}"
+    assert context.turns[1].observation == f"  x = {MASK} + 1\n  y = scale(depth)\n"
+    context = mask_trajectory(with_turns(look, edit, look, patch_line=line), keep_after_edit=True)
+    assert context.turns[2].observation == look.observation
+
+
+SCRIPT = "from m import f\nprint(f(3, 4))  # prints 1, not 31"
+REPRODUCED = (
+    "diff --git a/m.py b/m.py\n--- a/m.py\n+++ b/m.py\n@@ -1 +1 @@\n-    return a\n+    return a - b * 7\n"
+    "diff --git a/reproduce.py b/reproduce.py\nnew file mode 100644\n"
+    "--- /dev/null\n+++ b/reproduce.py\n@@ -0,0 +1,2 @@\n"
+    + "".join(f"+{line}\n" for line in SCRIPT.split("\n"))
+)
+
+
+@pytest.mark.parametrize("patch", ["", REPRODUCED])
+@pytest.mark.parametrize(
+    "opening",
+    [
+        turn("create", "[File: /r/reproduce.py (1 lines total)]", filename="reproduce.py"),
+        turn("bash", "[File: /r/reproduce.py (1 lines total)]", command="create reproduce.py"),
+    ],
+)
+def test_a_script_that_reproduces_the_issue_is_no_edit(opening, patch):
+    """In the agent's editor an edit goes to the file that is open; the patch may hold the script."""
+    write = turn("edit", "written", start_line="1", end_line="1", replacement_text=SCRIPT)
+    typed = turn("bash", "written", command=f"edit 1:1\n{SCRIPT}\nend_of_edit")
+    move = turn("open", "1: return a", path="m.py")
+    edit = turn("edit", "edited", start_line="1", end_line="1", replacement_text="    " + LINE)
+    made = with_turns(opening, write, typed, move, edit)
+    context = mask_trajectory(made.model_copy(update={"patch": patch or made.patch}))
+    assert [t.edits for t in context.turns] == [False] * 4 + [True]
+    assert SCRIPT.split("\n")[1] in context.turns[1].text + context.turns[2].text
+    assert LINE not in context.turns[4].text
+
+
+def test_a_patch_of_nothing_but_a_script_is_that_script():
+    only = REPRODUCED[REPRODUCED.index("diff --git a/repro") :]
+    assert added_lines(only) == SCRIPT.split("\n")
+    assert added_lines(REPRODUCED) == [LINE]

@@ -27,8 +27,8 @@ CLASS, SHOWN, FILE = {("13741", "16139")}, {("11163", "13315")}, {("12276", "166
 MODES = {
     ("same", "same"): set(),
     ("window", "same"): SAME,
-    ("window", "overlapping"): SAME,
-    ("window", "file"): SAME | SHOWN,
+    ("window", "overlapping"): SAME | CLASS,
+    ("window", "file"): SAME | CLASS | SHOWN,
     ("any", "same"): SAME,
     ("any", "overlapping"): SAME | CLASS,
     ("any", "file"): SAME | CLASS | SHOWN | FILE,

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from trajectories.mining.lines import added, removed, squeeze
+from trajectories.mining.lines import squeeze
+from trajectories.mining.patches import added, removed
 from trajectories.protocol import RightAnswer
 
 

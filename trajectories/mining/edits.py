@@ -30,24 +30,46 @@ _IN_PLACE = re.compile(r"\b(?:g?sed|perl|ruby)\b[^|;&\n]*?\s-(?:[a-zA-Z]*i|-in-p
 _WRITES = re.compile(r"\bopen\([^)]*['\"][wa]\+?b?['\"]|write_text|\.write\(|writelines")
 _LINE_EDIT = re.compile(r"(^\s*(?:edit|insert)\s+\d+(?::\d+)?[^\n]*\n)(.*?)(\n?end_of_(?:edit|insert)\b|\Z)", re.DOTALL)
 """The line editor of SWE-agent's command files."""
+_OPEN = re.compile(r"^\s*(?:open|create)[ \t]+['\"]?([^\s'\"]+)")
+_PATHS = ("path", "file", "file_path", "filename")
 _DECODER = json.JSONDecoder()
 
 
-def masked_arguments(call: ToolCall, files: Sequence[str], hidden: Sequence[Line]) -> dict[str, str] | None:
+def opened(call: ToolCall) -> str:
+    """The file that a call opens in the agent's editor, for edits that name none; empty where it opens none."""
+    if call.name in ("open", "create"):
+        return _place(call)
+    found = _OPEN.search(call.arguments.get("command", ""))
+    return found[1] if found else ""
+
+
+def _place(call: ToolCall) -> str:
+    return next((value for name, value in call.arguments.items() if name in _PATHS), "")
+
+
+def masked_arguments(
+    call: ToolCall, files: Sequence[str], hidden: Sequence[Line], current: str = ""
+) -> dict[str, str] | None:
     """The arguments that hold a part of the patch, by name, as they read when it is masked; None for no edit.
 
     `files`: the paths that the patch changes; where there are none, every call that writes is an edit. `hidden`: lines
-    of the patch that had not been shown.
+    of the patch that had not been shown. `current`: the file that is open, which an edit without a path changes.
     """
     quotes = any(line.within(value) for line in hidden for value in call.arguments.values())
     verb = call.arguments.get("command", "") if call.name in EDITORS else ""
     if call.name in EDIT_TOOLS or verb not in LOOKING:
-        place = next((call.arguments[k] for k in call.arguments if k in ("path", "file", "file_path", "filename")), "")
-        if not quotes and place and files and not names(place, files):
+        if not quotes and _elsewhere(_place(call) or current, files):
             return None
         verbs = {"command"} if call.name in EDITORS else set()
         return {k: MASK for k in call.arguments if k not in PLACE_ARGUMENTS and k not in verbs}
+    if not quotes and _elsewhere(current, files) and _LINE_EDIT.search(call.arguments.get("command", "")):
+        return None
     return _shell_arguments(call, files, hidden, quotes)
+
+
+def _elsewhere(place: str, files: Sequence[str]) -> bool:
+    """Whether a file is known to be none of the patch's."""
+    return bool(place and files) and not names(place, files)
 
 
 def _shell_arguments(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -20,8 +20,9 @@ MIN_LINE = 8
 _GUTTER = re.compile(r"^(?:[\w./\-]+\.\w+[:\-])?(?:E|[\d:|>+.\-]*)")
 """What views, greps, diffs and pytest write before a line of code, white space removed."""
 _TOKEN = re.compile(r"\w+|[^\w\s]")
+_AS_WRITTEN = {"'": r"""\\*["']""", '"': r"""\\*["']""", "\\": r"\\*\\"}
+"""How tokens may be written that `squeeze` takes for the same."""
 _WORD = re.compile(r"[A-Za-z0-9_]+")
-_FILE = re.compile(r"^\+\+\+ (?:b/)?([^\t\n\r]+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,11 @@ class Line:
 
 @lru_cache(maxsize=64)
 def squeeze(text: str) -> str:
-    """The text without white space and backslashes, so that indentation and JSON escapes do not hide a line."""
-    return "".join(text.replace("\\", "").split())
+    """The text without white space and backslashes, with one kind of quotes.
+
+    So neither indentation nor JSON escapes nor a habit of quoting hides a line.
+    """
+    return "".join(text.replace("\\", "").replace('"', "'").split())
 
 
 @lru_cache(maxsize=256)
@@ -64,45 +68,10 @@ def shown_rows(text: str) -> frozenset[str]:
     return frozenset(squeezed.union(_GUTTER.sub("", line) for line in squeezed))
 
 
-def added(patch: str) -> list[str]:
-    """Every line that a unified diff adds, as it reads after it."""
-    return [text for sign, text in _body(patch) if sign == "+"]
-
-
-def before(patch: str) -> list[str]:
-    """Every line that a unified diff removes or shows around a change: what stood there before."""
-    return [text for sign, text in _body(patch) if sign in "- "]
-
-
-def removed(patch: str) -> list[str]:
-    """Every line that a unified diff removes."""
-    return [text for sign, text in _body(patch) if sign == "-"]
-
-
-def patched_files(patch: str) -> list[str]:
-    """The paths of the files that a unified diff leaves changed."""
-    return [path for path in dict.fromkeys(_FILE.findall(patch)) if path != "/dev/null"]
-
-
-def _body(patch: str) -> Iterator[tuple[str, str]]:
-    """Sign and text of each line of the hunks. The two lines that name a file are none of them."""
-    lines = patch.split("\n")
-    for i, line in enumerate(lines):
-        names_old = line.startswith("--- ") and i + 1 < len(lines) and lines[i + 1].startswith("+++ ")
-        names_new = line.startswith("+++ ") and i > 0 and lines[i - 1].startswith("--- ")
-        if line[:1] in ("+", "-", " ") and not names_old and not names_new:
-            yield line[0], line[1:]
-
-
 def telling(lines: Iterable[str]) -> list[Line]:
     """The distinct lines that are somebody's own, and not such as stand everywhere."""
     found = {line.squeezed: line for line in map(Line.of, lines)}
     return [line for code, line in found.items() if len(code) >= MIN_LINE and code not in MASK]
-
-
-def added_lines(patch: str) -> list[str]:
-    """The distinct lines that a unified diff adds, stripped, at least `MIN_LINE` characters without white space."""
-    return [line.text for line in telling(added(patch))]
 
 
 def scrub(text: str, hidden: Iterable[Line]) -> str:
@@ -122,8 +91,8 @@ def mask_code(text: str, code: str) -> tuple[str, int]:
 
 @lru_cache(maxsize=512)
 def _spaced(code: str) -> re.Pattern[str]:
-    """The code with any white space between its tokens, also as it reads inside a JSON string."""
-    tokens = [rf"\\*{re.escape(t)}" if t in "\"'\\" else re.escape(t) for t in _TOKEN.findall(code)]
+    """The code with any white space between its tokens and either kind of quotes, also inside a JSON string."""
+    tokens = [_AS_WRITTEN.get(token) or re.escape(token) for token in _TOKEN.findall(code)]
     plain = r"(?:\s|\\[nrt])*".join(tokens)
     escaped = re.escape(json.dumps(code)[1:-1])
     return re.compile(rf"{plain}|{escaped}")

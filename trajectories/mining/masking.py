@@ -11,19 +11,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from trajectories.mining.edits import mask_text, masked_arguments, written
-from trajectories.mining.lines import (
-    Line,
-    added,
-    added_lines,
-    before,
-    patched_files,
-    removed,
-    scrub,
-    shown_rows,
-    squeeze,
-    telling,
-)
+from trajectories.mining.edits import mask_text, masked_arguments, opened, written
+from trajectories.mining.lines import Line, scrub, shown_rows, squeeze, telling
+from trajectories.mining.patches import added, added_lines, before, patched_files, removed
 from trajectories.mining.quotes import scrub_quotes
 from trajectories.records import MASK, ContextTurn, MaskedContext, Trajectory, Turn
 
@@ -40,6 +30,8 @@ __all__ = [
 ]
 
 _FAILURES = ("Traceback (most recent call last)", "\nE   ", "FAILED", "FAIL:", "FAIL ", "AssertionError")
+_SHOWN_PART = 8
+"""Tokens of a patch's line in a row that are masked in what is shown after the edit: less is code like any other."""
 _HUNK = re.compile(r"^@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@", re.MULTILINE)
 
 
@@ -81,6 +73,8 @@ class _Masking:
     shown: list[str] = field(default_factory=list)
     """Observations before the first edit."""
     edited: bool = False
+    open: str = ""
+    """The file in the agent's editor, where it has one."""
 
     @classmethod
     def of(cls, trajectory: Trajectory) -> _Masking:
@@ -98,7 +92,8 @@ class _Masking:
 
     def turn(self, turn: Turn, keep: bool) -> ContextTurn:
         """The turn, masked; the state moves on to the next."""
-        masked = masked_arguments(turn.tool_call, self.files, self.hidden)
+        self.open = opened(turn.tool_call) or self.open
+        masked = masked_arguments(turn.tool_call, self.files, self.hidden, self.open)
         text = turn.text
         if masked is not None:
             text = mask_text(text, turn.tool_call, masked)
@@ -124,7 +119,8 @@ class _Masking:
 
     def _observation(self, text: str, keep: bool) -> str:
         if self.edited:
-            return scrub(mask_diffs(text), self.hidden) if keep else ""
+            text = scrub(mask_diffs(text), self.hidden) if keep else ""
+            return scrub_quotes(text, self.own, self._was_shown, least=_SHOWN_PART)
         self.hidden = [line for line in self.hidden if not line.shown_in(text)]
         self.shown.append(text)
         return text

@@ -29,24 +29,24 @@ def weight(token: str) -> int:
     return 4 if token.isdecimal() and len(token) > 1 else 0
 
 
-def scrub_quotes(text: str, hidden: Iterable[Line], shown: Callable[[str], bool]) -> str:
+def scrub_quotes(text: str, hidden: Iterable[Line], shown: Callable[[str], bool], least: int = LEAST) -> str:
     """The text with `MASK` for each telling part of the hidden lines, unless it had been `shown` (squeezed)."""
     for line in hidden:
-        for part in list(_parts(line.text, text)):
+        for part in list(_parts(line.text, text, least)):
             if not shown(squeeze(part)):
                 text, _ = mask_code(text, part)
     return text
 
 
-def _parts(line: str, text: str) -> Iterator[str]:
+def _parts(line: str, text: str, least: int) -> Iterator[str]:
     """The longest telling runs of a line's tokens that a text has, none within another."""
     tokens = _TOKEN.findall(line)
     if not any(weight(token) >= 4 and token in text for token in tokens):
         return
     told = squeeze(text)
     start = 0
-    while start <= len(tokens) - LEAST:
-        end = start + LEAST
+    while start <= len(tokens) - least:
+        end = start + least
         if squeeze("".join(tokens[start:end])) not in told:
             start += 1
             continue

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from trajectories.mining.lines import squeeze, telling
+from trajectories.mining.patches import created
 from trajectories.protocol import Stage
 from trajectories.records import MaskedContext
 
@@ -23,7 +24,6 @@ FunctionMode = Literal["same", "overlapping", "file"]
 and a method of it. `file`: one file."""
 
 _TEST = re.compile(r"(^|/)(tests?|testing)/|(^|/)(test_[^/]*|[^/]*_tests?|conftest)\.\w+$")
-_NEW = re.compile(r"^--- /dev/null\n\+\+\+ (?:b/)?([^\t\n\r]+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Place:
     @classmethod
     def of(cls, files: Iterable[str], functions: Iterable[str], patch: str = "") -> Place:
         """The place, without tests and new files (of which only the patch knows)."""
-        out = set(_NEW.findall(patch))
+        out = set(created(patch))
         kept = frozenset(f for f in files if f not in out and not _TEST.search(f))
         return cls(kept, frozenset(name for name in functions if name.partition("::")[0] in kept))
 

@@ -9,8 +9,8 @@ from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from functools import cached_property
 
-from trajectories.mining.lines import before
 from trajectories.mining.masking import leaks, mask_trajectory
+from trajectories.mining.patches import before
 from trajectories.mining.relatedness import Issue
 from trajectories.mining.sharing import Place, likeness, share_shown
 from trajectories.protocol import TrajectoryStore
