@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from trajectories.storage.names import MINED
 from trajectories.storage.schema import funnel, pairs, runs, trajectories
 
 
@@ -17,7 +18,7 @@ def run_names(connection: sa.Connection) -> list[str]:
     c = trajectories.c
     stored = connection.scalars(sa.select(c.run).group_by(c.run).order_by(sa.func.min(c.position)))
     taken = connection.execute(sa.select(runs.c.name, runs.c.configuration).order_by(runs.c.started_at))
-    return list(dict.fromkeys([*stored, *(name for name, how in taken if "mined" not in (how or {}))]))
+    return list(dict.fromkeys([*stored, *(name for name, how in taken if MINED not in (how or {}))]))
 
 
 def sets_of_pairs(connection: sa.Connection) -> list[str]:

@@ -21,7 +21,7 @@ from trajectories.storage.schema import pairs, runs, trajectories
 
 EVALUATIONS = (".before", ".after")
 """What a run's evaluations have behind its name."""
-_MINED = "mined"
+MINED = "mined"
 """The part of a name's configuration that says how its set of pairs was mined: such a name is no run's."""
 
 
@@ -54,7 +54,7 @@ def evaluations(names: Iterable[str]) -> frozenset[str]:
 def claim_set(connection: sa.Connection, name: str, options: dict[str, Any]) -> None:
     """Take a name for a set of pairs that is mined so, or go on with it. `StoreError` where that would mix things."""
     row = connection.execute(sa.select(runs).where(runs.c.name == name)).one_or_none()
-    before = (row.configuration or {}).get(_MINED) if row else None
+    before = (row.configuration or {}).get(MINED) if row else None
     if before == options:
         return
     if connection.execute(sa.select(pairs.c.position).where(pairs.c.run == name).limit(1)).first():
@@ -67,7 +67,7 @@ def claim_set(connection: sa.Connection, name: str, options: dict[str, Any]) -> 
     if before is None and _taken(connection, name):
         raise StoreError(f"{name!r} is the name of a run, whose pairs training mines: give another (--set).")
     connection.execute(runs.delete().where(runs.c.name == name))
-    new = {"name": name, "started_at": time.time(), "holder": "", "configuration": {_MINED: options}}
+    new = {"name": name, "started_at": time.time(), "holder": "", "configuration": {MINED: options}}
     connection.execute(runs.insert().values(new))
 
 
