@@ -45,10 +45,6 @@ class MiningRequest:
     processes: int = 2
 
 
-_SAME = ("run", "repo", "commit", "function", "judge", "embedding", "min_related", "tasks", "keep_after_edit")
-"""What must be the same when a set is mined on: its funnel is that of one mining."""
-
-
 def mine_pairs(store: SQLStore, request: MiningRequest, progress: Progress) -> dict[str, int]:
     """Mine, judge, verify; the funnel. Raises `ValueError` for what cannot be done as asked."""
     if request.run is not None and not store.count(run=request.run):
@@ -68,7 +64,7 @@ def mine_pairs(store: SQLStore, request: MiningRequest, progress: Progress) -> d
     )
     options = BulkOptions(miner, request.per_function, request.processes, request.name)
     filters = {"run": request.run, "repo": request.repo}
-    store.claim_set(request.name, {name: getattr(request, name) for name in _SAME})
+    store.claim_set(request.name, _way(request))
     progress.stage("Mining")
     if heldout := LeftOut.of(store, filters).count(store):
         progress.log(f"{heldout} trajectories are left out: training held them out, or the functions that they touch")
@@ -88,6 +84,13 @@ def mine_pairs(store: SQLStore, request: MiningRequest, progress: Progress) -> d
         asyncio.run(verify_stored(store, request.name, known, progress))
         counts = cast(Any, store.funnel(request.name))
     return dict(counts)
+
+
+def _way(request: MiningRequest) -> dict[str, Any]:
+    """What must be the same when a set is mined on: its funnel is that of one mining."""
+    names = ("run", "repo", "commit", "function", "judge", "embedding", "min_related", "tasks")
+    given = {f"--{name.replace('_', '-')}": getattr(request, name) for name in names}
+    return given | {"--cut-at-edit": not request.keep_after_edit}
 
 
 def _judge(request: MiningRequest) -> PairJudge | None:

@@ -60,6 +60,36 @@ def test_mine_prints_the_funnel_and_keeps_it(store):
     assert funnel.splitlines()[1:] == result.stdout.splitlines()[1:12]
 
 
+def test_a_set_is_mined_in_one_way(mined):
+    again = ("pairs", "mine", "--store", str(mined), "--processes", "1")
+    assert contextrl(*again, "--cut-at-edit", "--per-function", "3").exit_code == 0, "quotas may change"
+    funnel = contextrl("pairs", "funnel", "--run", "mined", "--store", mined).stdout
+    assert "'mined' was mined with --cut-at-edit: give the same" in refused(*again)
+    assert "was mined with no --repo, --commit same" in refused(
+        *again, "--cut-at-edit", "--repo", "pkg", "--commit", "any"
+    )
+    assert "'r' is the name of a run" in refused(*again, "--set", "r")
+    with SQLStore(mined) as opened:
+        opened.add_pairs([opened.pairs(limit=1)[0].model_copy(update={"id": "f" * 32, "run": "r"})])
+    assert "pairs already under the name 'r'" in refused(*again, "--set", "r")
+    assert contextrl("pairs", "funnel", "--run", "mined", "--store", mined).stdout == funnel
+
+
+def test_a_set_without_pairs_may_be_mined_in_another_way(store):
+    for more in (("--repo", "pkg", "--commit", "window", "--function", "file"), ("--cut-at-edit",)):
+        result = contextrl("pairs", "mine", "--store", store, "--min-related", "1", "--processes", "1", *more)
+        assert result.exit_code == 0 and "\n0 valid pairs" in result.stdout, result.output
+    assert contextrl("pairs", "mine", "--store", store, "--cut-at-edit", "--processes", "1").exit_code == 0
+
+
+def test_what_training_held_out_is_left_out_and_said(store):
+    with SQLStore(store) as opened:
+        t = opened.query(limit=1)[0]
+        opened.add(t.model_copy(update={"id": "e" * 32, "run": f"{t.run}.before"}))
+    result = contextrl("pairs", "mine", "--store", store, "--cut-at-edit", "--processes", "1")
+    assert "1 trajectories are left out" in result.output and "24 valid pairs" in result.output
+
+
 def test_ls_and_show(mined):
     listed = contextrl("pairs", "ls", "--run", "mined", "--store", mined, "--limit", "3").stdout.splitlines()
     assert len(listed) == 4 and "valid" in listed[1]

@@ -52,7 +52,10 @@ def evaluations(names: Iterable[str]) -> frozenset[str]:
 
 
 def claim_set(connection: sa.Connection, name: str, options: dict[str, Any]) -> None:
-    """Take a name for a set of pairs that is mined so, or go on with it. `StoreError` where that would mix things."""
+    """Take a name for a set of pairs that is mined so, or go on with it. `StoreError` where that would mix things.
+
+    `options`: as on the command line, `--name` -> value; True and False for those that have none.
+    """
     row = connection.execute(sa.select(runs).where(runs.c.name == name)).one_or_none()
     before = (row.configuration or {}).get(MINED) if row else None
     if before == options:
@@ -62,13 +65,19 @@ def claim_set(connection: sa.Connection, name: str, options: dict[str, Any]) -> 
             raise StoreError(
                 f"There are pairs already under the name {name!r}, of a run or a file: give another (--set)."
             )
-        other = ", ".join(f"{key}={before.get(key)}" for key in sorted(options) if before.get(key) != options[key])
+        other = ", ".join(_as_written(key, before.get(key)) for key in options if before.get(key) != options[key])
         raise StoreError(f"The set {name!r} was mined with {other}: give the same again, or another name (--set).")
     if before is None and _taken(connection, name):
         raise StoreError(f"{name!r} is the name of a run, whose pairs training mines: give another (--set).")
     connection.execute(runs.delete().where(runs.c.name == name))
     new = {"name": name, "started_at": time.time(), "holder": "", "configuration": {MINED: options}}
     connection.execute(runs.insert().values(new))
+
+
+def _as_written(option: str, value: object) -> str:
+    if value in (None, False):
+        return f"no {option}"
+    return option if value is True else f"{option} {value}"
 
 
 def hold(connection: sa.Connection, name: str) -> None:
