@@ -125,6 +125,13 @@ def test_limits_are_the_callers():
     assert RuleJudge(RuleLimits(max_length_ratio=10)).judge(longer)[0] == "valid"
 
 
+def test_far_more_masks_in_as_many_turns():
+    more = with_confounder(t3=TURNS[3].model_copy(update={"text": MASK * 60}))
+    assert RULES["masked_alike"](more, RuleLimits(max_marks_ratio=60)) is None
+    finding = RULES["masked_alike"](more, RuleLimits())
+    assert finding is not None and finding[1].startswith("there are ") and "in the confounder" in finding[1]
+
+
 def test_masks_in_far_more_turns():
     more = with_confounder(turns=[ContextTurn(text=f"I will write {MASK}", observation="x", tool="test")] * 6 + TURNS)
     finding = RULES["masked_alike"](more, RuleLimits())
@@ -136,6 +143,8 @@ def test_shares_of_tools_matter_beyond_kinds():
     twice = with_confounder(turns=[TURNS[0]] * 12 + TURNS)
     finding = RULES["like_tools"](twice, RuleLimits())
     assert finding == ("invalid", "the contexts share only 44% of their tool calls")
+    unread = with_confounder(t1=TURNS[1].model_copy(update={"tool": ""}))
+    assert RULES["like_tools"](unread, RuleLimits()) == ("invalid", "only one context uses an unreadable call")
     thrice = CLEAN.model_copy(update={"confounder": changed(CLEAN.confounder, turns=TURNS * 3)})
     assert RULES["like_tools"](thrice, RuleLimits()) is None
 
@@ -180,6 +189,7 @@ PART = CLEAN.model_copy(
         ("use sum_of(prices, rounding=HALF_EVEN)", "invalid", "sum_of(prices,rounding=HALF_EVEN)"),
         ("call sum_of(prices, and more", "uncertain", "sum_of(prices,"),
         ("there is `HALF_EVEN`", "uncertain", "HALF_EVEN"),
+        ("or: if prices else EmptyBasket", "uncertain", "ifpriceselseEmptyBasket"),
         ("sum the prices, rounding if there are prices", "valid", ""),
         ("total = 3 if x else y", "valid", ""),
     ],
@@ -189,6 +199,13 @@ def test_a_part_of_a_line(said, judgement, told):
     found, reasons = RuleJudge().judge(PART.model_copy(update={"anchor": anchor}))
     assert found == judgement
     assert told in "".join(reasons)
+
+
+def test_a_name_that_was_shown_is_no_leak():
+    anchor = changed(PART.anchor, t3=PART.anchor.turns[3].model_copy(update={"text": f"`HALF_EVEN` {MASK}"}))
+    seen = changed(anchor, t1=anchor.turns[1].model_copy(update={"observation": "decimal.HALF_EVEN rounds so"}))
+    assert RULES["no_leak"](PART.model_copy(update={"anchor": anchor}), RuleLimits()) is not None
+    assert RULES["no_leak"](PART.model_copy(update={"anchor": seen}), RuleLimits()) is None
 
 
 def test_the_confounder_must_not_give_its_own_patch_away():
@@ -204,6 +221,7 @@ def test_the_confounder_must_not_give_its_own_patch_away():
         ContextTurn(text="```bash\ncat > pkg/a.py <<'EOF'\nx = 1\nEOF\n```", tool="bash"),
         ContextTurn(text="<parameter=path>pkg/a.py</parameter><parameter=new_str>x</parameter>", tool="editor"),
         ContextTurn(text="edit pkg/a.py", tool="edit"),
+        ContextTurn(text="I write it elsewhere", tool="bash", edits=True),
     ],
 )
 def test_an_edit_without_a_mask(bare):
@@ -232,6 +250,22 @@ def test_the_same_answer_in_other_words(other):
     assert (judgement, reasons) == ("invalid", ["other_answer: the answer solves the confounder's task as well"])
 
 
+def test_contexts_of_other_lengths_or_with_many_other_rows_differ():
+    """Also where all that is left of the other rows is what differs from run to run."""
+
+    def showing(rows):
+        said = "\n".join(f"0x{abs(hash(str(row))):012x}"[:14] for row in rows)
+        return changed(CLEAN.anchor, t1=CLEAN.anchor.turns[1].model_copy(update={"observation": said}))
+
+    def told(here, there):
+        pair = CLEAN.model_copy(update={"anchor": showing(here), "confounder": showing(there)})
+        return RULES["decisive_line"](pair, RuleLimits()) is not None
+
+    assert told(range(10), range(10, 20))
+    assert not told(range(100), range(100, 300))
+    assert not told(range(201), range(201, 402))
+
+
 @pytest.mark.parametrize(
     ("here", "there", "same"),
     [
@@ -255,9 +289,13 @@ def test_turns_that_begin_and_end_otherwise():
     anchor, confounder = (changed(CLEAN.anchor, turns=turns) for turns in (long, framed))
     finding = RULES["like_format"](CLEAN.model_copy(update={"anchor": anchor, "confounder": confounder}), RuleLimits())
     assert finding is not None and finding[0] == "invalid" and "[12" in finding[1]
+    for turns, told in ((5, True), (4, False)):  # fewer say nothing of a habit
+        short = {"anchor": changed(anchor, turns=long[:turns]), "confounder": changed(anchor, turns=framed[:turns])}
+        assert (RULES["like_format"](CLEAN.model_copy(update=short), RuleLimits()) is not None) == told
 
 
 def test_views_go_with_their_contexts():
+    gc.collect()
     before = len(views._views)
     pair = CLEAN.model_copy(update={"anchor": CLEAN.anchor.model_copy(), "confounder": CLEAN.confounder.model_copy()})
     RuleJudge().judge(pair)

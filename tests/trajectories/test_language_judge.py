@@ -2,6 +2,9 @@
 
 import json
 import re
+import signal
+import threading
+import time
 
 import pytest
 from model_server import Bad, model_server
@@ -113,6 +116,7 @@ OPINIONS = {
     'Sure!\n```json\n{"verdict": "invalid", "supports": "context 1", "reasons": []}\n```': Opinion("invalid", "1", ()),
     '<think>{"verdict": "VALID"}</think> {"verdict": "INVALID", "reason": "x"}': Opinion("invalid", "", ("x",)),
     '{"a": {"verdict": 3}} so {"verdict": "UNCERTAIN"} {oops': Opinion("uncertain", "", ()),
+    'so {{"verdict": "VALID", "reasons": ["x"]}}': Opinion("valid", "", ("x",)),
     "I say INVALID.": Opinion("invalid", "", ("I say INVALID.",)),
     "It is valid.": None,
     "VALID? No, INVALID!": None,
@@ -145,6 +149,34 @@ def test_many_at_a_time_in_order():
     assert sorted(told) == list(range(len(PAIRS)))
 
 
+def test_the_first_error_ends_it():
+    with model_server(lambda *_: Bad(401, b"no")) as (url, requests), pytest.raises(EndpointError, match="401"):
+        judge(url).judge_many(PAIRS * 5)
+    assert len(requests) < 40
+
+
+def test_ctrl_c_ends_it_without_more_attempts(monkeypatch):
+    monkeypatch.setattr(posting, "FIRST_WAIT_S", 30.0)
+    start, once = time.monotonic(), iter([True])
+
+    def stop(place, judged):
+        if next(once, None):
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    def answer(body, number):
+        return Bad(503, b"busy") if number % 2 else reader()(body, number)
+
+    with model_server(answer) as (url, requests), pytest.raises(KeyboardInterrupt):
+        judge(url).judge_many(PAIRS, stop)
+    assert time.monotonic() - start < 10 and len(requests) < 20
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_pair_that_is_too_long_says_nothing_of_the_address(status):
+    with model_server([Bad(status, b"too long")]) as (url, _):
+        assert judge(url).judge(CLEAN)[0] == "uncertain"
+
+
 def test_a_wrong_address_is_an_error_and_a_later_break_is_not():
     with model_server(lambda *_: Bad(404, b"no such model")) as (url, _), pytest.raises(EndpointError, match="404"):
         judge(url).judge(CLEAN)
@@ -175,9 +207,11 @@ def test_contexts_are_cut_to_the_room():
 
 def test_judges_by_name(tmp_path):
     assert isinstance(judge_from("rules"), RuleJudge)
-    with model_server(reader()) as (url, _):
+    with model_server(reader()) as (url, requests):
         made = judge_from(f"openai:{url}#m", cache=tmp_path / "replies")
-        assert made.judge(CLEAN)[0] == "valid"
+        assert (made.judge(CLEAN)[0], len(requests)) == ("valid", 1)
+        assert judge_from(f"openai:{url}#m", both_orders=True).judge(CLEAN)[0] == "valid"
+        assert len(requests) == 3
     assert list((tmp_path / "replies").rglob("*.json"))
     with pytest.raises(ValueError, match="names no judge"):
         judge_from("gpt")
