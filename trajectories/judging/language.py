@@ -71,10 +71,8 @@ class LanguageJudge:
         with ThreadPoolExecutor(self._endpoint.concurrency, thread_name_prefix="judge") as pool:
             try:
                 return list(pool.map(one, range(len(pairs))))
-            except BaseException as stop:
-                if not isinstance(stop, Exception):
-                    self._endpoint.close()  # Ctrl-C: what is under way is not asked again
-                pool.shutdown(wait=False, cancel_futures=True)
+            except KeyboardInterrupt:
+                self._endpoint.close()  # what is under way is not asked again
                 raise
 
     def _ask(self, pair: ContextPair) -> Judged:
