@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trajectories.auditing.audit import audit_pairs
-from trajectories.auditing.classifiers import CLASSIFIERS, Facts
+from trajectories.auditing.classifiers import CLASSIFIERS, Facts, Side, place
 from trajectories.auditing.folds import blocks, touched
+from trajectories.auditing.readings import read_context
 from trajectories.auditing.selection import logistic, selections
 from trajectories.auditing.significance import holm, noticeable, off_chance
 from trajectories.records import MASK, ContextPair, ContextTurn, MaskedContext
@@ -117,6 +118,55 @@ def test_a_planted_shortcut_is_flagged_for_what_it_is(name):
     assert found.examples and found.p_adjusted < 0.05
     if name == "bag of words":
         assert found.examples[0] == "'hereabouts' speaks for the anchor"
+
+
+def test_what_each_classifier_sees():
+    """One pair by hand: what the anchor's numbers are beyond the confounder's."""
+
+    def made(name, issue, *turns):
+        return MaskedContext(trajectory_id=name, instance_id=f"i{name}", problem_statement=issue, turns=list(turns))
+
+    anchor = made(
+        "b",
+        "total is wrong",
+        ContextTurn(text="look at total", observation="12: total = 345", tool="view"),
+        ContextTurn(text=f"edit {MASK}", observation=f"total {MASK} {MASK}", tool="edit", edits=True),
+    )
+    confounder = made("a", "it fails", ContextTurn(text="see", observation="67", tool="view"))
+    pair = ContextPair(
+        repo="r",
+        base_commit="c",
+        file="m.py",
+        function="f",
+        answer="total = 345 + 89\n",
+        anchor=anchor,
+        confounder=confounder,
+    )
+    seen = {}
+    for classifier in CLASSIFIERS:
+        facts = {c.trajectory_id: Facts(n, 2.0 - n, 3, "me") for n, c in enumerate((anchor, confounder))}
+        sides = [Side(pair, c, read_context(c), facts[c.trajectory_id]) for c in (anchor, confounder)]
+        seen[classifier.name] = classifier.difference(*sides)
+    assert seen["position"].tolist() == [1, 1]
+    assert seen["newer"].tolist() == [-1, 1, 0]
+    assert not seen["agent"].any()
+    assert seen["masks"].tolist() == [3, 1, 1]
+    assert seen["line numbers"].tolist() == [1 / 2, 1]
+    assert seen["answer overlap"].tolist() == [1, 1, np.log1p(3)]
+    longest = len(anchor.turns[1].observation), len("67")
+    assert seen["length"][1:].tolist() == pytest.approx([np.log(3 / 2), np.log((longest[0] + 1) / (longest[1] + 1))])
+    bag = seen["bag of words"]
+    assert bag[place("total")] == pytest.approx(np.log1p(1) + np.log1p(2))
+    assert bag[place("see")] == pytest.approx(-np.log1p(1))
+    issue = seen["issue only"]
+    assert [issue[0], issue[1], issue[place("total")]] == pytest.approx([4, np.log(15 / 9), np.log(2)])
+
+
+def test_progress_is_told():
+    told = []
+    pairs = pair_set(1, pairs=3)
+    audit_pairs(pairs, classifiers=CLASSIFIERS[:2], on_progress=lambda *heard: told.append(heard))
+    assert told == [*((n, 3, "reading") for n in range(3)), (0, 2, "length"), (1, 2, "position")]
 
 
 def test_the_newer_trajectory():
@@ -275,6 +325,7 @@ def test_flips_exactly_and_at_random():
     assert off_chance(many) < 0.001
     assert off_chance([(name, 1 - value) for name, value in many]) == off_chance(many)
     assert off_chance([(str(i), 0.5) for i in range(50)]) == 1.0
+    assert off_chance([("a", 1.0), ("b", 0.0)]) == 1.0
     assert off_chance([(("a", "b"), 1.0), (("a", "c"), 1.0)]) == 2 * 3 / 8  # 1 + 0.5 + 0.5 against a total of 1
 
 
@@ -289,5 +340,7 @@ def test_more_functions_notice_more():
     assert noticeable(few, 10, 0.05) > noticeable(some, 10, 0.05) > noticeable(many, 10, 0.05) > 0.5
     assert noticeable(some, 20, 0.05) > noticeable(some, 10, 0.05)
     assert noticeable([("a",)] * 500, 10, 0.05) == 1.0
+    twos = [(f"{i}", f"other {i}") for i in range(100)]
+    assert noticeable(twos, 10, 0.05) < noticeable([(name,) for name, _ in twos], 10, 0.05)
     hub = [("hub", str(i)) for i in range(500)]
     assert noticeable(hub, 10, 0.05) > 0.9 > noticeable([(str(i), str(i + 1)) for i in range(500)], 10, 0.05)

@@ -56,6 +56,7 @@ def logistic(differences: Matrix) -> NDArray[np.float64]:
     """Weights of a ridge logistic regression without intercept, for features in their own units; shape [features].
 
     Minimises the sum of log(1 + exp(-d w)) + w^2/2 over scaled features, by Newton's steps, halved until they descend.
+    A feature that is zero everywhere has no weight.
     """
     scale = np.sqrt(np.mean(np.square(differences, dtype=np.float64), axis=0))
     usable = np.where(scale > 1e-9, scale, 1.0)
@@ -71,7 +72,7 @@ def logistic(differences: Matrix) -> NDArray[np.float64]:
         weights, loss = weights + step, lower
         if np.abs(step).max(initial=0.0) <= _NO_STEP:
             break
-    return np.where(scale > 1e-9, weights / usable, 0.0)
+    return weights / usable
 
 
 def _loss(scaled: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
