@@ -88,7 +88,7 @@ def read_pairs(path: Path, name: str | None = None) -> Iterator[list[ContextPair
     except (ValidationError, UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         if batch:
             yield batch
-        said = str(error).splitlines()[0]
+        said = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error).splitlines()[0]
         raise ValueError(
             f"{path}, line {number + 1}: not a context pair ({said}); the file is damaged or cut off, "
             "what stands before it is whole: export it again"

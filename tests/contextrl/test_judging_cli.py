@@ -115,7 +115,7 @@ def test_a_file_that_is_none_or_cut_off_is_said(tmp_path, monkeypatch):
 
     assert said("nowhere.jsonl") == "nowhere.jsonl: no such file or directory; check the path\n"
     assert said(tmp_path).endswith(": is a directory; check the path\n")
-    assert "cut.jsonl, line 3: not a context pair" in said("cut.jsonl")
+    assert "cut.jsonl, line 3: not a context pair (Invalid JSON: EOF while parsing" in said("cut.jsonl")
     assert "give one of them" in said("whole.jsonl", "--run", "r")
     assert "there are no pairs to audit in whole.jsonl: none passes --repo other" in said(
         "whole.jsonl", "--repo", "other"
