@@ -11,7 +11,7 @@ from trajectories.auditing.audit import audit_pairs
 from trajectories.auditing.classifiers import CLASSIFIERS, Facts, Side, place
 from trajectories.auditing.folds import blocks, touched
 from trajectories.auditing.readings import read_context
-from trajectories.auditing.selection import logistic, selections
+from trajectories.auditing.selection import logistic, selections, weights_of
 from trajectories.auditing.significance import holm, noticeable, off_chance
 from trajectories.records import MASK, ContextPair, ContextTurn, MaskedContext
 
@@ -254,7 +254,7 @@ def test_too_few_pairs_are_said_to_be_too_few():
     few = audit_pairs(pair_set(5, pairs=12, functions=4))
     assert not few.enough and few.noticeable == 1.0
     one = audit_pairs(pair_set(5, pairs=200, functions=1, dashes=99))
-    assert not one.enough and one.flagged == []
+    assert not one.enough and one.flagged == [] and one.noticeable == 1.0
     (alone, *_) = one.findings
     assert (alone.pairs, alone.accuracy, alone.low, alone.high) == (0, 0.5, 0.0, 1.0)
     linked = [
@@ -315,6 +315,34 @@ def test_logistic_regression_against_its_own_conditions():
     gradient = -(x / scale).T @ (1 / (1 + np.exp(x @ w))) + w * scale
     assert np.abs(gradient).max() < 1e-3
     assert w[0] > 0 > w[1] and w[4] > 0
+
+
+def test_logistic_regression_where_whole_steps_do_not_descend():
+    """Found among 40,000 random sets: plain Newton's method goes round in circles on it."""
+    rows = [
+        [0.14622414, -0.5116871, -40.20913],
+        [-3.2469585, 394.45535, -0.018068878],
+        [411.57812, 487.27908, -2.7598085],
+        [-0.7108871, -2255.7935, -220.44507],
+        [1494.2686, 1559.5773, 23.764576],
+        [-0.013149878, -11.234384, -0.95741045],
+        [-4083.3086, 0.8584427, 0.022803573],
+        [0.018013239, 0.09574559, 0.063142866],
+    ]
+    x = np.repeat(np.array(rows, np.float32), [3, 98, 158, 2, 56, 5, 112, 56], axis=0)
+    w, scale = logistic(x), np.sqrt(np.mean(x.astype(float) ** 2, axis=0))
+    pull = 1 / (1 + np.exp(np.clip(x @ w, -700, 700)))
+    assert np.abs((x / scale).T @ pull - w * scale).max() < 1e-3
+
+
+def test_a_bag_is_judged_by_its_most_one_sided_words():
+    """A word in 30 of 30 anchors, among 80 that stand in all pairs and lean a little."""
+    rng = np.random.default_rng(0)
+    differences = np.zeros((900, 100), np.float32)
+    differences[:, :80] = np.where(rng.random((900, 80)) < 0.52, 1, -1)
+    differences[:30, 99] = 1
+    weights = weights_of(differences, hashed=True)
+    assert weights[99] > 0 and np.count_nonzero(weights) == 64
 
 
 def test_flips_exactly_and_at_random():
