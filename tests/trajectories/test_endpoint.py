@@ -219,6 +219,40 @@ def test_a_field_that_a_model_refuses_is_put_otherwise():
     assert requests[-1]["max_completion_tokens"] == 5 and "temperature" not in requests[-1]
 
 
+@pytest.mark.parametrize(
+    "error", [{"message": "Unsupported", "param": "seed"}, {"message": "too big", "param": "max_tokens"}, {}, 3]
+)
+def test_what_is_refused_for_another_reason_is_not_put_otherwise(error):
+    with (
+        model_server([Bad(400, json.dumps({"error": error}).encode())]) as (url, requests),
+        endpoint(url, retries=0) as model,
+        pytest.raises(EndpointError, match="status 400"),
+    ):
+        model.chat(HELLO, max_tokens=5)
+    assert len(requests) == 1
+
+
+def test_each_wait_is_twice_as_long(monkeypatch):
+    monkeypatch.setattr(posting.random, "uniform", lambda low, high: (low + high) / 2)
+    monkeypatch.setattr(posting, "FIRST_WAIT_S", 10.0)
+    waits = []
+    with model_server(lambda *_: Bad(500)) as (url, _), endpoint(url) as model:
+        monkeypatch.setattr(model._poster._given_up, "wait", waits.append)
+        with pytest.raises(EndpointDown):
+            model.chat(HELLO, max_tokens=5)
+    assert waits == [10, 20, 40, 60]
+
+
+def test_a_closed_endpoint_does_not_ask_again(monkeypatch):
+    monkeypatch.setattr(posting, "FIRST_WAIT_S", 60.0)
+    with model_server(lambda *_: Bad(500)) as (url, requests), endpoint(url) as model:
+        threading.Timer(0.5, model.close).start()
+        start = time.monotonic()
+        with pytest.raises(EndpointError, match="not asked again: the work was stopped"):
+            model.chat(HELLO, max_tokens=5)
+    assert time.monotonic() - start < 20 and len(requests) == 1
+
+
 def test_nobody_there():
     with model_server([]) as (url, _):
         pass
@@ -315,6 +349,22 @@ def test_a_budget_is_kept_also_by_many_at_once(limits, most, concurrency, tmp_pa
     assert len(requests) == budget.requests == most
     assert budget.tokens == 12 * most
     assert len(list(tmp_path.rglob("*.json"))) == most
+
+
+def test_what_others_hold_is_waited_for():
+    """Not given up: what is under way may cost less than it was thought to."""
+    budget, told = Budget(max_tokens=100), []
+    budget.hold(60, 30)
+    waiting = threading.Thread(target=lambda: told.append(budget.hold(30, 30)))
+    waiting.start()
+    waiting.join(0.2)
+    assert waiting.is_alive() and budget.requests == 1
+    budget.settle(60, 30, (20, 10))
+    waiting.join(5)
+    assert told == [None] and (budget.requests, budget.tokens) == (2, 30)
+    budget.settle(30, 30)
+    with pytest.raises(BudgetExhausted, match="30 of 100 tokens are spent, and the next request may need 80"):
+        budget.hold(40, 40)
 
 
 def test_attempts_count_as_requests():

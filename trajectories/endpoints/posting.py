@@ -83,13 +83,9 @@ class Poster:
         excerpt = text if len(text) <= _EXCERPT else text[:_EXCERPT] + "..."
         return EndpointError(f"the endpoint {self._url} {problem}" + (f": {excerpt}" if excerpt else ""))
 
-    def give_up(self) -> None:
-        """No retries from now on."""
-        self._given_up.set()
-
     def close(self) -> None:
-        """Close the connections."""
-        self.give_up()
+        """Close the connections; no retries from now on."""
+        self._given_up.set()
         if self._client is not None:
             self._client.close()
 
