@@ -137,7 +137,7 @@ def test_space_is_given_back(tmp_path):
 def test_numbers_of_runs_and_repositories(store):
     store.add(trajectory("i1"))
     store.add(trajectory("i2", resolved=False, status="truncated", repo="q"))
-    store.add(trajectory("i3", run="s", status="infra_error", verdict=None))
+    store.add(trajectory("i3", run="s", status="infra_error", verdict=None, reward=None))
     store.mark_filtered(["i1-0"], "too long")
     first, second = Upkeep(store).parts("run")
     tokens = len(trajectory("i1").token_ids())

@@ -44,7 +44,7 @@ class Part(NamedTuple):
     trajectories: int
     resolved: int
     graded: int
-    """Those that have a verdict."""
+    """Those that have a verdict or a reward."""
     turns: int
     tokens: int
     statuses: dict[str, int]
