@@ -237,6 +237,14 @@ def test_a_decided_pair_replaces_an_uncertain_one_only(store):
     assert (stored.judgement, stored.reasons, stored.confounder_answer) == ("valid", [], "x")
 
 
+def test_a_stored_pair_is_judged_again_and_nothing_else_of_it_changes(store):
+    first, other = pair(trajectory("i1"), trajectory("i2")), pair(trajectory("i3"), trajectory("i4"))
+    store.add_pairs([first, other])
+    store.rejudge_pairs([first.model_copy(update={"judgement": "uncertain", "reasons": ["?"], "answer": "x"})])
+    judged, same = store.pairs()
+    assert judged == first.model_copy(update={"judgement": "uncertain", "reasons": ["?"]}) and same == other
+
+
 def test_the_funnel_adds_up(store):
     store.add_funnel("r", {"commit": 2, "file": 1})
     store.add_funnel("r", {"commit": 3})
