@@ -151,7 +151,7 @@ class RunSummary:
     trajectories: int
     resolved: int
     graded: int
-    """Those that have a verdict."""
+    """Those that have a verdict or a reward."""
     infra_errors: int
     pairs: int
     """Valid pairs."""

@@ -48,6 +48,22 @@ def test_couples_of_one_function_become_pairs_and_the_funnel_is_kept(store):
     assert {p.function for p in store.pairs(run="set")} == {f"pkg/a.py::f{f}" for f in range(3)}
 
 
+def test_a_couple_that_shares_two_functions_is_looked_at_once(store):
+    for i in range(2):
+        both = ["pkg/a.py::f", "pkg/a.py::g"]
+        store.add(trajectory(f"f-{i}", shown=("*", i), right=("+", i), function="f", functions=both))
+    funnel = mine_store(store, options())
+    assert (funnel["function"], funnel["distinct"], funnel["asked"]) == (2, 1, 2)
+
+
+def test_what_died_for_a_reason_of_ours_and_commits_that_nobody_knows_are_no_common_ground(store):
+    fill(store, functions=1, issues=2, each=1)
+    for i, fields in ((2, {"status": "infra_error"}), (3, {"base_commit": ""}), (4, {"base_commit": ""})):
+        store.add(trajectory(f"f0-{i}", shown=("*", i), right=("+", i), function="f0", **fields))
+    assert mine_store(store, options())["commit"] == 1
+    assert mine_store(store, options(commit="any"))["commit"] == 6
+
+
 def test_no_function_fills_the_set(store):
     fill(store, issues=6)
     mine_store(store, options(per_function=2))

@@ -44,6 +44,13 @@ def test_as_many_are_held_out_as_were_asked_for_and_whole_groups():
     assert {p.function for p in held} != {p.function for p in split_pairs(pairs, 0.25, 1, touched).heldout}
 
 
+def test_nothing_is_cut_where_whole_groups_do():
+    """Each group is two functions that are paired with each other."""
+    pairs = [pair(f"{i}.{j}", f"f::{i}") for i in range(20) for j in range(3)]
+    split = split_pairs(pairs, 0.25, 0, lambda p: ([p.function], [f"{p.function}'"]))
+    assert [len(some) for some in split] == [45, 15, 0]
+
+
 @pytest.mark.parametrize("share", [0.1, 0.2, 0.5])
 def test_pairs_that_all_hang_together_are_cut(share):
     """As at the stage of repositories: a function is paired with any other."""
