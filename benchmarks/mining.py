@@ -113,8 +113,9 @@ def scan(size: int) -> dict[str, float]:
             coupler.learn(one.trajectory)
         funnel, judged = Counter[str](), Judged()
         for a, b in combinations(sketches, 2):
-            if a.trajectory.repo == b.trajectory.repo:
-                couples = [coupler.couple(a, p, "function", "scan") for p in coupler.usable(a, [b], "function", funnel)]
+            if a.trajectory.repo == b.trajectory.repo and a.place.deepest(b.place) == "function":
+                usable = coupler.usable(a, coupler.related(a, [b], funnel), "function", funnel)
+                couples = [coupler.couple(a, partner, "function", "scan") for partner in usable]
                 coupler.judge(couples, judged, funnel, most=10**9)
         seconds = time.perf_counter() - begun
     print(f"scan of all couples: {size} trajectories in {seconds:.1f} s, {funnel['valid']} valid pairs", flush=True)

@@ -36,13 +36,15 @@ class Judged:
     """Judged now."""
     known: int = 0
     """Valid ones that were decided before."""
+    found: int = 0
+    """Valid ones among the new."""
     seen: set[str] = field(default_factory=set)
     """Keys of all."""
 
     @property
     def valid(self) -> int:
         """Valid ones in all."""
-        return self.known + sum(pair.judgement == "valid" for pair in self.new)
+        return self.known + self.found
 
 
 class Coupler:
@@ -149,6 +151,7 @@ class Coupler:
                     continue
                 judgement, reasons = self._judge.judge(pair)
                 judged.new.append(pair.model_copy(update={"id": key[:32], "judgement": judgement, "reasons": reasons}))
+                judged.found += judgement == "valid"
                 funnel.subtract(("asked", "uncertain") if key in before else ())
                 funnel.update(("asked", judgement))
             if judged.valid >= most:
