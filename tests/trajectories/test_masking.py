@@ -151,8 +151,7 @@ SCRIPT = "from m import f\nprint(f(3, 4))  # prints 1, not 31"
 REPRODUCED = (
     "diff --git a/m.py b/m.py\n--- a/m.py\n+++ b/m.py\n@@ -1 +1 @@\n-    return a\n+    return a - b * 7\n"
     "diff --git a/reproduce.py b/reproduce.py\nnew file mode 100644\n"
-    "--- /dev/null\n+++ b/reproduce.py\n@@ -0,0 +1,2 @@\n"
-    + "".join(f"+{line}\n" for line in SCRIPT.split("\n"))
+    "--- /dev/null\n+++ b/reproduce.py\n@@ -0,0 +1,2 @@\n" + "".join(f"+{line}\n" for line in SCRIPT.split("\n"))
 )
 
 
