@@ -82,7 +82,7 @@ def test_what_is_deleted_goes_with_its_pairs_and_nothing_else_does(store):
     made = [with_view(f"i{i}", LONG + f"{i % 2}", run="s" if i > 3 else "r") for i in range(6)]
     store.add_many(made)
     ids = [t.id for t in made]
-    kept = pair(made[4], made[5], id="45")
+    kept = pair(made[4], made[5], id="45", run="s")
     store.add_pairs([pair(made[0], made[1], id="01"), pair(made[4], made[3], id="43"), kept])
     store.finish_mining(store.position(ids[0]), "r", [], {"asked": 1})
     store.finish_mining(store.position(ids[4]), "s", [], {"asked": 2})
@@ -107,6 +107,18 @@ def test_what_is_deleted_goes_with_its_pairs_and_nothing_else_does(store):
     assert keeper.shared().texts == 0 and store.count() == 0 and keeper.holders().keys() == {"t"}
     store.add(made[0])
     assert store.get(ids[0]) == made[0] and store.position(ids[0]) > last, "no position is given twice"
+
+
+def test_the_counts_of_a_set_go_with_its_last_pair(store):
+    made = [trajectory(f"i{i}", run="s" if i > 1 else "r") for i in range(4)]
+    store.add_many(made)
+    store.claim_set("mined", {})
+    store.add_funnel("mined", {"valid": 2})
+    store.add_pairs([pair(made[0], made[1], id="01", run="mined"), pair(made[2], made[3], id="23", run="mined")])
+    Upkeep(store).delete(run="r")
+    assert store.funnel("mined") == {"valid": 2}, "it holds a pair yet"
+    Upkeep(store).delete(run="s")
+    assert store.funnel("mined") == {} and Upkeep(store).names("set") == []
 
 
 def test_deleting_goes_on_from_where_it_was_stopped(store):

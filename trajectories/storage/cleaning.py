@@ -66,10 +66,12 @@ def delete(connection: sa.Connection, filters: Mapping[str, Any]) -> Amount:
     found = connection.execute(first).all()
     if not found:
         return Amount(0, 0)
-    taken = connection.execute(pairs.delete().where(_standing_on([row.id for row in found]))).rowcount
+    standing = _standing_on([row.id for row in found])
+    sets = set(connection.scalars(sa.select(pairs.c.run).where(standing).distinct()))
+    taken = connection.execute(pairs.delete().where(standing)).rowcount
     for table in (touches, bodies, mined, trajectories):
         connection.execute(table.delete().where(table.c.position.in_([row.position for row in found])))
-    _forget_runs(connection, {row.run for row in found})
+    _forget_names(connection, sets.union(row.run for row in found))
     return Amount(len(found), taken)
 
 
@@ -77,11 +79,11 @@ def _standing_on(ids: sa.Select[tuple[str]] | list[str]) -> sa.ColumnElement[boo
     return sa.or_(pairs.c.anchor_id.in_(ids), pairs.c.confounder_id.in_(ids))
 
 
-def _forget_runs(connection: sa.Connection, names: set[str]) -> None:
-    """The counts and the names of runs of which nothing is left; a name that a process holds stays."""
+def _forget_names(connection: sa.Connection, names: set[str]) -> None:
+    """The counts and the names of runs and sets of which nothing is left; a name that a process holds stays."""
     for name in names:
-        left = sa.select(trajectories.c.position).where(trajectories.c.run == name).limit(1)
-        if connection.scalar(left) is None:
+        left = (sa.select(t.c.position).where(t.c.run == name).limit(1) for t in (trajectories, pairs))
+        if all(connection.scalar(query) is None for query in left):
             connection.execute(funnel.delete().where(funnel.c.run == name))
             connection.execute(runs.delete().where(runs.c.name == name, runs.c.holder == ""))
 
