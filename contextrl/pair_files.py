@@ -88,7 +88,7 @@ def read_pairs(path: Path, name: str | None = None) -> Iterator[list[ContextPair
     except (ValidationError, UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         if batch:
             yield batch
-        said = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error).splitlines()[0]
+        said = first_problem(error) if isinstance(error, ValidationError) else str(error).splitlines()[0]
         raise ValueError(
             f"{path}, line {number + 1}: not a context pair ({said}); the file is damaged or cut off, "
             "what stands before it is whole: export it again"
@@ -97,6 +97,13 @@ def read_pairs(path: Path, name: str | None = None) -> Iterator[list[ContextPair
         yield batch
     if not number:
         raise ValueError(f"{path} is empty: there are no pairs in it")
+
+
+def first_problem(error: ValidationError) -> str:
+    """What is wrong with a record, in a few words."""
+    problem = error.errors(include_url=False)[0]
+    place = ".".join(map(str, problem["loc"]))
+    return f"{place}: {problem['msg']}" if place else problem["msg"]
 
 
 def _renamed(pair: ContextPair, name: str) -> ContextPair:

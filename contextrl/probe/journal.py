@@ -16,7 +16,8 @@ from typing import IO
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from contextrl.probe.predictions import Key, Orders, Prediction, first_problem
+from contextrl.pair_files import first_problem
+from contextrl.probe.predictions import Key, Orders, Prediction
 from contextrl.probe.selector import ProbeError
 
 ASKED, PREDICTIONS, RESULT, PLOT = "asked.json", "predictions.jsonl", "probe.json", "plot.svg"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from contextrl.choice import choice_text
 from trajectories.records import ContextPair
@@ -96,13 +96,6 @@ class Prediction(BaseModel):
     def says_a(self) -> float:
         """1.0 if the model names A, 0.0 if B, 0.5 if neither."""
         return self.correct if self.anchor_first else 1.0 - self.correct
-
-
-def first_problem(error: ValidationError) -> str:
-    """What is wrong with a record, in a few words."""
-    problem = error.errors(include_url=False)[0]
-    place = ".".join(map(str, problem["loc"]))
-    return f"{place}: {problem['msg']}" if place else problem["msg"]
 
 
 def questions(pairs: Sequence[ContextPair], orders: Orders, seed: int) -> list[Question]:

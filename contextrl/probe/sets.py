@@ -6,22 +6,20 @@ by the seed alone.
 
 from __future__ import annotations
 
-import gzip
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import ValidationError
-
-from contextrl.probe.predictions import first_problem
+from contextrl.pair_files import read_pairs
 from contextrl.probe.selector import ProbeError
 from contextrl.progress import Progress
+from trajectories.judging import judge_all
 from trajectories.protocol import PairJudge, StoreMissing
-from trajectories.records import ContextPair, Judgement
+from trajectories.records import ContextPair
 
 if TYPE_CHECKING:
     from trajectories.store import SQLStore
@@ -50,7 +48,7 @@ def load_set(name: str, store: str, progress: Progress) -> PairSet:
         found = recipe_pairs(Path(name.removeprefix(HELDOUT)), progress)
     else:
         path = Path(name).expanduser()
-        found = list(read_pairs(path)) if path.is_file() else _of_run(name, store)
+        found = _of_file(path) if path.is_file() else _of_run(name, store)
     if not found:
         raise ProbeError(f"--pairs {name} holds no pair: there is nothing to probe")
     pairs: dict[str, ContextPair] = {}
@@ -79,41 +77,20 @@ def chosen(whole: PairSet, judgement: Wanted, limit: int | None, seed: int) -> P
 
 
 def judged(whole: PairSet, judge: PairJudge, name: str, progress: Callable[[int, int], None]) -> PairSet:
-    """Without those that a judge finds invalid; one with `judge_many` is asked several at a time.
-
-    Raises `ProbeError` if none is left.
-    """
+    """Without those that a judge finds invalid. Raises `ProbeError` if none is left."""
     total, done = len(whole.pairs), count(1)
-    many = getattr(judge, "judge_many", None) or (lambda pairs, told: [_one(judge, pair, told) for pair in pairs])
-    verdicts = many(whole.pairs, lambda *_: progress(next(done), total))
+    verdicts = judge_all(judge, whole.pairs, lambda: progress(next(done), total))
     kept = [pair for pair, (verdict, _) in zip(whole.pairs, verdicts, strict=True) if verdict != "invalid"]
     if not kept:
         raise ProbeError(f"--pairs {whole.name}: the judge {name} finds all {total} pairs invalid")
     return PairSet(whole.name, kept, whole.left_out + Counter({f"found invalid by {name}": total - len(kept)}))
 
 
-def _one(judge: PairJudge, pair: ContextPair, told: Callable[[], object]) -> tuple[Judgement, list[str]]:
-    verdict = judge.judge(pair)
-    told()
-    return verdict
-
-
-def read_pairs(path: Path) -> Iterator[ContextPair]:
-    """Pairs of a file of JSON Lines, compressed or not. Raises `ProbeError` with the line's number."""
+def _of_file(path: Path) -> list[ContextPair]:
     try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield _pair(line, f"{path}, line {number}")
-    except (EOFError, gzip.BadGzipFile) as error:
-        raise ProbeError(f"{path} is cut off or no gzip file ({error}): export it again") from None
-
-
-def _pair(line: bytes, where: str) -> ContextPair:
-    try:
-        return ContextPair.model_validate_json(line)
-    except ValidationError as error:
-        raise ProbeError(f"{where} is no context pair ({first_problem(error)})") from None
+        return [pair for batch in read_pairs(path) for pair in batch]
+    except ValueError as error:
+        raise ProbeError(str(error)) from None
 
 
 def _of_run(name: str, where: str) -> list[ContextPair]:

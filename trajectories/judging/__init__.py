@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -20,13 +20,23 @@ __all__ = ["judge_all", "judge_from"]
 class _Many(Protocol):
     """A judge that judges several pairs at a time."""
 
-    def judge_many(self, pairs: Sequence[ContextPair]) -> list[tuple[Judgement, list[str]]]:
+    def judge_many(
+        self, pairs: Sequence[ContextPair], on_done: Callable[[int, tuple[Judgement, list[str]]], object] | None = None
+    ) -> list[tuple[Judgement, list[str]]]:
         """Its judgements, in order."""
 
 
-def judge_all(judge: PairJudge, pairs: Sequence[ContextPair]) -> list[tuple[Judgement, list[str]]]:
-    """The judgements on all pairs, in order; several at a time where the judge can do that."""
-    return judge.judge_many(pairs) if isinstance(judge, _Many) else [judge.judge(pair) for pair in pairs]
+def judge_all(
+    judge: PairJudge, pairs: Sequence[ContextPair], on_done: Callable[[], object] = lambda: None
+) -> list[tuple[Judgement, list[str]]]:
+    """The judgements on all pairs, in order; several at a time where the judge can do that. `on_done()` after each."""
+    if isinstance(judge, _Many):
+        return judge.judge_many(pairs, lambda *_: on_done())
+    found = []
+    for pair in pairs:
+        found.append(judge.judge(pair))
+        on_done()
+    return found
 
 
 def judge_from(

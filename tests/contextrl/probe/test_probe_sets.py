@@ -50,10 +50,10 @@ def test_the_sets_that_have_pairs_are_named_whether_runs_mined_or_imported(tmp_p
 def test_what_cannot_be_read_is_said_with_its_line(tmp_path):
     path = tmp_path / "pairs.jsonl"
     path.write_text(PAIRS[0].model_dump_json() + "\n\n{}\n")
-    with pytest.raises(ProbeError, match=r"pairs.jsonl, line 3 is no context pair \(repo: Field required\)"):
+    with pytest.raises(ProbeError, match=r"pairs.jsonl, line 3: not a context pair \(repo: Field required\)"):
         load(path)
     path.write_text("")
-    with pytest.raises(ProbeError, match="holds no pair"):
+    with pytest.raises(ProbeError, match="no pairs in it"):
         load(path)
     cut = tmp_path / "cut.gz"
     cut.write_bytes(gzip.compress(PAIRS[0].model_dump_json().encode())[:-12])
