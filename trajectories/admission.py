@@ -39,13 +39,14 @@ def objection_to(record: Trajectory | ContextPair) -> str:
         return f"the name of its run {objection}"
     if not in_calendar(record.created_at):
         return f"created_at {record.created_at:g} is no time in seconds since the epoch{_hint(record.created_at)}"
-    if isinstance(record, ContextPair):
-        return "" if math.isfinite(record.similarity) else f"similarity {record.similarity} is no number"
-    for name in ("seconds", "reward"):
+    if isinstance(record, Trajectory) and not record.id.strip():
+        return "its id is empty"
+    pair = isinstance(record, ContextPair)
+    for name in ("similarity",) if pair else ("seconds", "reward"):
         value = getattr(record, name)
         if value is not None and not math.isfinite(value):
             return f"{name} {value} is no number"
-    for name in ("iteration", "policy_version"):
+    for name in () if pair else ("iteration", "policy_version"):
         if getattr(record, name) not in _WHOLE:
             return f"{name} is a number of more than 32 bits"
     return ""

@@ -129,6 +129,7 @@ def test_the_same_id_with_other_contents_is_refused_and_the_rest_stays(rows, sto
         ({"created_at": 1.76e12}, "created_at 1.76e+12 is no time in seconds since the epoch: are these milliseconds?"),
         ({"created_at": 1e300}, "created_at 1e+300 is no time in seconds since the epoch;"),
         ({"created_at": float("nan")}, "created_at nan is no time"),
+        ({"id": " "}, "its id is empty"),
         ({"seconds": float("inf")}, "seconds inf is no number"),
         ({"reward": float("nan")}, "reward nan is no number"),
         ({"policy_version": 10**30}, "policy_version is a number of more than 32 bits"),
