@@ -2,8 +2,9 @@
 
 import pytest
 
-from trajectories.mining.edits import mask_command
+from trajectories.mining.edits import mask_command, masked_arguments
 from trajectories.mining.lines import telling
+from trajectories.records import ToolCall
 
 FILES = ["pkg/m.py"]
 HIDDEN = telling(["    return a - b * 7"])
@@ -49,3 +50,21 @@ def test_what_looks_runs_and_reproduces_stays(command):
 def test_of_an_unknown_patch_all_that_is_written_is_masked():
     assert mask_command("echo 'c = 1' > out.txt", [], []) == "echo '<PATCH_MASKED>' > out.txt"
     assert mask_command("python t.py 2>&1 > /dev/null 'c = 1'", [], []) == "python t.py 2>&1 > /dev/null 'c = 1'"
+
+
+def bash(command):
+    return ToolCall(name="bash", arguments={"command": command})
+
+
+def test_a_command_that_writes_into_the_file_is_an_edit_whatever_it_writes():
+    assert masked_arguments(bash("sed -i '4,5d' pkg/m.py"), FILES, HIDDEN) == {
+        "command": "sed -i '<PATCH_MASKED>' pkg/m.py"
+    }
+    assert masked_arguments(bash("sed -n '4,5p' pkg/m.py"), FILES, HIDDEN) is None
+
+
+@pytest.mark.parametrize(("open_file", "edits"), [("reproduce.py", False), ("/repo/pkg/m.py", True), ("", True)])
+def test_the_line_editor_changes_the_file_that_is_open(open_file, edits):
+    command = "edit 3:4\n    c = 1\nend_of_edit"
+    assert (masked_arguments(bash(command), FILES, HIDDEN, open_file) is not None) == edits
+    assert masked_arguments(bash("ls pkg"), FILES, HIDDEN, open_file) is None
