@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from contextrl.progress import Progress
 from sandbox.home import home
@@ -47,14 +47,25 @@ class MiningRequest:
 
 def mine_pairs(store: SQLStore, request: MiningRequest, progress: Progress) -> dict[str, int]:
     """Mine, judge, verify; the funnel. Raises `ValueError` for what cannot be done as asked."""
-    if request.run is not None and not store.count(run=request.run):
-        named = ", ".join(r.run or "(without a name)" for r in store.runs()[-5:]) or "none"
-        raise ValueError(f"there is no run {request.run!r} in {store.where}; the last runs there: {named}")
     if not store.count():
         raise ValueError(f"{store.where} holds no trajectories: import some (contextrl traj import), or train")
-    judge = _judge(request)
-    relatedness = _relatedness(request.embedding)
-    known = _tasks(request.tasks or request.verify)
+    judge, relatedness = _judge(request), _relatedness(request.embedding)
+    tasks = _tasks(request.tasks or request.verify)
+    store.claim_set(request.name, _way(request))
+    try:
+        return _mine(store, request, judge, relatedness, tasks, progress)
+    finally:
+        store.release_run(request.name)
+
+
+def _mine(
+    store: SQLStore,
+    request: MiningRequest,
+    judge: PairJudge | None,
+    relatedness: Relatedness | None,
+    tasks: Mapping[str, TaskInstance],
+    progress: Progress,
+) -> dict[str, int]:
     miner = MinerOptions(
         commit=request.commit,
         function=request.function,
@@ -62,18 +73,16 @@ def mine_pairs(store: SQLStore, request: MiningRequest, progress: Progress) -> d
         min_relatedness=request.min_related,
         across_runs=True,
     )
-    options = BulkOptions(miner, request.per_function, request.processes, request.name)
     filters = {"run": request.run, "repo": request.repo}
-    store.claim_set(request.name, _way(request))
     progress.stage("Mining")
     if heldout := LeftOut.of(store, filters).count(store):
         progress.log(f"{heldout} trajectories are left out: training held them out, or the functions that they touch")
-    counts = mine_store(
+    counts: dict[str, int] = mine_store(
         store,
-        options,
+        BulkOptions(miner, request.per_function, request.processes, request.name),
         judge=judge,
         relatedness=relatedness,
-        gold=_gold(known),
+        gold=_gold(tasks),
         filters=filters,
         progress=lambda done, total, valid: progress.update(done, total, f"{valid} valid pairs"),
     )
@@ -81,14 +90,14 @@ def mine_pairs(store: SQLStore, request: MiningRequest, progress: Progress) -> d
         from contextrl.verify_pairs import verify_stored
 
         progress.stage("Verifying")
-        asyncio.run(verify_stored(store, request.name, known, progress))
-        counts = cast(Any, store.funnel(request.name))
+        asyncio.run(verify_stored(store, request.name, tasks, progress))
+        counts = store.funnel(request.name)
     return dict(counts)
 
 
 def _way(request: MiningRequest) -> dict[str, Any]:
     """What must be the same when a set is mined on: its funnel is that of one mining."""
-    names = ("run", "repo", "commit", "function", "judge", "embedding", "min_related", "tasks")
+    names = ("run", "repo", "commit", "function", "judge", "embedding", "min_related", "tasks", "per_function")
     given = {f"--{name.replace('_', '-')}": getattr(request, name) for name in names}
     return given | {"--cut-at-edit": not request.keep_after_edit}
 

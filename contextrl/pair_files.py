@@ -41,9 +41,9 @@ def export_pairs(
         return {out: _write(out, found)}, 0
     split = split_pairs(found, heldout, seed, _touched(store, found))
     if not split.train or not split.heldout:
+        fewer = "; --stage function leaves fewer links" if any(pair.stage != "function" for pair in found) else ""
         raise ValueError(
-            f"these {len(found)} pairs cannot be split: they all hang together by the functions and tasks that they "
-            "touch; --stage function leaves fewer links"
+            f"pairs that all hang together by functions or tasks cannot be split ({len(found)} here){fewer}"
         )
     return {out: _write(out, split.train), other: _write(other, split.heldout)}, len(split.between)
 

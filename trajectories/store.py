@@ -136,6 +136,10 @@ class SQLStore(SQLPairStore):
         """Take a name for a set of pairs that is mined with these options, or go on with it."""
         self._db.write(lambda c: names.claim_set(c, name, options))
 
+    def is_mined(self, name: str) -> bool:
+        """Whether it is the name of a set that was mined."""
+        return self._db.read(lambda c: names.is_mined(c, name))
+
     def hold_run(self, name: str) -> None:
         """This process goes on with a run that has its name."""
         self._db.write(lambda c: names.hold(c, name))

@@ -68,6 +68,8 @@ def import_pairs(
             problem = "is a folder: give the files in it" if path.is_dir() else "is not there: check the path"
             raise ValueError(f"{path} {problem}")
     with SQLStore(store) as opened:
+        if name is not None and opened.is_mined(name):
+            raise ValueError(f"--set: all of {name!r} was mined here, in one way: give another name")
         for path in files:
             counts = {"new": 0, "there": 0}
             try:

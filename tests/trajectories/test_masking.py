@@ -137,12 +137,12 @@ def test_the_other_kind_of_quotes_hides_nothing():
 
 
 def test_after_the_edit_a_part_of_a_line_is_masked_where_it_had_not_been_shown():
-    line = "    return a - b * scale(depth, order=3)"
-    edit = turn("edit", "now: { return a - b * scale(depth, order = 3) }", path="m.py", new="other")
-    look = turn("view", "  x = a - b * scale(depth, order=3) + 1\n  y = scale(depth)\n", path="n.py")
+    line = "    return a - b * scale_factor(depth_of_box, order=3)"
+    edit = turn("edit", "now: { return a - b * scale_factor(depth_of_box, order = 3) }", path="m.py", new="other")
+    look = turn("view", "  x = a - b * scale_factor(depth_of_box, order=3) + 1\n  y = scale_factor(d)\n", path="n.py")
     context = mask_trajectory(with_turns(edit, look, patch_line=line), keep_after_edit=True)
     assert context.turns[0].observation == f"now: {{ {MASK} }}"
-    assert context.turns[1].observation == f"  x = {MASK} + 1\n  y = scale(depth)\n"
+    assert context.turns[1].observation == f"  x = {MASK} + 1\n  y = scale_factor(d)\n"
     context = mask_trajectory(with_turns(look, edit, look, patch_line=line), keep_after_edit=True)
     assert context.turns[2].observation == look.observation
 
@@ -155,7 +155,7 @@ REPRODUCED = (
 )
 
 
-@pytest.mark.parametrize("patch", ["", REPRODUCED])
+@pytest.mark.parametrize("patch", ["", REPRODUCED, REPRODUCED.replace("\n", "\r\n")])
 @pytest.mark.parametrize(
     "opening",
     [
@@ -180,3 +180,27 @@ def test_a_patch_of_nothing_but_a_script_is_that_script():
     only = REPRODUCED[REPRODUCED.index("diff --git a/repro") :]
     assert added_lines(only) == SCRIPT.split("\n")
     assert added_lines(REPRODUCED) == [LINE]
+
+
+def test_a_script_whose_name_ends_like_the_file_is_no_edit():
+    script = turn("bash", "1", command="cat > verify_m.py <<'EOF'\nimport m\nprint(m.f(3, 4))\nEOF\npython verify_m.py")
+    edit = turn("edit", path="m.py", new=LINE)
+    context = mask_trajectory(with_turns(script, edit))
+    assert [t.edits for t in context.turns] == [False, True] and "print(m.f(3, 4))" in context.turns[0].text
+
+
+def test_what_a_script_quotes_does_not_hide_the_rest_of_it():
+    quoting = turn("bash", "1", command=f"python - <<'EOF'\nfrom numbers import Number\n{LINE}\nEOF")
+    later = turn("bash", "2", command="python - <<'EOF'\nfrom numbers import Number\nprint(Number)\nEOF")
+    context = mask_trajectory(with_turns(quoting, later, turn("edit", path="m.py", new=LINE)), keep_after_edit=True)
+    assert LINE not in context.turns[0].text
+    assert "from numbers import Number\nprint(Number)" in context.turns[1].text and not context.turns[1].edits
+
+
+def test_what_stands_around_a_script_is_not_hidden_later():
+    """The end of a quoted script and the path behind it are no lines of the patch."""
+    write = turn("bash", "", command="sed -i 's/return a$/\n    return a - b * 7\n/' pkg/module/m.py")
+    look = turn("bash", "none", command="grep -n area pkg/module/m.py")
+    context = mask_trajectory(with_turns(write, look), keep_after_edit=True)
+    assert [t.edits for t in context.turns] == [True, False]
+    assert "grep -n area pkg/module/m.py" in context.turns[1].text

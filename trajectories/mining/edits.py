@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 
 from trajectories.mining.lines import Line, mask_code
 from trajectories.records import MASK, ToolCall
@@ -86,8 +87,14 @@ def _shell_arguments(
 
 
 def names(text: str, files: Sequence[str]) -> bool:
-    """Whether a text names one of the files, by its path or by its last part."""
-    return any(path in text or path.rpartition("/")[2] in text for path in files)
+    """Whether a text names one of the files, by its last part at least."""
+    return any(_word(path.rpartition("/")[2]).search(text) for path in files)
+
+
+@lru_cache(maxsize=256)
+def _word(name: str) -> re.Pattern[str]:
+    """The name, and not the end or the beginning of a longer one: `test_window.py` is not `window.py`."""
+    return re.compile(rf"(?<![\w-]){re.escape(name)}(?!\w)")
 
 
 def mask_command(command: str, files: Sequence[str], hidden: Sequence[Line]) -> str:
@@ -176,5 +183,8 @@ def _replace_member(text: str, name: str, new: str) -> tuple[str, int]:
 def written(call: ToolCall, masked: Mapping[str, str]) -> Iterator[str]:
     """The lines that an edit wrote, the finished patch's and those of attempts before it."""
     for name, new in masked.items():
+        before, _, _ = new.partition(MASK)
+        _, _, after = new.rpartition(MASK)
+        old = call.arguments[name].removeprefix(before).removesuffix(after)
         kept = set(new.split("\n"))
-        yield from (line for line in call.arguments[name].split("\n") if line not in kept)
+        yield from (line for line in old.split("\n") if line not in kept)

@@ -61,13 +61,6 @@ def squeeze(text: str) -> str:
     return "".join(text.replace("\\", "").replace('"', "'").split())
 
 
-@lru_cache(maxsize=256)
-def shown_rows(text: str) -> frozenset[str]:
-    """Every line of a text squeezed, as it stands and without its gutter."""
-    squeezed = {squeeze(line) for line in text.split("\n")}
-    return frozenset(squeezed.union(_GUTTER.sub("", line) for line in squeezed))
-
-
 def telling(lines: Iterable[str]) -> list[Line]:
     """The distinct lines that are somebody's own, and not such as stand everywhere."""
     found = {line.squeezed: line for line in map(Line.of, lines)}

@@ -8,11 +8,11 @@ Paper 1: `<PATCH_MASKED>` inside edit commands; file views, test output, errors 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from trajectories.mining.edits import mask_text, masked_arguments, opened, written
-from trajectories.mining.lines import Line, scrub, shown_rows, squeeze, telling
+from trajectories.mining.edits import mask_text, masked_arguments, names, opened, written
+from trajectories.mining.lines import Line, scrub, squeeze, telling
 from trajectories.mining.patches import added, added_lines, before, patched_files, removed
 from trajectories.mining.quotes import scrub_quotes
 from trajectories.records import MASK, ContextTurn, MaskedContext, Trajectory, Turn
@@ -25,13 +25,13 @@ __all__ = [
     "leaks",
     "mask_after_edit",
     "mask_trajectory",
-    "seen_lines",
     "squeeze",
 ]
 
 _FAILURES = ("Traceback (most recent call last)", "\nE   ", "FAILED", "FAIL:", "FAIL ", "AssertionError")
-_SHOWN_PART = 8
-"""Tokens of a patch's line in a row that are masked in what is shown after the edit: less is code like any other."""
+_SHOWN_PART = 8, 24
+"""Tokens in a row of a patch's line, and characters of their names, that are masked in what is shown after the edit:
+less is code like any other."""
 _HUNK = re.compile(r"^@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@", re.MULTILINE)
 
 
@@ -97,7 +97,8 @@ class _Masking:
         text = turn.text
         if masked is not None:
             text = mask_text(text, turn.tool_call, masked)
-            self._learn(written(turn.tool_call, masked))
+            if not self.files or names(" ".join((self.open, *turn.tool_call.arguments.values())), self.files):
+                self._learn(written(turn.tool_call, masked))
             self.edited = True
         return ContextTurn(
             text=scrub_quotes(scrub(text, self.hidden), self.own, self._was_shown),
@@ -120,7 +121,7 @@ class _Masking:
     def _observation(self, text: str, keep: bool) -> str:
         if self.edited:
             text = scrub(mask_diffs(text), self.hidden) if keep else ""
-            return scrub_quotes(text, self.own, self._was_shown, least=_SHOWN_PART)
+            return scrub_quotes(text, self.own, self._was_shown, *_SHOWN_PART)
         self.hidden = [line for line in self.hidden if not line.shown_in(text)]
         self.shown.append(text)
         return text
@@ -175,15 +176,6 @@ def leaked(context: MaskedContext, lines: Iterable[str]) -> list[str]:
     told = [turn.text for turn in context.turns] + [turn.observation for turn in context.turns[edit:]]
     found = [line for line in telling(lines) if any(line.within(text) for text in told)]
     return [line.text for line in found if not any(line.shown_in(text) for text in shown)]
-
-
-def seen_lines(context: MaskedContext) -> set[str]:
-    """What the issue and the observations before the first edit showed, line by line, squeezed."""
-    texts: Sequence[str] = [
-        context.problem_statement,
-        *(turn.observation for turn in context.turns[: first_edit(context)]),
-    ]
-    return {squeezed for text in texts for squeezed in shown_rows(text)}
 
 
 def first_edit(context: MaskedContext) -> int:

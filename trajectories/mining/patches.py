@@ -13,7 +13,7 @@ from functools import lru_cache
 from trajectories.mining.lines import telling
 
 _FILE = re.compile(r"^\+\+\+ (?:b/)?([^\t\n\r]+)", re.MULTILINE)
-_CREATED = re.compile(r"^--- /dev/null\n\+\+\+ (?:b/)?([^\t\n\r]+)", re.MULTILINE)
+_CREATED = re.compile(r"^--- /dev/null\r?\n\+\+\+ (?:b/)?([^\t\n\r]+)", re.MULTILINE)
 _SECTION = re.compile(r"^(?=diff --git )", re.MULTILINE)
 _SCRATCH = re.compile(
     r"(?:^|/)(?:repro|debug|demo)[^/]*$|^(?:test|tmp|temp|check|verify|script|example|simple)[^/]*\.\w+$"
@@ -48,7 +48,7 @@ def _body(patch: str) -> Iterator[tuple[str, str]]:
         names_old = line.startswith("--- ") and i + 1 < len(lines) and lines[i + 1].startswith("+++ ")
         names_new = line.startswith("+++ ") and i > 0 and lines[i - 1].startswith("--- ")
         if line[:1] in ("+", "-", " ") and not names_old and not names_new:
-            yield line[0], line[1:]
+            yield line[0], line[1:].removesuffix("\r")
 
 
 def added_lines(patch: str) -> list[str]:

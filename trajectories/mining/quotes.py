@@ -29,16 +29,18 @@ def weight(token: str) -> int:
     return 4 if token.isdecimal() and len(token) > 1 else 0
 
 
-def scrub_quotes(text: str, hidden: Iterable[Line], shown: Callable[[str], bool], least: int = LEAST) -> str:
+def scrub_quotes(
+    text: str, hidden: Iterable[Line], shown: Callable[[str], bool], least: int = LEAST, characters: int = CHARACTERS
+) -> str:
     """The text with `MASK` for each telling part of the hidden lines, unless it had been `shown` (squeezed)."""
     for line in hidden:
-        for part in list(_parts(line.text, text, least)):
+        for part in list(_parts(line.text, text, least, characters)):
             if not shown(squeeze(part)):
                 text, _ = mask_code(text, part)
     return text
 
 
-def _parts(line: str, text: str, least: int) -> Iterator[str]:
+def _parts(line: str, text: str, least: int, characters: int) -> Iterator[str]:
     """The longest telling runs of a line's tokens that a text has, none within another."""
     tokens = _TOKEN.findall(line)
     if not any(weight(token) >= 4 and token in text for token in tokens):
@@ -52,6 +54,6 @@ def _parts(line: str, text: str, least: int) -> Iterator[str]:
             continue
         while end < len(tokens) and squeeze("".join(tokens[start : end + 1])) in told:
             end += 1
-        if sum(map(weight, tokens[start:end])) >= CHARACTERS:
+        if sum(map(weight, tokens[start:end])) >= characters:
             yield " ".join(tokens[start:end])
         start = end

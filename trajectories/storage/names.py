@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from trajectories.queries import StoreError
-from trajectories.storage.holders import this_process
+from trajectories.storage.holders import describe, state_of, this_process
 from trajectories.storage.schema import pairs, runs, trajectories
 
 EVALUATIONS = (".before", ".after")
@@ -54,12 +54,16 @@ def evaluations(names: Iterable[str]) -> frozenset[str]:
 def claim_set(connection: sa.Connection, name: str, options: dict[str, Any]) -> None:
     """Take a name for a set of pairs that is mined so, or go on with it. `StoreError` where that would mix things.
 
+    The process holds it until `release`.
+
     `options`: as on the command line, `--name` -> value; True and False for those that have none.
     """
     row = connection.execute(sa.select(runs).where(runs.c.name == name)).one_or_none()
     before = (row.configuration or {}).get(MINED) if row else None
     if before == options:
-        return
+        return hold(connection, name)
+    if row and before is not None and state_of(row.holder) == "running":
+        raise StoreError(f"The set {name!r} is being mined right now by {describe(row.holder)}: give another (--set).")
     if connection.execute(sa.select(pairs.c.position).where(pairs.c.run == name).limit(1)).first():
         if before is None:
             raise StoreError(
@@ -70,8 +74,14 @@ def claim_set(connection: sa.Connection, name: str, options: dict[str, Any]) -> 
     if before is None and _taken(connection, name):
         raise StoreError(f"{name!r} is the name of a run, whose pairs training mines: give another (--set).")
     connection.execute(runs.delete().where(runs.c.name == name))
-    new = {"name": name, "started_at": time.time(), "holder": "", "configuration": {MINED: options}}
+    new = {"name": name, "started_at": time.time(), "holder": this_process(), "configuration": {MINED: options}}
     connection.execute(runs.insert().values(new))
+
+
+def is_mined(connection: sa.Connection, name: str) -> bool:
+    """Whether it is the name of a set that was mined."""
+    found = connection.scalar(sa.select(runs.c.configuration).where(runs.c.name == name))
+    return MINED in (found or {})
 
 
 def _as_written(option: str, value: object) -> str:
