@@ -71,7 +71,7 @@ def test_from_the_runs_to_a_trajectory(serve, place):
 
 def test_who_was_not_judged_is_not_called_failed_and_a_time_that_is_none_is_shown(serve, place):
     with SQLStore(place) as store:
-        store.add_many([trajectory("a"), trajectory("b", resolved=False), trajectory("c", verdict=None)])
+        store.add_many([trajectory("a"), trajectory("b", resolved=False), trajectory("c", verdict=None, reward=None)])
         store.add(trajectory("late", run="far", created_at=1.76e12))
     viewer = serve()
     _, _, runs = get(viewer, "/")
