@@ -55,6 +55,12 @@ class Turn(Record):
     observation: str = ""
     exit_code: int | None = None
     seconds: float = 0.0
+    cpu_seconds: float | None = None
+    """CPU time, user and system, of what the action ran in the sandbox; None where it was not measured."""
+    diff: str | None = None
+    """All that differs after the turn from what the agent was given, as a unified diff; None where it was not kept."""
+    tree: str = ""
+    """Hash of the repository after the turn (`envs.workspace`): equal hashes, equal files. Empty: not kept."""
     extra: dict[str, JsonValue] = Field(default_factory=dict)
     """What another format said of this turn and no field here holds: see `trajectories.formats`."""
 
