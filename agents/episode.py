@@ -67,6 +67,7 @@ class Episode:
                 observation=self.last.observation,
                 exit_code=self.last.exit_code,
                 seconds=time.perf_counter() - started,
+                cpu_seconds=self.last.cpu_seconds,
             )
         )
         return self.last.observation

@@ -2,13 +2,13 @@
 
 Invariant: one episode has one sandbox, which is gone when the episode is over, and one reward, which is decided once,
 at submission, in another sandbox. What `reset` and `step` return depends on the task and the actions alone: no
-times, no names of sandboxes.
+times (`StepResult.cpu_seconds` apart, which `step` leaves out), no names of sandboxes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium
@@ -45,6 +45,8 @@ class StepResult:
     terminated: bool = False
     truncated: bool = False
     exit_code: int | None = None
+    cpu_seconds: float | None = field(default=None, compare=False)
+    """CPU time of what the action ran in the sandbox; None where it ran nothing, or it was not measured."""
 
     @property
     def done(self) -> bool:
@@ -168,14 +170,14 @@ class SWEEnv(gymnasium.Env[str, str]):
         if action.name == "submit":
             return await self._submit()
         observation = await toolbox.call(action)
-        return await self._turn_over(observation.text, observation.exit_code)
+        return await self._turn_over(observation.text, observation.exit_code, observation.cpu_seconds)
 
-    async def _turn_over(self, observation: str, exit_code: int | None) -> StepResult:
+    async def _turn_over(self, observation: str, exit_code: int | None, cpu_seconds: float | None = None) -> StepResult:
         truncated = self.turns >= self.max_turns
         if truncated:
             await self.patch()
             await self.aclose()
-        return StepResult(observation, truncated=truncated, exit_code=exit_code)
+        return StepResult(observation, truncated=truncated, exit_code=exit_code, cpu_seconds=cpu_seconds)
 
     async def _submit(self) -> StepResult:
         patch = await self.patch()

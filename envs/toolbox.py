@@ -10,14 +10,14 @@ import posixpath
 import re
 import shlex
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from envs.definitions import DefinitionError, replace_definition
 from envs.patch import PatchError, check_path, split_lines
 from envs.runtime import TestRun, run_tests
 from envs.task import RepoProfile
 from envs.tools import Action, ActionError, check_action, quote
-from sandbox.protocol import TESTBED, Sandbox, SandboxFileError
+from sandbox.protocol import TESTBED, ExecResult, Sandbox, SandboxFileError
 
 MAX_FAILURES = 10
 MAX_HITS = 100
@@ -31,6 +31,8 @@ class Observation:
 
     text: str
     exit_code: int | None = None
+    cpu_seconds: float | None = field(default=None, compare=False)
+    """CPU time of all commands that it ran in the sandbox; None where it ran none, or one was not measured."""
 
 
 @dataclass
@@ -43,6 +45,8 @@ class Toolbox:
     """What `run_tests` runs when it is not told."""
     max_chars: int = 4000
     """Longest observation; what is left out is said in a last line."""
+    _spent: list[float | None] = field(default_factory=list, init=False)
+    """CPU time of each command of the action that is carried out."""
 
     async def call(self, action: Action) -> Observation:
         """Do what the action says, `submit` excepted. Raises `SandboxError` when the sandbox failed."""
@@ -52,11 +56,13 @@ class Toolbox:
             "edit": self.edit,
             "run_tests": self.run_tests,
         }
+        self._spent.clear()
         try:
             result = await tools[check_action(action).name](**action.arguments)
         except (ActionError, DefinitionError) as error:
-            return Observation(f"error: {error}")
-        return result if isinstance(result, Observation) else Observation(result)
+            result = f"error: {error}"
+        observation = result if isinstance(result, Observation) else Observation(result)
+        return replace(observation, cpu_seconds=_total(self._spent))
 
     async def view(self, path: str, start: str = "", end: str = "") -> str:
         """The file verbatim, or those of its lines that were asked for, or a folder's entries."""
@@ -79,7 +85,7 @@ class Toolbox:
         grep = f"grep -rnIH -m {MAX_HITS + 1} --exclude-dir=.git --exclude-dir=__pycache__"
         where = f"-e {shlex.quote(pattern)} -- {shlex.quote(path)}"
         # Sorted, since the order of a folder's entries differs between file systems.
-        result = await self.sandbox.run(
+        result = await self._run(
             f"test -e {shlex.quote(path)} || exit 9; found=$({grep} -F {where} || {grep} -P {where}); "
             f'printf %s "$found" | LC_ALL=C sort -s -t: -k1,1 | head -n {MAX_HITS + 1}'
         )
@@ -115,6 +121,7 @@ class Toolbox:
             if target.startswith("-") or not _TEST_TARGET.match(target):
                 raise ActionError(f"{quote(target)} is not a test file or test id")
         run = await run_tests(self.sandbox, self.profile, targets)
+        self._spent.append(run.process.cpu_seconds)
         return Observation(_summary(run)[: self.max_chars], run.process.exit_code)
 
     async def read(self, path: str) -> str | None:
@@ -127,13 +134,18 @@ class Toolbox:
             raise ActionError(f"{path} is not a text file") from None
 
     async def _entries(self, path: str) -> str:
-        result = await self.sandbox.run(["env", "LC_ALL=C", "ls", "-1Ap", "--", path])
+        result = await self._run(["env", "LC_ALL=C", "ls", "-1Ap", "--", path])
         if result.exit_code != 0 or not await self._is_folder(path):
             raise ActionError(f"no such file {path}")
         return "".join(f"{e}\n" for e in result.stdout.splitlines() if e not in (".git/", "__pycache__/"))
 
     async def _is_folder(self, path: str) -> bool:
-        return (await self.sandbox.run(["test", "-d", path])).exit_code == 0
+        return (await self._run(["test", "-d", path])).exit_code == 0
+
+    async def _run(self, command: str | list[str]) -> ExecResult:
+        result = await self.sandbox.run(command)
+        self._spent.append(result.cpu_seconds)
+        return result
 
 
 def _inside(path: str, folder: bool = False) -> str:
@@ -144,6 +156,11 @@ def _inside(path: str, folder: bool = False) -> str:
         return clean if folder and clean == "." else check_path(clean)
     except PatchError:
         raise ActionError(f"{quote(path)} is not a path inside the repository") from None
+
+
+def _total(spent: Sequence[float | None]) -> float | None:
+    known = [seconds for seconds in spent if seconds is not None]
+    return sum(known) if spent and len(known) == len(spent) else None
 
 
 def _number(name: str, text: str, default: int) -> int:

@@ -95,6 +95,8 @@ class ExecResult:
     timed_out: bool = False
     dropped_bytes: int = 0
     """How many output bytes were left out between head and tail."""
+    cpu_seconds: float | None = None
+    """CPU time, user and system, of the processes that it ran, children and those that were killed included."""
 
     @property
     def output(self) -> str:
