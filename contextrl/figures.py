@@ -9,8 +9,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from contextrl import charts
 from contextrl.progress import duration
+from trajectories.viewer import bars, charts
 
 Metrics = Sequence[Mapping[str, Any]]
 Curve = list[tuple[float, float]]
@@ -65,12 +65,12 @@ def figures_of(report: Mapping[str, Any], metrics: Metrics) -> Iterator[tuple[st
     yield (
         "Where the time went",
         "Seconds of the whole run.",
-        charts.split_bar(report.get("time_split") or {}, duration),
+        bars.split_bar(report.get("time_split") or {}, duration),
     )
     yield (
         "Mining funnel",
         "Couples of trajectories that are left after each filter, and what the judge said.",
-        charts.funnel(_funnel(report)),
+        bars.funnel(_funnel(report)),
     )
 
 

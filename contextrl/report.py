@@ -23,10 +23,10 @@ from typing import Any
 
 import yaml
 
-from contextrl import charts
 from contextrl.figures import Metrics, figures_of
 from contextrl.progress import duration
 from trajectories.records import Trajectory
+from trajectories.viewer.bars import interval_bar
 
 MEASURES = {"resolve_rate": "Resolve rate", "selection_accuracy": "Selection accuracy"}
 CHANCE = {"selection_accuracy": 0.5}
@@ -172,7 +172,7 @@ def _ranges(report: Mapping[str, Any], measure: str) -> str:
             return ""
         low, high = interval or (value, value)
         both.append((low, value, high))
-    return Markup(charts.interval_bar(both[0], both[1], CHANCE.get(measure)))
+    return Markup(interval_bar(both[0], both[1], CHANCE.get(measure)))
 
 
 def _finite(value: Any) -> Any:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from html import escape
 from pathlib import Path
 
-from contextrl.charts import percent
 from contextrl.probe import paper
 from contextrl.probe.result import ModelResult, Result, label
+from trajectories.viewer.charts import percent
 
 WIDTH, ROW, LEFT, RIGHT, TOP = 720, 24, 300, 24, 44
 NAME = 46

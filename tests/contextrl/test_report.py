@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from contextrl import charts
 from contextrl.report import (
     ReportError,
     change_sentence,
@@ -21,6 +20,7 @@ from contextrl.report import (
 )
 from contextrl.summary import summary_table
 from trajectories.records import ToolCall, Trajectory, Turn, Verdict
+from trajectories.viewer import charts
 
 EVIL = "<script>alert('x')</script>"
 

@@ -1,0 +1,88 @@
+"""Bars as SVG text: shares, counts, intervals, and parts stacked over iterations.
+
+Invariant: as in `trajectories.viewer.charts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+
+from trajectories.viewer.charts import Scale, grid, legend, look, nice_ticks, number, percent, svg
+
+
+def split_bar(parts: Mapping[str, float], unit: Callable[[float], str] = number) -> str:
+    """One bar, cut in proportion to its parts, with a legend that names each part's share."""
+    kept = {name: value for name, value in parts.items() if value > 0}
+    total = sum(kept.values())
+    if not total:
+        return ""
+    bars = items = ""
+    at = 0.0
+    for i, (name, value) in enumerate(kept.items(), 1):
+        label = f"{escape(name)} <b>{escape(unit(value))}</b>"
+        bars += (
+            f'<rect class="{look(i)}" x="{at / total:.2%}" width="{value / total:.2%}" height="26">'
+            f"<title>{escape(name)}: {escape(unit(value))}</title></rect>"
+        )
+        items += f'<span class="{look(i)}">{label} {percent(value / total)}</span>'
+        at += value
+    return f'<svg class="split" height="26">{bars}</svg><div class="legend">{items}</div>'
+
+
+def stacked(series: Sequence[tuple[float, Mapping[str, float]]], unit: Callable[[float], str] = number) -> str:
+    """A column for each iteration, cut into its parts; `series`: (iteration, part -> value)."""
+    names = list(dict.fromkeys(name for _, parts in series for name in parts))
+    most = max((sum(parts.values()) for _, parts in series), default=0.0)
+    if not most:
+        return ""
+    ticks = nice_ticks(0.0, most)
+    xs = [x for x, _ in series]
+    step = (max(xs) - min(xs)) / max(len(xs) - 1, 1) or 1.0
+    at = Scale((min(xs) - step / 2, max(xs) + step / 2), (ticks[0], ticks[-1]))
+    columns = ""
+    for x, parts in series:
+        base = 0.0
+        left, right = at.x(x - step * 0.45), at.x(x + step * 0.45)
+        for i, name in enumerate(names, 1):
+            if value := parts.get(name, 0.0):
+                top, bottom = at.y(base + value), at.y(base)
+                columns += (
+                    f'<rect class="{look(i)}" x="{left}" y="{top}" width="{max(right - left, 0.5):.1f}" '
+                    f'height="{bottom - top:.1f}"><title>{escape(name)}, iteration {x:g}: {escape(unit(value))}'
+                    "</title></rect>"
+                )
+                base += value
+    drawing = svg(grid(at, ticks, unit) + columns, ", ".join(names))
+    return drawing + legend({name: look(i) for i, name in enumerate(names, 1)})
+
+
+def funnel(steps: Mapping[str, int], scale: Callable[[float], float] = float) -> str:
+    """Bars one under the other, each as wide as its count compared with the largest, on a scale of its own."""
+    if not steps:
+        return ""
+    most = scale(max(*steps.values(), 1))
+    rows = ""
+    for name, count in steps.items():
+        width = f"{max(0.0, scale(max(count, 0))) / most:.1%}"
+        bar = f'<svg height="14"><rect class="c1" rx="3" width="{width}" height="14"/></svg>'
+        rows += f"<tr><th>{escape(name.replace('_', ' '))}</th><td>{bar}</td><td>{count:,}</td></tr>"
+    return f'<table class="funnel">{rows}</table>'
+
+
+def interval_bar(before: tuple[float, float, float], after: tuple[float, float, float], chance: float | None) -> str:
+    """Before and after with their intervals, (low, value, high) each, on a scale from 0 to 1."""
+
+    def row(estimate: tuple[float, float, float], name: str, top: int) -> str:
+        low, value, high = (min(max(v, 0.0), 1.0) for v in estimate)
+        return (
+            f'<g class="{name}"><title>{name}</title>'
+            f'<rect x="{low:.1%}" y="{top - 2.5}" width="{high - low:.1%}" height="5" rx="2.5"/>'
+            f'<circle cx="{value:.1%}" cy="{top}" r="5.5"/></g>'
+        )
+
+    line = ""
+    if chance is not None:
+        line = f'<line class="mark" x1="{chance:.0%}" x2="{chance:.0%}" y1="0" y2="34"><title>chance</title></line>'
+    rows = row(before, "before", 9) + row(after, "after", 26)
+    return f'<svg class="ranges" height="34">{line}{rows}</svg><div class="ends"><span>0%</span><span>100%</span></div>'
