@@ -7,16 +7,21 @@ protocols here; the miner works with any store that keeps the insertion order.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Literal, Protocol, Unpack
+from typing import Any, Literal, Protocol, Unpack
 
 from trajectories.queries import (
     Bucket,
     Filters,
+    Finding,
+    FindingKind,
+    Lesson,
+    Margin,
     Order,
     PairFilters,
     PairLife,
     RightAnswer,
     RunSummary,
+    Sort,
     Stage,
     StoreError,
     StoreMissing,
@@ -28,12 +33,17 @@ from trajectories.records import ContextPair, Judgement, Trajectory
 __all__ = [
     "Bucket",
     "Filters",
+    "Finding",
+    "FindingKind",
+    "Lesson",
+    "Margin",
     "Order",
     "PairFilters",
     "PairJudge",
     "PairLife",
     "RightAnswer",
     "RunSummary",
+    "Sort",
     "Stage",
     "StoreError",
     "StoreMissing",
@@ -70,6 +80,17 @@ class TrajectoryStore(Protocol):
         self, *, limit: int | None = None, order: Order = "oldest", **filters: Unpack[Filters]
     ) -> list[TrajectorySummary]:
         """As `query`, without reading the turns."""
+
+    def page(
+        self,
+        *,
+        sort: Sort = "position",
+        descending: bool = True,
+        offset: int = 0,
+        limit: int = 50,
+        **filters: Unpack[Filters],
+    ) -> list[TrajectorySummary]:
+        """Some rows of a sorted table: without a value come last, among equals the newest first."""
 
     def scan(self, *, batch: int = 1000, **filters: Unpack[Filters]) -> Iterator[TrajectorySummary]:
         """As `summaries`, the oldest first, read `batch` at a time. What is added meanwhile comes too."""
@@ -177,6 +198,45 @@ class TrajectoryStore(Protocol):
 
     def right_answers(self, instance_ids: Collection[str], run: str | None = None) -> dict[str, RightAnswer]:
         """For each instance that some stored trajectory resolved: the first such trajectory's answer and patch."""
+
+    def configuration(self, run: str) -> dict[str, Any] | None:
+        """What the run was started with (`recipe`, `versions`); None where nobody said."""
+
+    def configure(self, run: str, values: dict[str, Any]) -> None:
+        """Keep what a run that has its name was started with."""
+
+    def add_metrics(self, run: str, iteration: int, values: Mapping[str, Any]) -> None:
+        """Keep what an iteration measured; of one that is played again, what it measured last."""
+
+    def metrics(self, run: str, after: int = -1) -> list[dict[str, Any]]:
+        """What the iterations of a run beyond `after` measured, in order."""
+
+    def add_tasks(self, run: str, tasks: Mapping[str, Mapping[str, Any]]) -> None:
+        """Keep the tasks that a run is played on, by instance id, as documents."""
+
+    def task(self, instance_id: str, run: str = "") -> dict[str, Any] | None:
+        """The task as the run has it, else as another one; None where there is none."""
+
+    def add_lessons(self, lessons: Iterable[Lesson]) -> None:
+        """Keep what the learner made of trajectories. The first lesson of each stays; unknown ids are ignored."""
+
+    def lessons(self, ids: Collection[str]) -> dict[str, Lesson]:
+        """The lessons of those of the trajectories that have one."""
+
+    def add_margins(self, margins: Iterable[Margin]) -> None:
+        """Keep how a policy chose on pairs."""
+
+    def margins(self, pair_id: str) -> list[Margin]:
+        """How policies chose on a pair, in the order in which that was measured."""
+
+    def add_finding(self, kind: FindingKind, subject: str, document: Mapping[str, Any]) -> None:
+        """Keep what was found out about something."""
+
+    def findings(self, kind: FindingKind, subject: str, limit: int = 10) -> list[Finding]:
+        """What was found out, the newest first."""
+
+    def pulse(self) -> tuple[int, int, int]:
+        """Numbers that change whenever something was added; cheap."""
 
     def close(self) -> None:
         """Release the connections. Safe to call twice."""

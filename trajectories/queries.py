@@ -6,12 +6,29 @@ Invariant: plain data. Everything here is importable from `trajectories.protocol
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict
 
 from trajectories.records import Judgement, Status
 
 Stage = Literal["repo", "file", "function"]
 Order = Literal["oldest", "newest"]
+Sort = Literal[
+    "position",
+    "run",
+    "instance_id",
+    "status",
+    "resolved",
+    "reward",
+    "policy_version",
+    "iteration",
+    "agent",
+    "turns",
+    "tokens",
+    "seconds",
+    "created_at",
+]
+"""What a table of trajectories may be sorted by: fields of their summaries."""
+FindingKind = Literal["replay", "audit", "tokenizer"]
 
 
 class StoreError(RuntimeError):
@@ -55,6 +72,10 @@ class Filters(TypedDict, total=False):
     """Begun at this time or later, seconds since the epoch."""
     until: float | None
     """Begun before this time."""
+    tampered: bool | None
+    """Whether somebody meddled with the grading."""
+    text: str | None
+    """All of these words occur in what was said, done, seen or changed, in any order; the last may be cut short."""
     after: int | None
     """Only positions beyond this one: with `before`, how a reader turns pages."""
     before: int | None
@@ -109,6 +130,8 @@ class TrajectorySummary(NamedTuple):
     """Ids of the verdict's fail_to_pass, the first 50."""
     filtered: str
     """Why it was not learned from; empty if it was, or nobody said."""
+    tampered: bool = False
+    """Somebody meddled with its grading."""
 
     @property
     def outcome(self) -> bool | None:
@@ -141,6 +164,36 @@ class RightAnswer(NamedTuple):
     """The changed functions as they read after the patch (`Trajectory.answer`)."""
     patch: str = ""
     """The unified diff; empty where only the answer is known."""
+
+
+class Lesson(NamedTuple):
+    """What the learner made of a trajectory when it first learned from it."""
+
+    trajectory_id: str
+    advantage: float | None
+    logprobs: list[float]
+    """The trainer's log-probability of each sampled token, in the order of the turns, to 32 bits; empty: not kept."""
+
+
+class Margin(NamedTuple):
+    """How a policy chose in one letter order of a pair, before it learned from that."""
+
+    pair_id: str
+    version: int
+    """Of the policy."""
+    anchor_first: bool
+    margin: float
+    """l+ - l-, logits; above 0 is right."""
+
+
+class Finding(NamedTuple):
+    """What was found out about something that is stored."""
+
+    kind: FindingKind
+    subject: str
+    """The trajectory's id (`replay`), the name of a run or of a set of pairs (`audit`), of a run (`tokenizer`)."""
+    created_at: float
+    document: dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from trajectories.queries import (
     Order,
     RightAnswer,
     RunSummary,
+    Sort,
     StoreError,
     TrajectorySummary,
 )
@@ -26,11 +27,12 @@ from trajectories.storage import blobs, names, overview, rows
 from trajectories.storage.codec import encode
 from trajectories.storage.database import Database
 from trajectories.storage.filters import ids_from
+from trajectories.storage.later_store import SQLLaterStore
 from trajectories.storage.pair_store import SQLPairStore
 from trajectories.storage.places import Place, PlaceNumbers, remember
 
 
-class SQLStore(SQLPairStore):
+class SQLStore(SQLPairStore, SQLLaterStore):
     """A `TrajectoryStore` (what each method promises is written there). Also a context manager.
 
     `where`: the path of a file, made with its folder if it is not there and `create` holds, or the URL of a database.
@@ -105,6 +107,18 @@ class SQLStore(SQLPairStore):
     ) -> list[TrajectorySummary]:
         """As `query`, without reading the turns."""
         return self._db.read(lambda c: rows.summaries(c, filters, order, limit))
+
+    def page(
+        self,
+        *,
+        sort: Sort = "position",
+        descending: bool = True,
+        offset: int = 0,
+        limit: int = 50,
+        **filters: Unpack[Filters],
+    ) -> list[TrajectorySummary]:
+        """A page of a sorted table of trajectories."""
+        return self._db.read(lambda c: rows.page(c, filters, sort, descending, offset, limit))
 
     def scan(self, *, batch: int = 1000, **filters: Unpack[Filters]) -> Iterator[TrajectorySummary]:
         """As `summaries`, the oldest first, read `batch` at a time."""

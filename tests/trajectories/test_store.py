@@ -429,7 +429,7 @@ def test_another_schema_version_is_refused(path):
     SQLStore(path).close()
     with sqlite3.connect(path) as raw:
         raw.execute("UPDATE store_meta SET value = '999'")
-    with pytest.raises(StoreError, match="schema version 999, this program reads version 3"):
+    with pytest.raises(StoreError, match="schema version 999, this program reads version 4"):
         SQLStore(path)
 
 

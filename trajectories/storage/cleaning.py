@@ -1,7 +1,7 @@
 """Taking out of the store what is not wanted: each function works in a transaction that its caller opened.
 
-Invariant: what goes, goes with all that stands on it (a trajectory with its body, its touches and its pairs), and
-nothing else does; a text goes only when no row names it.
+Invariant: what goes, goes with all that stands on it (a trajectory with its body, its touches, its words, what
+was learned of it and its pairs), and nothing else does; a text goes only when no row names it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from trajectories.queries import StoreError
+from trajectories.records import Trajectory
+from trajectories.storage import later, rows, words
 from trajectories.storage.codec import KEY_BYTES
 from trajectories.storage.filters import batches, of_trajectories
 from trajectories.storage.schema import (
@@ -18,10 +21,14 @@ from trajectories.storage.schema import (
     bodies,
     contexts,
     funnel,
+    lessons,
+    margins,
+    metrics,
     mined,
     pairs,
     runs,
     store_meta,
+    tasks,
     touches,
     trajectories,
 )
@@ -67,12 +74,23 @@ def delete(connection: sa.Connection, filters: Mapping[str, Any]) -> Amount:
     if not found:
         return Amount(0, 0)
     standing = _standing_on([row.id for row in found])
+    connection.execute(margins.delete().where(margins.c.pair.in_(sa.select(pairs.c.id).where(standing))))
     sets = set(connection.scalars(sa.select(pairs.c.run).where(standing).distinct()))
     taken = connection.execute(pairs.delete().where(standing)).rowcount
-    for table in (touches, bodies, mined, trajectories):
+    words.delete(connection, [(row.position, t) for row in found if (t := _readable(connection, row.id)) is not None])
+    later.forget(connection, [row.id for row in found])
+    for table in (touches, bodies, mined, lessons, trajectories):
         connection.execute(table.delete().where(table.c.position.in_([row.position for row in found])))
     _forget_names(connection, sets.union(row.run for row in found))
     return Amount(len(found), taken)
+
+
+def _readable(connection: sa.Connection, trajectory_id: str) -> Trajectory | None:
+    """None for one that is damaged: its words stay behind, and find nothing."""
+    try:
+        return rows.by_ids(connection, [trajectory_id], tokens=False)[trajectory_id]
+    except StoreError:
+        return None
 
 
 def _standing_on(ids: sa.Select[tuple[str]] | list[str]) -> sa.ColumnElement[bool]:
@@ -84,7 +102,9 @@ def _forget_names(connection: sa.Connection, names: set[str]) -> None:
     for name in names:
         left = (sa.select(t.c.position).where(t.c.run == name).limit(1) for t in (trajectories, pairs))
         if all(connection.scalar(query) is None for query in left):
-            connection.execute(funnel.delete().where(funnel.c.run == name))
+            for table in (funnel, metrics, tasks):
+                connection.execute(table.delete().where(table.c.run == name))
+            later.forget(connection, [name])
             connection.execute(runs.delete().where(runs.c.name == name, runs.c.holder == ""))
 
 

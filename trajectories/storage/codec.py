@@ -20,12 +20,15 @@ import zstandard
 
 from trajectories.queries import RightAnswer, StoreError
 from trajectories.records import Trajectory
+from trajectories.storage.words import words_of
 
 LARGE = 1024
-"""Characters from which on an observation lies apart. The problem statement always does."""
+"""Characters from which on an observation or a diff lies apart. The problem statement always does."""
 _LEVEL = 1
 _ARRAYS = ("prompt_ids", "completion_ids", "logprobs")
-_APART: Any = {"problem_statement": True, "turns": {"__all__": {*_ARRAYS, "observation"}}}
+_LONG = ("observation", "diff")
+"""Fields of a turn whose text lies apart where it is large."""
+_APART: Any = {"problem_statement": True, "turns": {"__all__": {*_ARRAYS, *_LONG}}}
 KEY_BYTES = 32
 _own = threading.local()
 
@@ -43,6 +46,8 @@ class Encoded(NamedTuple):
     tokens: bytes
     texts: dict[str, bytes]
     """The texts that lie apart, compressed, by key."""
+    words: str
+    """What it is found by (`trajectories.storage.words`)."""
 
 
 def encode(trajectory: Trajectory) -> Encoded:
@@ -50,12 +55,12 @@ def encode(trajectory: Trajectory) -> Encoded:
     try:
         apart: dict[str, tuple[int, bytes]] = {}
         _lay_apart(trajectory.problem_statement, apart)
-        observations = [
-            turn.observation if len(turn.observation) < LARGE else _lay_apart(turn.observation, apart)
-            for turn in trajectory.turns
-        ]
-        shown = json.dumps(observations, ensure_ascii=False, separators=(",", ":"))
-        document = f"{trajectory.model_dump_json(exclude=_APART)}\n{shown}".encode()
+        lines = [trajectory.model_dump_json(exclude=_APART)]
+        for name in _LONG:
+            texts = [getattr(turn, name) for turn in trajectory.turns]
+            shown = [t if t is None or len(t) < LARGE else _lay_apart(t, apart) for t in texts]
+            lines.append(json.dumps(shown, ensure_ascii=False, separators=(",", ":")))
+        document = "\n".join(lines).encode()
         tokens = _pack_tokens(trajectory)
     except ValueError as error:
         raise StoreError(
@@ -67,8 +72,8 @@ def encode(trajectory: Trajectory) -> Encoded:
         ) from error
     blobs = b"".join(bytes.fromhex(key) for key in apart)
     digest = hashlib.sha256(document + blobs + tokens).hexdigest()
-    texts = {key: pack(text) for key, (_, text) in apart.items()}
-    return Encoded(digest, next(iter(apart)), blobs, pack(document), pack(tokens), texts)
+    texts_apart = {key: pack(text) for key, (_, text) in apart.items()}
+    return Encoded(digest, next(iter(apart)), blobs, pack(document), pack(tokens), texts_apart, words_of(trajectory))
 
 
 def _lay_apart(text: str, apart: dict[str, tuple[int, bytes]]) -> int:
@@ -89,9 +94,10 @@ def decode(document: bytes, tokens: bytes | None, blobs: bytes, texts: Mapping[s
     """
     try:
         keys = keys_of(blobs)
-        data, observations = map(json.loads, unpack(document).split(b"\n", 1))
-        for turn, shown in zip(data["turns"], observations, strict=True):
-            turn["observation"] = texts[keys[shown]] if isinstance(shown, int) else shown
+        data, *lines = map(json.loads, unpack(document).split(b"\n"))
+        for name, line in zip(_LONG, lines, strict=False):  # before schema 4 there were no diffs
+            for turn, shown in zip(data["turns"], line, strict=True):
+                turn[name] = texts[keys[shown]] if isinstance(shown, int) else shown
         if tokens is not None:
             _unpack_tokens(unpack(tokens), data["turns"])
         return Trajectory.model_validate(data | {"problem_statement": texts[keys[0]]})

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from trajectories.queries import Filters, Order, PairFilters, StoreError
+from trajectories.storage import words
 from trajectories.storage.schema import pairs, places, touches, trajectories
 
 T = TypeVar("T")
@@ -30,6 +31,7 @@ def of_trajectories(filters: Mapping[str, Any]) -> list[sa.ColumnElement[bool]]:
         "filtered": lambda yes: c.filtered != "" if yes else c.filtered == "",
         "since": lambda time: c.created_at >= time,
         "until": lambda time: c.created_at < time,
+        "text": lambda text: words.holds(c.position, text),
         "after": lambda position: c.position > position,
         "before": lambda position: c.position < position,
     }

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, get_args
 
 import sqlalchemy as sa
 
-from trajectories.queries import Bucket, Order, RightAnswer, StoreRefusal, TrajectorySummary
+from trajectories.queries import Bucket, Order, RightAnswer, Sort, StoreError, StoreRefusal, TrajectorySummary
 from trajectories.records import Trajectory
-from trajectories.storage import blobs
+from trajectories.storage import blobs, words
 from trajectories.storage.codec import Encoded, decode, decode_answer, keys_of
 from trajectories.storage.filters import batches, in_order, of_trajectories
 from trajectories.storage.places import PlaceNumbers, places_of
@@ -38,9 +38,10 @@ def insert(connection: sa.Connection, numbers: PlaceNumbers, trajectory: Traject
         return False
     blobs.insert(connection, encoded.texts)
     key = connection.execute(trajectories.insert(), _row(trajectory, encoded)).inserted_primary_key
-    position = key[0] if key else None
+    position: int = key[0] if key else 0
     body = {"blobs": encoded.blobs, "document": encoded.document, "tokens": encoded.tokens}
     connection.execute(bodies.insert(), {"position": position, **body})
+    words.insert(connection, position, encoded.words)
     place = {"base_commit": trajectory.base_commit, "run": trajectory.run, "position": position}
     where = numbers.of(connection, places_of(trajectory))
     connection.execute(touches.insert(), [{"place": number, **place} for number in where])
@@ -56,6 +57,7 @@ def _row(trajectory: Trajectory, encoded: Encoded) -> dict[str, Any]:
         "tests": list(trajectory.verdict.fail_to_pass)[:MOST_TESTS] if trajectory.verdict else [],
         "filtered": "",
         "graded": trajectory.graded,
+        "tampered": trajectory.verdict is not None and trajectory.verdict.tampered,
     }
     plain = [c.name for c in trajectories.c if c.name not in ("position", *derived)]
     return derived | {name: getattr(trajectory, name) for name in plain}
@@ -92,6 +94,21 @@ def summaries(
     query = sa.select(*SUMMARY).where(*of_trajectories(filters))
     rows = connection.execute(in_order(query, trajectories.c.position, order, limit))
     return [TrajectorySummary._make(row) for row in rows]
+
+
+def page(
+    connection: sa.Connection, filters: Mapping[str, Any], sort: Sort, descending: bool, offset: int, limit: int
+) -> list[TrajectorySummary]:
+    """Summaries in the order of one of their fields, the newest first among equals; without a value come last."""
+    c = trajectories.c
+    if sort not in get_args(Sort):
+        raise StoreError(f"Trajectories cannot be sorted by {sort!r}: use one of {', '.join(get_args(Sort))}.")
+    by = c[sort].desc() if descending else c[sort].asc()
+    order = [by.nulls_last() if c[sort].nullable else by, *([] if sort == "position" else [c.position.desc()])]
+    # The positions first: rows are wide, and those before the page need not be read whole.
+    here = sa.select(c.position).where(*of_trajectories(filters)).order_by(*order).limit(limit).offset(offset)
+    query = sa.select(*SUMMARY).where(c.position.in_(here.subquery().select())).order_by(*order)
+    return [TrajectorySummary._make(row) for row in connection.execute(query)]
 
 
 def count(connection: sa.Connection, filters: Mapping[str, Any]) -> int:

@@ -22,12 +22,13 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     true,
 )
 
 from trajectories.storage.columns import AnyText, ContentKey, Id, Name
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 metadata = MetaData()
 _Serial = BigInteger().with_variant(Integer, "sqlite")
@@ -76,6 +77,7 @@ trajectories = Table(
     Column("statement", ContentKey, nullable=False),
     Column("filtered", AnyText, nullable=False),
     Column("graded", Boolean, nullable=False, server_default=true()),
+    Column("tampered", Boolean, nullable=False, server_default=false()),
     Index("trajectories_by_run", "run", "position"),
     Index("trajectories_by_policy", "policy_version", "position"),
     Index("trajectories_by_group", "group"),
@@ -190,6 +192,57 @@ mined = Table(
     Column("reason", AnyText, nullable=False),
 )
 """The trajectories that were mined, and why one gave no pair: what a run that was killed has left to do is the rest."""
+
+metrics = Table(
+    "metrics",
+    metadata,
+    Column("run", AnyText, primary_key=True),
+    Column("iteration", Integer, primary_key=True, autoincrement=False),
+    Column("values", JSON, nullable=False),
+)
+"""What each iteration of a run measured."""
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("instance_id", AnyText, primary_key=True),
+    Column("run", AnyText, primary_key=True),
+    Column("document", LargeBinary, nullable=False),
+)
+"""The task instances that runs were played on, compressed: what a trajectory is compared with and replayed on."""
+
+lessons = Table(
+    "lessons",
+    metadata,
+    Column("position", _Serial, primary_key=True, autoincrement=False),
+    Column("advantage", Double),
+    Column("logprobs", LargeBinary, nullable=False),
+)
+"""What the learner made of a trajectory when it first learned from it."""
+
+margins = Table(
+    "margins",
+    metadata,
+    Column("number", _Serial, primary_key=True, autoincrement=True),
+    Column("pair", Id, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("anchor_first", Boolean, nullable=False),
+    Column("margin", Double, nullable=False),
+    Index("margins_by_pair", "pair", "number"),
+)
+"""How policies chose on a pair."""
+
+findings = Table(
+    "findings",
+    metadata,
+    Column("number", _Serial, primary_key=True, autoincrement=True),
+    Column("kind", String(16), nullable=False),
+    Column("subject", AnyText, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    Index("findings_by_subject", "kind", "subject", "number"),
+)
+"""What was found out later: replays, audits."""
 
 funnel = Table(
     "funnel",

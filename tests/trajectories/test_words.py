@@ -1,0 +1,123 @@
+"""Trajectories are found by the words that they hold, in the same way on both databases."""
+
+import re
+import sqlite3
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from trajectory_builders import trajectory, turn
+
+from trajectories.protocol import StoreError
+from trajectories.storage.upkeep import Upkeep
+from trajectories.storage.words import words_of
+from trajectories.store import SQLStore
+
+SAID = {
+    "python": "AttributeError: 'NoneType' object has no attribute 'first_name'",
+    "german": "Die Größe ist naïve — straße",
+    "han": "文件 不存在",
+    "hex": "f" * 80,
+    "odd": "nul\0byte \x1f quote' \" AND OR NOT NEAR(a b) col:x ^y -z *",
+}
+
+
+def found(store, text, **filters):
+    return {s.instance_id for s in store.summaries(text=text, **filters)}
+
+
+@pytest.fixture
+def full(store):
+    store.add_many(
+        trajectory(name, turns=[turn("view", said, path=f"src/{name}.py"), turn("submit")], run=name[0])
+        for name, said in SAID.items()
+    )
+    return store
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("nonetype", {"python"}),
+        ("NoneType attribute", {"python"}),
+        ("attribute 'NoneType'", {"python"}),
+        ("first_name", {"python"}),
+        ("first_na", {"python"}),
+        ("first_na ", set()),
+        ("nonetyp attribute", set()),
+        ("src/german.py", {"german"}),
+        ("GRÖSSE", set()),
+        ("größe", {"german"}),
+        ("naïve", {"german"}),
+        ("naive", set()),
+        ("straße", {"german"}),
+        ("文件", {"han"}),
+        ("f" * 80, {"hex"}),
+        ("f" * 64, {"hex"}),
+        ("byte", {"odd"}),
+        ("quote' \"", {"odd"}),
+        ("NEAR(a b)", {"odd"}),
+        ("a) OR (b", {"odd"}),
+        ("case odd", {"odd"}),
+        ("' OR 1=1 --", {"odd"}),
+        ("view nonetype view no", {"python"}),
+        ("view nonetype vie", {"python"}),
+        ("area wrong", set(SAID)),
+    ],
+)
+def test_what_is_found(full, text, names):
+    assert found(full, text) == names
+    assert full.count(text=text) == len(names)
+
+
+def test_words_and_other_filters_together(full):
+    assert found(full, "area", run="p") == {"python"}
+    assert [s.instance_id for s in full.page(text="area", sort="instance_id", limit=2, offset=1)] == ["odd", "hex"]
+
+
+def test_a_search_without_a_word_is_a_mistake(full):
+    for text in ("", " ", "-- !", "\0"):
+        with pytest.raises(StoreError, match="no word in"):
+            full.count(text=text)
+
+
+def test_what_is_taken_out_is_not_found_and_leaves_no_word(full):
+    assert Upkeep(full).delete(run="p").trajectories == 1
+    assert found(full, "nonetype") == set()
+    assert found(full, "area") == set(SAID) - {"python"}
+    full.add(trajectory("new", turns=[turn("view", "something else"), turn("submit")]))
+    assert found(full, "nonetype") == set()
+
+
+def test_sqlite_keeps_no_word_of_what_was_taken_out(tmp_path):
+    with SQLStore(tmp_path / "s.db") as store:
+        store.add(trajectory("i1", turns=[turn("view", "zymurgy"), turn("submit")]))
+        Upkeep(store).delete(run="r")
+    with sqlite3.connect(tmp_path / "s.db") as raw:
+        raw.execute("CREATE VIRTUAL TABLE temp.terms USING fts5vocab('main', 'words', 'row')")
+        assert raw.execute("SELECT term FROM terms").fetchall() == []
+
+
+def test_a_damaged_trajectory_can_be_taken_out(tmp_path):
+    with SQLStore(tmp_path / "s.db") as store:
+        store.add(trajectory("i1"))
+    with sqlite3.connect(tmp_path / "s.db") as raw:
+        raw.execute("UPDATE bodies SET document = X'00'")
+    with SQLStore(tmp_path / "s.db") as store:
+        assert Upkeep(store).delete(run="r").trajectories == 1
+        assert store.summaries(text="area") == []
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_each_word_once_as_the_alphabet_says(text):
+    said = trajectory("i", turns=[turn("view", text)])
+    words = words_of(said).split(" ")
+    assert len(words) == len(set(words))
+    assert {w[:64] for w in re.findall(r"[^\W_]+", text.lower())} <= set(words)
+
+
+def test_far_too_many_words_are_cut(store):
+    many = " ".join(f"w{i:x}" for i in range(300_000))
+    store.add(trajectory("i1", turns=[turn("view", many), turn("submit")]))
+    assert found(store, "w5") == {"i1"}
+    assert store.get("i1-0").turns[0].observation == many

@@ -1,0 +1,128 @@
+"""What is looked at: an index of words, metrics, tasks, lessons, margins, findings; who tampered is asked by.
+
+Bodies are only read: each once, for its words and its verdict.
+"""
+
+import json
+import re
+from typing import Any
+
+import sqlalchemy as sa
+import zstandard
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+
+_SERIAL = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+_PAGE, _KEY, _LONGEST, _MOST = 100, 32, 64, 800_000
+_WORD = re.compile(r"[^\W_]+")
+_BODIES = sa.text(
+    f"SELECT position, blobs, document FROM bodies WHERE position > :after ORDER BY position LIMIT {_PAGE}"
+).columns(position=sa.Integer, blobs=sa.LargeBinary, document=sa.LargeBinary)
+_WORDS = {
+    "sqlite": [
+        "CREATE VIRTUAL TABLE words USING fts5(said, content='', columnsize=0, detail=none, tokenize='ascii')",
+    ],
+    "postgresql": [
+        "CREATE TABLE words (position BIGINT PRIMARY KEY, said TSVECTOR NOT NULL)",
+        "CREATE INDEX words_by_word ON words USING gin (said)",
+    ],
+}
+_INSERT = {
+    "sqlite": "INSERT INTO words (rowid, said) VALUES (:position, :words)",
+    "postgresql": (
+        "INSERT INTO words (position, said) VALUES (:position, array_to_tsvector(string_to_array(:words, ' ')))"
+    ),
+}
+
+
+def upgrade() -> None:
+    """Everything that was there reads back as before, and is found by its words."""
+    _create_tables()
+    op.add_column("trajectories", sa.Column("tampered", sa.Boolean, nullable=False, server_default=sa.false()))
+    connection, told = op.get_bind(), op.get_context().opts["progress"]
+    for statement in _WORDS[connection.dialect.name]:
+        op.execute(statement)
+    row = sa.table("trajectories", sa.column("position", sa.Integer), sa.column("tampered", sa.Boolean))
+    insert = sa.text(_INSERT[connection.dialect.name])
+    count = connection.scalar(sa.text("SELECT count(*) FROM bodies")) or 0
+    done, after = 0, -1
+    while page := connection.execute(_BODIES, {"after": after}).all():
+        tampered = []
+        for position, keys, document in page:
+            data, *texts = _read(connection, bytes(keys), bytes(document))
+            if words := _words(data, texts):
+                connection.execute(insert, {"position": position, "words": words})
+            if (data["verdict"] or {}).get("tampered"):
+                tampered.append(position)
+        connection.execute(sa.update(row).where(row.c.position.in_(tampered)).values(tampered=True))
+        done, after = done + len(page), page[-1].position
+        told(done, count)
+
+
+def _create_tables() -> None:
+    op.create_table(
+        "metrics",
+        sa.Column("run", sa.Text, primary_key=True),
+        sa.Column("iteration", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("values", sa.JSON, nullable=False),
+    )
+    op.create_table(
+        "tasks",
+        sa.Column("instance_id", sa.Text, primary_key=True),
+        sa.Column("run", sa.Text, primary_key=True),
+        sa.Column("document", sa.LargeBinary, nullable=False),
+    )
+    op.create_table(
+        "lessons",
+        sa.Column("position", _SERIAL, primary_key=True, autoincrement=False),
+        sa.Column("advantage", sa.Double),
+        sa.Column("logprobs", sa.LargeBinary, nullable=False),
+    )
+    identity = sa.String(64, collation="C" if op.get_bind().dialect.name == "postgresql" else None)
+    op.create_table(
+        "margins",
+        sa.Column("number", _SERIAL, primary_key=True, autoincrement=True),
+        sa.Column("pair", identity, nullable=False),
+        sa.Column("version", sa.Integer, nullable=False),
+        sa.Column("anchor_first", sa.Boolean, nullable=False),
+        sa.Column("margin", sa.Double, nullable=False),
+    )
+    op.create_index("margins_by_pair", "margins", ["pair", "number"])
+    op.create_table(
+        "findings",
+        sa.Column("number", _SERIAL, primary_key=True, autoincrement=True),
+        sa.Column("kind", sa.String(16), nullable=False),
+        sa.Column("subject", sa.Text, nullable=False),
+        sa.Column("created_at", sa.Double, nullable=False),
+        sa.Column("document", sa.LargeBinary, nullable=False),
+    )
+    op.create_index("findings_by_subject", "findings", ["kind", "subject", "number"])
+
+
+def _read(connection: sa.Connection, keys: bytes, document: bytes) -> list[Any]:
+    """The record, its problem statement, its observations."""
+    unpack = zstandard.ZstdDecompressor().decompress
+    data, observations = map(json.loads, unpack(document).split(b"\n", 1))
+    apart = [keys[i : i + _KEY] for i in range(0, len(keys), _KEY)]
+    query = sa.text("SELECT text FROM blobs WHERE key = :key").columns(text=sa.LargeBinary)
+    texts = [unpack(bytes(connection.scalar(query, {"key": key}) or b"")).decode() for key in apart]
+    return [data, texts[0], *(texts[shown] if isinstance(shown, int) else shown for shown in observations)]
+
+
+def _words(data: dict[str, Any], texts: list[str]) -> str:
+    statement, *observations = texts
+    said = [statement]
+    for turn, observation in zip(data["turns"], observations, strict=True):
+        said += [turn["text"], observation, *turn["tool_call"]["arguments"].values()]
+    found: dict[str, None] = {}
+    size = 0
+    for text in (*said, data["patch"]):
+        for word in dict.fromkeys(word[:_LONGEST] for word in _WORD.findall(text.lower())):
+            if word not in found:
+                size += len(word.encode()) + 1
+                if size > _MOST:
+                    return " ".join(found)
+                found[word] = None
+    return " ".join(found)
