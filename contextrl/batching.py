@@ -33,6 +33,8 @@ class Sample:
     old: list[float] | None = None
     """Log-probabilities that the importance ratio is taken against; None takes `logprobs`."""
     reference: list[float] | None = None
+    name: str = ""
+    """The trajectory's id."""
 
     @property
     def tokens(self) -> int:
@@ -54,6 +56,8 @@ class TokenBatch:
     """Share of each token in the minibatch's loss; zero where the mask is False."""
     total_tokens: int
     """Tokens with a gradient in the whole minibatch: what metrics are divided by."""
+    names: list[str]
+    """Ids of the trajectories, [B]."""
 
 
 def pad(rows: Sequence[Sequence[float]], fill: float, dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -112,6 +116,7 @@ def token_batches(
             reference=pad(references, 0, torch.float32, device) if len(references) == len(rows) else None,
             weights=_spread([weights[i] for i in indices], mask),
             total_tokens=total,
+            names=[s.name for s in rows],
         )
 
 

@@ -8,7 +8,7 @@ prompt is too long takes no other pair's place in an optimiser step.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from contextrl.choice import ChoiceFormat, ChoicePrompt, PairResult
@@ -16,6 +16,7 @@ from contextrl.config import ContextConfig
 from contextrl.curriculum import PairSampler
 from trajectories.judge import RuleJudge
 from trajectories.mining.miner import MinerOptions, PairMiner
+from trajectories.queries import Margin
 from trajectories.records import ContextPair, Trajectory
 from trajectories.store import SQLStore
 
@@ -80,9 +81,10 @@ class PairFeed:
             self._store.retire_pairs(ids, reason)
         self._sampler.forgotten.clear()
 
-    def learned(self, results: Iterable[PairResult]) -> None:
+    def learned(self, results: Sequence[PairResult]) -> None:
         """How the policy did on the prompts, before it learned from them."""
         self._sampler.update(results)
+        self._store.add_margins(Margin(r.pair_id, self.iteration, r.anchor_first, r.margin) for r in results)
 
     def left_out(self, reasons: Mapping[str, str]) -> None:
         """Keep why trajectories (by id) are not learned from: every one is stored, and says what became of it."""

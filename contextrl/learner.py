@@ -21,6 +21,7 @@ from contextrl.choice import ChoicePrompt, PairResult
 from contextrl.config import LearnerConfig
 from contextrl.objectives.protocol import Objective
 from contextrl.scoring import Scorer
+from trajectories.queries import Lesson
 from trajectories.records import Trajectory
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,17 @@ class Update:
     """What the policy chose on each prompt, before it learned from it."""
     left_out: dict[str, str] = field(default_factory=dict)
     """Trajectory id -> why nothing was learned from it."""
+    lessons: list[Lesson] = field(default_factory=list)
+    """What was made of each trajectory the first time that it was learned from. Then its log-probabilities are those of
+    the weights that sampled it but for the optimiser steps before, of the same iteration."""
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What objectives said on the way."""
+
+    results: list[PairResult] = field(default_factory=list)
+    lessons: dict[str, Lesson] = field(default_factory=dict)
 
 
 class Learner:
@@ -99,12 +111,10 @@ class Learner:
             counts |= {f"{o.name}/{key}": value for key, value in ready.metrics.items()}
             left_out |= ready.left_out
         skipped = self.steps_skipped
-        results: list[PairResult] = []
-        steps = [
-            self._optimise(plan, results) for plan in self._plan(prepared, self.optimizer_steps(len(trajectories)))
-        ]
+        made = _Made()
+        steps = [self._optimise(plan, made) for plan in self._plan(prepared, self.optimizer_steps(len(trajectories)))]
         counts |= {"learner/steps": len(steps), "learner/skipped": self.steps_skipped - skipped}
-        return Update(_mean(steps) | counts, steps, results, left_out)
+        return Update(_mean(steps) | counts, steps, made.results, left_out, list(made.lessons.values()))
 
     def state_dict(self) -> dict[str, Any]:
         """For `torch.save`: optimiser, counters, random state. The model's weights are saved by their owner."""
@@ -135,7 +145,7 @@ class Learner:
                     plan[start + k][name] = items[k::share]
         return plan
 
-    def _optimise(self, plan: Mapping[str, list[Any]], results: list[PairResult]) -> dict[str, float]:
+    def _optimise(self, plan: Mapping[str, list[Any]], made: _Made) -> dict[str, float]:
         """One optimiser step."""
         self.optimizer.zero_grad()
         metrics: dict[str, float] = {}
@@ -143,7 +153,7 @@ class Learner:
         gradients: dict[str, Tensor] = {}
         for term in self.terms:
             before = self._gradient() if probe else None
-            if not self._accumulate(term, plan, metrics, results):
+            if not self._accumulate(term, plan, metrics, made):
                 return metrics | self._skip(f"the {term.objective.name} loss is not finite")
             if before is not None:
                 gradients[term.objective.name] = self._gradient() - before
@@ -161,9 +171,7 @@ class Learner:
         self.steps_done += 1
         return metrics | {"learner/grad_norm": norm, "learner/learning_rate": rate}
 
-    def _accumulate(
-        self, term: Term, plan: Mapping[str, list[Any]], metrics: dict[str, float], results: list[PairResult]
-    ) -> bool:
+    def _accumulate(self, term: Term, plan: Mapping[str, list[Any]], metrics: dict[str, float], made: _Made) -> bool:
         """Add one term's gradient, micro-batch by micro-batch; False as soon as a loss is not finite."""
         objective, policy = term.objective, self.policy
         for batch in objective.batches(plan[objective.name], self.config.microbatch_tokens, policy.device):
@@ -172,7 +180,9 @@ class Learner:
             if not math.isfinite(loss):
                 return False
             (term.weight * terms.loss).backward()  # type: ignore[no-untyped-call]
-            results += terms.results
+            made.results.extend(terms.results)
+            for lesson in terms.lessons:
+                made.lessons.setdefault(lesson.trajectory_id, lesson)
             for key, value in {"loss": loss, **terms.metrics}.items():
                 name = f"{objective.name}/{key}"
                 metrics[name] = metrics.get(name, 0.0) + value

@@ -20,10 +20,12 @@ from contextrl.config import Recipe
 from contextrl.demonstrations import Demonstrations
 from contextrl.evaluation import Evaluator, Measured
 from contextrl.feed import PairFeed
+from contextrl.introduction import introduce
 from contextrl.learner import Learner, Term
 from contextrl.metrics import metrics_row
 from contextrl.objectives.context_awareness import ContextAwareness
 from contextrl.objectives.grpo import GRPO
+from contextrl.occupancy import counted, split
 from contextrl.outcome import Finished, report_of
 from contextrl.player import Player
 from contextrl.preflight import check_heldout
@@ -31,6 +33,7 @@ from contextrl.progress import Progress
 from contextrl.report import write_report
 from contextrl.schedule import TaskSchedule
 from contextrl.start import Start, load_start
+from contextrl.versions import versions
 from contextrl.world import World, build_world
 from envs.grading import GRADINGS
 from sandbox import BackendOptions, Pool, SandboxBackend, open_backend
@@ -121,8 +124,9 @@ class Run:
         clock: Clock,
     ) -> None:
         self.recipe, self.folder, self.store, self.progress, self.clock = recipe, folder, store, progress, clock
-        self.backend_name = backend.name
-        self.name = _label(folder, store, recipe.name)
+        self.backend = backend
+        self.name = _label(folder, store, recipe)
+        introduce(store, self.name, start.policy, world)
         self.policy = start.policy
         self.player = Player(recipe, self.policy, world, backend)
         self.feed = PairFeed(
@@ -148,7 +152,7 @@ class Run:
         finished = Finished(
             self.recipe,
             self.name,
-            self.backend_name,
+            self.backend.name,
             self.store,
             before,
             after,
@@ -168,6 +172,7 @@ class Run:
             row = await self._one_iteration()
             self.minutes += (time.monotonic() - started) / 60
             self.folder.log(row)
+            self.store.add_metrics(self.name, self.iteration, row)
             self.iteration += 1
             if self.iteration % config.checkpoint_every == 0:
                 self._save()
@@ -181,29 +186,40 @@ class Run:
     async def _one_iteration(self) -> dict[str, Any]:
         """One turn of the loop; its row of metrics."""
         recipe, seconds, engine = self.recipe, dict[str, float](), self.player.engine
-        self.feed.iteration, computed = self.iteration, engine.busy_seconds
-        with self.clock.timed(SANDBOXES, seconds, "rollout"):
-            stored = self.store.query(run=self.name, iteration=self.iteration, agent=ToolAgent.name)
-            trajectories = await self.player.play(
-                self.schedule.batch(self.iteration),
-                group_size=recipe.rollout.group_size,
-                temperature=recipe.rollout.temperature,
-                seed=recipe.seed,
-                run=self.name,
-                iteration=self.iteration,
-                stored=stored,  # by a session that was interrupted before the next checkpoint
-                on_trajectory=self.feed.keep,
-            )
-        seconds["sampling"] = engine.busy_seconds - computed
+        self.feed.iteration, computed, waited = self.iteration, engine.busy_seconds, self.player.waited
+        async with counted(self.backend) as sandboxes:
+            with self.clock.timed(SANDBOXES, seconds, "rollout"):
+                trajectories, stored = await self._roll_out()
+        for_engine, for_grader = (now - then for now, then in zip(self.player.waited, waited, strict=True))
+        played = [t for t in trajectories if t.id not in stored]
+        seconds |= split(seconds["rollout"], engine.busy_seconds - computed, played, for_engine, for_grader)
         self.clock.move(SANDBOXES, "roll out: the policy computes", seconds["sampling"])
-        with self.clock.timed("learn", seconds, "learn"):
+        with self.clock.timed("learn", seconds, "learning"):
             steps = self.learner.optimizer_steps(len(trajectories))
             prompts = self.feed.prompts(recipe.context.pairs_per_step * steps)
             update = await asyncio.to_thread(self.learner.step, trajectories, prompts)
             self.feed.learned(update.results)
             self.feed.left_out(update.left_out)
+            self.store.add_lessons(update.lessons)
+        with self.clock.timed("publish the weights", seconds, "weight_sync"):
             engine.update_weights(self.iteration + 1)
-        return metrics_row(self.iteration, trajectories, {t.id for t in stored}, update, self.feed, seconds)
+        return metrics_row(self.iteration, trajectories, stored, update, self.feed, seconds, sandboxes)
+
+    async def _roll_out(self) -> tuple[list[Trajectory], set[str]]:
+        """The iteration's episodes, and the ids of those that an earlier session had stored."""
+        recipe = self.recipe
+        stored = self.store.query(run=self.name, iteration=self.iteration, agent=ToolAgent.name)
+        trajectories = await self.player.play(
+            self.schedule.batch(self.iteration),
+            group_size=recipe.rollout.group_size,
+            temperature=recipe.rollout.temperature,
+            seed=recipe.seed,
+            run=self.name,
+            iteration=self.iteration,
+            stored=stored,  # by a session that was interrupted before the next checkpoint
+            on_trajectory=self.feed.keep,
+        )
+        return trajectories, {t.id for t in stored}
 
     async def _evaluate(self, when: str) -> dict[str, Measured]:
         """Kept in the run's folder, so that it is done once."""
@@ -240,14 +256,16 @@ class Run:
         self.player.engine.update_weights(self.iteration)
 
 
-def _label(folder: RunFolder, store: SQLStore, name: str) -> str:
+def _label(folder: RunFolder, store: SQLStore, recipe: Recipe) -> str:
     """What the run is called in the store: its name, with a number where an earlier run of that name is there."""
     known = folder.read("run")
     if known is None:
-        folder.write("run", known := {"label": store.claim_run(name)})
+        folder.write("run", known := {"label": store.claim_run(recipe.name)})
     else:
         store.hold_run(str(known["label"]))
-    return str(known["label"])
+    label = str(known["label"])
+    store.configure(label, {"recipe": recipe.model_dump(mode="json"), "versions": versions()})
+    return label
 
 
 def _learner(recipe: Recipe, model: Any, reference: Any) -> Learner:

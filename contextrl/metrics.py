@@ -20,6 +20,8 @@ COLUMNS = {
     "clip_low": "grpo/clipped_low",
     "clip_high": "grpo/clipped_high",
     "groups_without_variance": "grpo/groups_without_variance",
+    "ca_clip_low": "ca/clipped_low",
+    "ca_clip_high": "ca/clipped_high",
     "margin": "ca/margin",
     "p_a": "ca/p_a",
     "grad_norm": "learner/grad_norm",
@@ -38,14 +40,17 @@ def metrics_row(
     update: Update,
     feed: PairFeed,
     seconds: dict[str, float],
+    sandboxes: dict[str, float],
 ) -> dict[str, Any]:
     """The row of one iteration.
 
-    `taken`: ids of episodes that an interrupted session had played. `seconds`: `rollout`, `sampling` (its part
-    in which the policy computed) and `learn`, wall clock of this session.
+    `taken`: ids of episodes that an interrupted session had played. `seconds`: `rollout`, its parts `sampling` (the
+    policy computed), `sandbox` and `grading`, then `learning` and `weight_sync`, wall clock of this session.
+    `sandboxes`: `mean` and `most` that were alive during the rollout; empty where nobody counted.
     """
     graded = [t for t in trajectories if t.reward is not None]
     sampled = sum(sum(t.loss_mask()) for t in trajectories if t.id not in taken)
+    stale = [iteration - turn.policy_version for t in graded for turn in t.turns if turn.completion_ids]
     first = update.steps[0] if update.steps else {}
     return {
         "iteration": iteration,
@@ -59,5 +64,7 @@ def metrics_row(
         **{column: first[name] for column, name in FIRST.items() if name in first},
         **({} if feed.too_long is None else {"pairs_too_long": feed.too_long}),
         **({"tokens_per_second": sampled / max(seconds["rollout"], 1e-9)} if sampled else {}),
+        **({"staleness": sum(stale) / len(stale)} if stale else {}),
         "seconds": seconds,
+        **({"sandboxes": sandboxes} if sandboxes else {}),
     }

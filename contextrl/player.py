@@ -15,6 +15,7 @@ from agents.protocol import Agent, Sampling
 from agents.rollout import rollout_groups
 from agents.tool_agent import ToolAgent
 from contextrl.config import Recipe
+from contextrl.occupancy import WaitedEngine, WaitedGrader
 from contextrl.world import World
 from envs.grading import Grader
 from envs.grading.choose import TaskGrader
@@ -32,7 +33,8 @@ class Player:
         self._recipe, self._world, self._backend = recipe, world, backend
         box = recipe.sandbox
         self._limits = Limits(memory_mb=box.memory_mb, pids=box.pids, cpus=box.cpus, timeout_s=box.timeout_s)
-        self._grader = TaskGrader(backend, self._limits)
+        self._tasks = TaskGrader(backend, self._limits)
+        self._grader = WaitedGrader(self._tasks)
         self._chat = policy.chat
         self.engine = TransformersEngine(
             policy.model,
@@ -41,6 +43,12 @@ class Player:
             max_batch=recipe.rollout.concurrency,
             seed=recipe.seed,
         )
+        self._waited = WaitedEngine(self.engine)
+
+    @property
+    def waited(self) -> tuple[float, float]:
+        """How long episodes have waited so far, all together, for the engine and for the grader: seconds."""
+        return self._waited.waited, self._grader.waited
 
     async def play(
         self,
@@ -80,7 +88,7 @@ class Player:
 
     async def close(self) -> None:
         """End the engine, and the gradings that are under way."""
-        await self._grader.close()
+        await self._tasks.close()
         self.engine.close()
 
     async def _roll_out(
@@ -101,7 +109,7 @@ class Player:
             tasks,
             lambda task: self._environment(task, grader or self._grader),
             agent,
-            self.engine,
+            self._waited,
             group_size=group_size,
             concurrency=rollout.concurrency,
             run=run,

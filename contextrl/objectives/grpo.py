@@ -19,6 +19,7 @@ from contextrl.config import GRPOConfig
 from contextrl.objectives.advantages import Std, group_advantages
 from contextrl.objectives.protocol import Feed, Prepared, Terms
 from contextrl.scoring import MAX_LOG, Scorer, k3
+from trajectories.queries import Lesson
 from trajectories.records import Trajectory
 
 
@@ -119,7 +120,7 @@ class GRPO:
             penalty = k3(batch.reference[select] - logp)
             metrics["kl"] = mean(penalty)
             token_loss = token_loss + self._config.kl * penalty
-        return Terms((weight * token_loss).sum(), metrics)
+        return Terms((weight * token_loss).sum(), metrics, lessons=_lessons(batch, logp))
 
 
 def _sample(trajectory: Trajectory, advantage: float) -> Sample:
@@ -131,7 +132,15 @@ def _sample(trajectory: Trajectory, advantage: float) -> Sample:
         )
     if mask and mask[0]:
         raise ValueError(f"trajectory {trajectory.id} starts with a sampled token; its first turn has no prompt")
-    return Sample(ids, mask, logprobs, advantage)
+    return Sample(ids, mask, logprobs, advantage, name=trajectory.id)
+
+
+def _lessons(batch: TokenBatch, logp: Tensor) -> tuple[Lesson, ...]:
+    """What was made of each row; `logp` [N] as in `loss`."""
+    counts = batch.mask.sum(1).tolist()
+    advantages, scored = (torch.split(x, counts) for x in (batch.advantages[batch.mask], logp.detach()))
+    rows = zip(batch.names, advantages, scored, strict=True)
+    return tuple(Lesson(name, float(a[0]), row.tolist()) for name, a, row in rows if len(a))
 
 
 @torch.no_grad()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from contextrl.choice import PairResult
     from contextrl.scoring import Scorer
+    from trajectories.queries import Lesson
 
 Feed = Literal["trajectories", "pairs"]
 """Which of the learner's two streams an objective eats: finished trajectories, or two-way choice prompts."""
@@ -30,6 +31,8 @@ class Terms:
     """Likewise parts: the sum over the micro-batches is the minibatch's value."""
     results: tuple[PairResult, ...] = ()
     """What the policy chose, for objectives that show pairs."""
+    lessons: tuple[Lesson, ...] = ()
+    """What was made of each trajectory, for objectives that are given some."""
 
 
 @dataclass(frozen=True)

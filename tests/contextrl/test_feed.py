@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from learning_toys import byte_tokenizer
 
-from contextrl.choice import ChoiceFormat
+from contextrl.choice import ChoiceFormat, PairResult
 from contextrl.config import ContextConfig
 from contextrl.feed import PairFeed
+from trajectories.queries import Margin
 from trajectories.records import ToolCall, Trajectory, Turn, Verdict
 from trajectories.store import SQLStore
 
@@ -119,6 +120,16 @@ def test_the_store_knows_how_often_a_pair_was_learned_from_and_why_no_more(store
     lives = store.pair_life(ids)
     assert {(life.uses, life.last_used, life.retired) for life in lives.values()} == {(2, 1, "learned from 2 times")}
     assert drawn(feed(store)) == set()
+
+
+def test_how_the_policy_chose_is_kept_with_its_version(store):
+    some = feed(store)
+    some.keep(solved("i1", "+", "-", 0))
+    some.keep(solved("i2", "-", "+", 0))
+    first, second = (p.id for p in store.pairs(judgement="valid"))
+    for some.iteration, margin in ((0, -1.5), (4, 2.5)):
+        some.learned([PairResult(first, bool(some.iteration), margin), PairResult(second, False, 0.5)])
+    assert store.margins(first) == [Margin(first, 0, False, -1.5), Margin(first, 4, True, 2.5)]
 
 
 def test_a_pair_whose_label_fell_is_not_learned_from(store):

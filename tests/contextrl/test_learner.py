@@ -12,6 +12,7 @@ from contextrl.learner import Learner, Term
 from contextrl.objectives.context_awareness import ContextAwareness
 from contextrl.objectives.grpo import GRPO
 from contextrl.objectives.protocol import Prepared, Terms
+from contextrl.scoring import Scorer
 
 LAMBDA = 0.5
 
@@ -97,6 +98,24 @@ def test_minibatches_and_passes():
     assert len(trained) == 24 and len(set(trained)) == 12, "every trajectory once in each pass"
     assert [len(items) for name, items in seen if name == "ca"] == [1] * 6
     assert update.steps[0]["grpo/ratio"] != update.steps[-1]["grpo/ratio"]
+
+
+def test_of_each_trajectory_the_first_lesson_is_kept():
+    model, played = tiny_qwen3(16), data()
+    fresh = Scorer(copy.deepcopy(model))
+    made = learner(model, {"minibatch_trajectories": 5, "steps_per_iteration": 2}).step(played, pairs())
+    lessons = {lesson.trajectory_id: lesson for lesson in made.lessons}
+    assert len(lessons) == len(made.lessons) == len(played)
+    rewards = torch.tensor([t.reward for t in played]).view(3, 4)
+    expected = (rewards - rewards.mean(1, keepdim=True)) / (rewards.std(1, correction=0, keepdim=True) + 1e-4)
+    close = 0
+    for t, advantage in zip(played, expected.flatten().tolist(), strict=True):
+        assert lessons[t.id].advantage == pytest.approx(advantage, rel=1e-5)
+        ids, mask = torch.tensor([t.token_ids()]), torch.tensor([t.loss_mask()])
+        exact = fresh.token_logprobs(ids, mask)[0].tolist()
+        assert len(lessons[t.id].logprobs) == sum(t.loss_mask())
+        close += lessons[t.id].logprobs == pytest.approx(exact, abs=1e-5)
+    assert close == 4, "those of the first of three steps, before anything was learned"
 
 
 def test_warm_up_is_linear():

@@ -9,7 +9,7 @@ from contextrl.metrics import metrics_row
 from trajectories.records import ToolCall, Trajectory, Turn
 
 
-def row(taken=(), too_long=None, steps=()):
+def row(taken=(), too_long=None, steps=(), iteration=0, sandboxes=None):
     call = ToolCall(name="submit")
     turn = Turn(prompt_ids=[1], completion_ids=[2, 3], logprobs=[-1.0, -1.0], tool_call=call)
     played = [
@@ -18,7 +18,8 @@ def row(taken=(), too_long=None, steps=()):
     ]
     feed = SimpleNamespace(mined=0, frontier=0, accuracy={}, too_long=too_long)
     means = {key: sum(s[key] for s in steps) / len(steps) for key in (steps[0] if steps else {})}
-    return metrics_row(0, played, set(taken), Update(means, list(steps)), feed, {"rollout": 2.0, "learn": 1.0})
+    seconds = {"rollout": 2.0, "learning": 1.0}
+    return metrics_row(iteration, played, set(taken), Update(means, list(steps)), feed, seconds, sandboxes or {})
 
 
 def test_mismatch_is_that_of_unchanged_weights_and_other_columns_are_means():
@@ -37,3 +38,17 @@ def test_speed_is_that_of_what_this_session_sampled():
     assert row()["tokens_per_second"] == pytest.approx(2.0)
     assert row(taken=["a"])["tokens_per_second"] == pytest.approx(1.0)
     assert "tokens_per_second" not in row(taken=["a", "b"])
+
+
+def test_staleness_is_how_many_updates_ago_a_turn_was_sampled():
+    assert row(iteration=3)["staleness"] == 3.0, "these turns are of version 0"
+
+
+def test_sandboxes_are_in_the_row_where_they_were_counted():
+    assert row(sandboxes={"mean": 2.5, "most": 4})["sandboxes"] == {"mean": 2.5, "most": 4}
+    assert "sandboxes" not in row()
+
+
+def test_what_both_terms_clipped():
+    found = row(steps=[{"grpo/clipped_low": 0.1, "ca/clipped_low": 0.2, "ca/clipped_high": 0.3}])
+    assert (found["clip_low"], found["ca_clip_low"], found["ca_clip_high"]) == (0.1, 0.2, 0.3)

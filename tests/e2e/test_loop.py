@@ -17,6 +17,7 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from tokenizers import Tokenizer
 
 from contextrl.config import Recipe
 from contextrl.feed import PairFeed
@@ -26,6 +27,7 @@ from contextrl.progress import Silent
 from contextrl.report import read_metrics, read_report
 from contextrl.schedule import TaskSchedule
 from contextrl.start import policy_source
+from envs.task import TaskInstance
 from sandbox import open_backend
 from trajectories.records import Trajectory
 from trajectories.store import SQLStore
@@ -92,6 +94,35 @@ def test_two_iterations(backend: str, tmp_path: Path) -> None:
         pairs = store.pairs(run="small", judgement="valid")
         assert {p.stage for p in pairs} >= {"function", "repo"}
         assert all(p.anchor.instance_id not in held_out for p in pairs)
+        _check_what_is_looked_at(store, rolled, read_metrics(run_dir))
+
+
+def _check_what_is_looked_at(store: SQLStore, rolled: list[Trajectory], metrics: list[dict[str, Any]]) -> None:
+    """All that a viewer shows is in the store."""
+    assert store.metrics("small") == metrics
+    for row in metrics:
+        seconds = row["seconds"]
+        parts = seconds["sampling"] + seconds["sandbox"] + seconds["grading"]
+        assert parts == pytest.approx(seconds["rollout"], rel=0.01) and min(seconds.values()) >= 0
+        assert seconds["grading"] > 0 and row["staleness"] == 0 and row["sandboxes"]["most"] >= 1
+    told = store.configuration("small") or {}
+    assert told["recipe"]["rollout"]["group_size"] == 4 and "torch" in told["versions"]
+
+    lessons = store.lessons([t.id for t in rolled])
+    reasons = {s.id: s.filtered for s in store.summaries(run="small", agent="tools")}
+    assert all((t.id in lessons) != bool(reasons[t.id]) for t in rolled), "learned from, or said why not"
+    for t in rolled:
+        assert t.id not in lessons or len(lessons[t.id].logprobs) == sum(t.loss_mask())
+
+    tokenizer = Tokenizer.from_str(store.findings("tokenizer", "small")[0].document["tokenizer_json"])
+    for turn in rolled[0].turns:
+        assert tokenizer.decode(turn.completion_ids, skip_special_tokens=False).startswith(turn.text)
+    task = TaskInstance.model_validate(
+        {k: v for k, v in (store.task(rolled[0].instance_id, "small") or {}).items() if k != "profile_document"}
+    )
+    assert task.patch and task.problem_statement == rolled[0].problem_statement
+    drawn = [p.id for p in store.pairs(run="small") if store.pair_life([p.id])[p.id].uses]
+    assert drawn and all(store.margins(i) for i in drawn)
 
 
 async def _alive(backend: str) -> set[str]:

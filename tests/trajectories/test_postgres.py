@@ -141,7 +141,7 @@ def test_another_schema_version_is_refused(database):
     SQLStore(database).close()
     with psycopg.connect(database) as raw:
         raw.execute("UPDATE store_meta SET value = '999'")
-    with pytest.raises(StoreError, match="schema version 999, this program reads version 3"):
+    with pytest.raises(StoreError, match="schema version 999, this program reads version 4"):
         SQLStore(database)
 
 
