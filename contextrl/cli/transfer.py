@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -42,7 +42,7 @@ def import_trajectories(
     What is stored stays when it is interrupted, and the same command goes on.
     """
     from contextrl.progress import open_progress
-    from contextrl.task_facts import of_instance, read_facts
+    from contextrl.task_facts import facts_of, of_instance, read_documents
     from trajectories.admission import checked_name
     from trajectories.formats import FormatError
     from trajectories.formats.completing import completed, git_source
@@ -53,11 +53,15 @@ def import_trajectories(
     if run is not None:
         checked_name(run, "--run")
     result, name = Imported(), _name(paths[0])
-    facts = read_facts(tasks) if tasks is not None else {}
+    documents = read_documents(tasks) if tasks is not None else {}
+    known: dict[str, dict[str, dict[str, Any]]] = {}
     read = git_source(source) if source is not None else None
 
     def change(trajectory: Trajectory) -> Trajectory:
-        return completed(trajectory, of_instance(facts, trajectory.instance_id), read)
+        document = of_instance(documents, trajectory.instance_id)
+        if document is not None:
+            known.setdefault(run or trajectory.run or name, {})[trajectory.instance_id] = document
+        return completed(trajectory, facts_of(document) if document is not None else None, read)
 
     try:
         with open_progress() as progress:
@@ -69,7 +73,11 @@ def import_trajectories(
                     if not append:
                         importer.check_run(files)
                     progress.stage("Importing")
-                    importer.add(files, progress.update)
+                    try:
+                        importer.add(files, progress.update)
+                    finally:
+                        for of_run, found in known.items():
+                            opened.add_tasks(of_run, found)
     except KeyboardInterrupt:
         typer.echo(f"{result.stored.total()} trajectories are imported; the same command goes on", err=True)
         raise

@@ -200,7 +200,8 @@ def test_tasks_and_a_checkout_make_it_exact(rows, store, tmp_path):
         "problem_statement": "Area!",
     }
     tasks = tmp_path / "tasks.jsonl"
-    tasks.write_text(json.dumps(about | {"repo": "own/lib", "FAIL_TO_PASS": '["t::a"]'}))
+    gold = "--- a/pkg/box.py\n+++ b/pkg/box.py\n"
+    tasks.write_text(json.dumps(about | {"repo": "own/lib", "patch": gold, "unknown": 1, "hints_text": None}))
     contextrl("import", rows, "--store", store, "--tasks", tasks, "--source", checkout)
     plain, known, _ = stored(store)
     assert (known.base_commit, known.problem_statement) == (commit, "Area!")
@@ -210,6 +211,9 @@ def test_tasks_and_a_checkout_make_it_exact(rows, store, tmp_path):
     }
     assert known.answer == "    def area(self):\n        a = self.size\n        return a * a * 6\n"
     assert "touched" not in known.extra and plain.base_commit == "" and "touched" in plain.extra
+    kept = about | {"repo": "own/lib", "patch": gold, "FAIL_TO_PASS": ["t::a"], "PASS_TO_PASS": []}
+    with SQLStore(store) as opened:
+        assert opened.task("own__lib-1", known.run) == kept and opened.task(plain.instance_id) is None
 
 
 @pytest.mark.parametrize("name", ["contextrl", "atif", "chat", "parquet", "swe-smith", "openhands-events"])
