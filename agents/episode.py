@@ -68,6 +68,8 @@ class Episode:
                 exit_code=self.last.exit_code,
                 seconds=time.perf_counter() - started,
                 cpu_seconds=self.last.cpu_seconds,
+                diff=self.last.diff,
+                tree=self.last.tree,
             )
         )
         return self.last.observation
@@ -90,7 +92,8 @@ class Episode:
 
     def fail(self, error: Exception) -> Trajectory:
         """The record of an episode that died for a reason of ours."""
-        return self._trajectory("infra_error").model_copy(update={"extra": {"error": str(error)}})
+        trajectory = self._trajectory("infra_error")
+        return trajectory.model_copy(update={"extra": trajectory.extra | {"error": str(error)}})
 
     def _trajectory(self, status: Status) -> Trajectory:
         return Trajectory(
@@ -107,4 +110,5 @@ class Episode:
             network=self.task.network,
             created_at=self.started,
             seconds=time.time() - self.started,
+            extra={"environment": self.env.settings},
         )

@@ -20,6 +20,8 @@ from itertools import accumulate
 EPOCH = 946684800
 """Time of the commit, and of all files: 1 January 2000."""
 IDENTITY = {"NAME": "developer", "EMAIL": "developer@localhost", "DATE": f"{EPOCH} +0000"}
+HEAD = ".git/refs/heads/main"
+"""The file that names the commit, and so stands for every file of it."""
 _WHO = f"developer <developer@localhost> {EPOCH} +0000"
 _MESSAGE = "Initial commit\n"
 _CONFIG = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n\tlogallrefupdates = false\n"
@@ -66,7 +68,7 @@ def one_commit(files: Mapping[str, tuple[GitObject, bool]]) -> dict[str, bytes]:
     return {
         ".git/HEAD": b"ref: refs/heads/main\n",
         ".git/config": _CONFIG.encode(),
-        ".git/refs/heads/main": commit.sha.hex().encode() + b"\n",
+        HEAD: commit.sha.hex().encode() + b"\n",
         ".git/index": _stage(files),
         f".git/objects/pack/pack-{name}.pack": pack,
         f".git/objects/pack/pack-{name}.idx": index,

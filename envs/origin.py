@@ -5,12 +5,14 @@ Invariant: an original never comes from the sandbox that the agent was in.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from envs.git_objects import EPOCH, GitObject, blob, one_commit
+from envs.git_objects import EPOCH, HEAD, GitObject, blob, one_commit
+from envs.listing import LINK, Shown
 from envs.task import RepoProfile, TaskInstance
 from sandbox.protocol import Image, Limits, Sandbox, SandboxBackend, SandboxFileError
 
@@ -19,8 +21,12 @@ class Origin(Protocol):
     """Where originals come from."""
 
     @property
-    def sizes(self) -> Mapping[str, int]:
-        """Path -> bytes of every file that the agent was given."""
+    def given(self) -> Mapping[str, Shown]:
+        """Every file that the agent was given, by its path."""
+
+    @property
+    def identity(self) -> str:
+        """The same for two origins if and only if they give the same."""
 
     async def read(self, path: str) -> bytes | None:
         """A file as the agent was given it; None where there is none. Raises `SandboxError`."""
@@ -41,8 +47,9 @@ class TreeOrigin:
 
     def __init__(self, task: TaskInstance, profile: RepoProfile) -> None:
         self._setup, self._tree = task.setup, profile.tree
-        self.sizes, self.repository = _shown(profile.tree, profile.base_commit, tuple(sorted(task.setup.items())))
+        self.given, self.repository = _shown(profile.tree, profile.base_commit, tuple(sorted(task.setup.items())))
         """`repository` is the `.git` of it all, as files."""
+        self.identity = self.repository[HEAD].decode().strip()
         self.equal_times = _has_equal_times(profile.tree, profile.base_commit)
         """Whether all files of the tree have the time `EPOCH`, as those of a plugged-in repository have."""
 
@@ -50,7 +57,7 @@ class TreeOrigin:
         """See `Origin`."""
         if path in self._setup:
             return self._setup[path].encode()
-        return (self._tree / path).read_bytes() if path in self.sizes else None
+        return (self._tree / path).read_bytes() if path in self.given else None
 
     async def close(self) -> None:
         """Nothing to give back."""
@@ -67,15 +74,23 @@ class ImageOrigin:
         image: Image,
         backend: SandboxBackend,
         limits: Limits,
-        sizes: Mapping[str, int],
+        given: Mapping[str, Shown],
         changed: Mapping[str, bytes | None],
     ) -> None:
-        self._image, self._backend, self._limits, self.sizes, self._changed = image, backend, limits, sizes, changed
+        self._image, self._backend, self._limits, self.given, self._changed = image, backend, limits, given, changed
         self._pristine: Sandbox | None = None
+
+    @cached_property
+    def identity(self) -> str:
+        """The image's name, what lies in it, and what the task puts over it."""
+        lines = [f"{self._image.reference}\n"]
+        lines += [f"{path}\0{shown}\n" for path, shown in sorted(self.given.items())]
+        lines += [f"{path}\0{data!r}\n" for path, data in sorted(self._changed.items())]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     async def read(self, path: str) -> bytes | None:
         """See `Origin`."""
-        if path not in self.sizes:
+        if path not in self.given or self.given[path].size == LINK:
             return None
         if path in self._changed:
             return self._changed[path]
@@ -110,9 +125,11 @@ def _has_equal_times(tree: Path, base_commit: str) -> bool:
 
 
 @lru_cache(maxsize=64)  # a group plays one task many times
-def _shown(tree: Path, base_commit: str, setup: tuple[tuple[str, str], ...]) -> tuple[dict[str, int], dict[str, bytes]]:
-    """The sizes of the files that a task shows, and its `.git`."""
+def _shown(
+    tree: Path, base_commit: str, setup: tuple[tuple[str, str], ...]
+) -> tuple[dict[str, Shown], dict[str, bytes]]:
+    """The files that a task shows, and its `.git`."""
     given = dict(_tree_objects(tree, base_commit))
     for path, text in setup:
         given[path] = Given(blob(text.encode()), path in given and given[path].executable)
-    return {path: entry.object.size for path, entry in given.items()}, one_commit(given)
+    return {path: Shown(entry.object.size, entry.executable) for path, entry in given.items()}, one_commit(given)

@@ -8,11 +8,12 @@ times (`StepResult.cpu_seconds` apart, which `step` leaves out), no names of san
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import gymnasium
 
+from envs.changes import Changes
 from envs.definitions import changed_definitions, touched_functions, touched_sources
 from envs.grading import Grader, GradeReport
 from envs.grading.choose import TaskGrader
@@ -30,6 +31,8 @@ from sandbox.protocol import Limits, SandboxBackend
 
 _NAMED = 5
 """Paths that are named where many were left out."""
+MAX_DIFF_CHARS = 1 << 20
+"""A longer diff is not kept with a step: there is one of them at each."""
 
 
 class EpisodeError(RuntimeError):
@@ -47,6 +50,10 @@ class StepResult:
     exit_code: int | None = None
     cpu_seconds: float | None = field(default=None, compare=False)
     """CPU time of what the action ran in the sandbox; None where it ran nothing, or it was not measured."""
+    diff: str | None = None
+    """All that differs now from what the agent was given, as a unified diff; None where it is not kept."""
+    tree: str = ""
+    """Hash of the same, and of what no diff can hold (see `envs.changes`); empty where it is not kept."""
 
     @property
     def done(self) -> bool:
@@ -74,10 +81,12 @@ class SWEEnv(gymnasium.Env[str, str]):
         limits: Limits | None = None,
         max_turns: int = 8,
         max_observation_chars: int = 4000,
+        record_diffs: bool = True,
         render_mode: str | None = None,
     ) -> None:
         """`profiles`: name -> profile, one for each task's `profile`. A backend that is given stays the caller's to
-        close; one that is named is opened with the first episode and closed by `close`.
+        close; one that is named is opened with the first episode and closed by `close`. `record_diffs`: look after
+        each step what differs in the repository; costs a listing of its files where the step may have changed some.
         """
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ValueError(f"render_mode {render_mode!r} is not known: use 'ansi' or None")
@@ -91,6 +100,7 @@ class SWEEnv(gymnasium.Env[str, str]):
         self._grader = grader
         self.max_turns = max_turns
         self.max_observation_chars = max_observation_chars
+        self.record_diffs = record_diffs
         self.render_mode = render_mode
         self.observation_space = AnyText()
         self.action_space = AnyText()
@@ -102,9 +112,7 @@ class SWEEnv(gymnasium.Env[str, str]):
         self._task = task
         self._result: StepResult | None = None
         self._transcript: list[tuple[str, str]] = []
-        self._before: dict[str, str | None] = {}
-        self._after: dict[str, str | None] = {}
-        self._left_out: list[str] = []
+        self._changes, self._patch = Changes(), ""
         self.turns = 0
         self.report: GradeReport | None = None
         """The grader's verdict, once the episode ended with a submission."""
@@ -127,6 +135,15 @@ class SWEEnv(gymnasium.Env[str, str]):
         """Name of the backend that episodes run on; `auto` before the first, where it was left open."""
         return self._backend if isinstance(self._backend, str) else self._backend.name
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides observations besides task and actions, as JSON: who plays an episode again needs it."""
+        return {
+            "max_turns": self.max_turns,
+            "max_observation_chars": self.max_observation_chars,
+            "limits": asdict(self.limits),
+        }
+
     async def _opened(self) -> SandboxBackend:
         if isinstance(self._backend, str):
             self._backend = await open_backend(self._backend)
@@ -143,6 +160,7 @@ class SWEEnv(gymnasium.Env[str, str]):
         profile = self._profile(task)
         self._workspace = await open_workspace(await self._opened(), task, profile, self.limits)
         box = self._workspace.sandbox
+        self._changes = self._workspace.watch.last
         self._toolbox = Toolbox(box, profile, visible_targets(task, profile), self.max_observation_chars)
         return task.problem_statement
 
@@ -177,30 +195,53 @@ class SWEEnv(gymnasium.Env[str, str]):
         if truncated:
             await self.patch()
             await self.aclose()
-        return StepResult(observation, truncated=truncated, exit_code=exit_code, cpu_seconds=cpu_seconds)
+        elif self.record_diffs:
+            await self._look()
+        return self._recorded(StepResult(observation, 0.0, False, truncated, exit_code, cpu_seconds))
+
+    async def _look(self) -> None:
+        """See what the last action has changed, if it can have changed anything."""
+        workspace, toolbox = self._workspace, self._toolbox
+        if workspace is None or toolbox is None or not (toolbox.ran or toolbox.written):
+            return
+        watch, written = workspace.watch, set(toolbox.written)
+        changes = await watch.look() if toolbox.ran else await watch.look_at(written)
+        toolbox.ran = False
+        toolbox.written.clear()
+        if (changes.before, changes.after) != (self._changes.before, self._changes.after):
+            self._patch = make_patch(changes.before, changes.after)
+        self._changes = changes
 
     async def _submit(self) -> StepResult:
         patch = await self.patch()
         await self.aclose()
         self.report = await self.grader.grade(self.task, self._profile(self.task), patch)
-        return StepResult(self._farewell(), 1.0 if self.report.resolved else 0.0, terminated=True)
+        return self._recorded(StepResult(self._farewell(), 1.0 if self.report.resolved else 0.0, terminated=True))
+
+    def _recorded(self, result: StepResult) -> StepResult:
+        """With what differed at the last look, since which nothing can have changed."""
+        if not self.record_diffs:
+            return result
+        kept = self._patch if len(self._patch) <= MAX_DIFF_CHARS else None
+        return replace(result, diff=kept, tree=self._changes.tree)
 
     def _farewell(self) -> str:
         """What a submission says: nothing that the agent changed is left out without a word."""
-        if not self._left_out:
+        left_out = self._changes.left_out
+        if not left_out:
             return "submitted"
-        more = f" and {len(self._left_out) - _NAMED} more" * (len(self._left_out) > _NAMED)
-        named = ", ".join(self._left_out[:_NAMED])
+        more = f" and {len(left_out) - _NAMED} more" * (len(left_out) > _NAMED)
+        named = ", ".join(left_out[:_NAMED])
         return f"submitted without {named}{more}: links, binary and very large files are no part of a patch"
 
     async def patch(self) -> str:
         """What the agent changed, relative to what it was given, read from the sandbox; the last such once it is
         over. `answer`, `files`, `functions` and `sources` are those of the last call.
         """
-        if self._workspace is not None:
-            self._before, self._after = await self._workspace.changes()
-            self._left_out = sorted(self._workspace.left_out)
-        return make_patch(self._before, self._after)
+        if self._toolbox is not None:
+            self._toolbox.ran = True  # or anything else did
+            await self._look()
+        return self._patch
 
     async def aclose(self) -> None:
         """Stop the sandbox. Safe to call twice."""
@@ -223,22 +264,22 @@ class SWEEnv(gymnasium.Env[str, str]):
     @property
     def files(self) -> list[str]:
         """Paths of the files that the patch changes."""
-        return [path for path in sorted(self._before) if self._before[path] != self._after[path]]
+        return sorted(self._changes.before)
 
     @property
     def functions(self) -> list[str]:
         """`path::qualname` of the functions and classes that the patch touches."""
-        return touched_functions(self._before, self._after)
+        return touched_functions(self._changes.before, self._changes.after)
 
     @property
     def sources(self) -> dict[str, str]:
         """Those of them that were there before, as they read at the base commit."""
-        return touched_sources(self._before, self._after)
+        return touched_sources(self._changes.before, self._changes.after)
 
     @property
     def answer(self) -> str:
         """Those of them that are there after the patch, as they read then: the answer A of a context pair."""
-        return changed_definitions(self._before, self._after)
+        return changed_definitions(self._changes.before, self._changes.after)
 
     # -- Gymnasium ----------------------------------------------------------------------------------------------
 

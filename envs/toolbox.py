@@ -45,6 +45,10 @@ class Toolbox:
     """What `run_tests` runs when it is not told."""
     max_chars: int = 4000
     """Longest observation; what is left out is said in a last line."""
+    written: set[str] = field(default_factory=set, init=False)
+    """Paths that were written since this was last cleared."""
+    ran: bool = field(default=False, init=False)
+    """Whether tests ran since this was last set to False, which may have changed any file."""
     _spent: list[float | None] = field(default_factory=list, init=False)
     """CPU time of each command of the action that is carried out."""
 
@@ -108,6 +112,7 @@ class Toolbox:
             after = _replace_once(before, path, old, new)
         else:
             after = new if before is None else replace_definition(before, path, new)
+        self.written.add(path)  # also by a write that fails half-way
         try:
             await self.sandbox.write({path: after.encode()})
         except SandboxFileError:
@@ -120,6 +125,7 @@ class Toolbox:
         for target in targets:
             if target.startswith("-") or not _TEST_TARGET.match(target):
                 raise ActionError(f"{quote(target)} is not a test file or test id")
+        self.ran = True
         run = await run_tests(self.sandbox, self.profile, targets)
         self._spent.append(run.process.cpu_seconds)
         return Observation(_summary(run)[: self.max_chars], run.process.exit_code)

@@ -11,23 +11,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from envs.changes import Changes, Watch
 from envs.git_objects import EPOCH
+from envs.listing import Listed, list_files
 from envs.origin import ImageOrigin, Origin, TreeOrigin
 from envs.published import break_image
 from envs.runtime import image_of
 from envs.task import RepoProfile, TaskInstance
-from sandbox.protocol import TESTBED, Limits, Sandbox, SandboxBackend, SandboxError, SandboxFileError
+from sandbox.protocol import Limits, Sandbox, SandboxBackend, SandboxError
 
-MAX_CHANGED = 1000
-"""Changed files that are looked at."""
-MAX_BYTES = 1 << 20
-"""A larger file is no source of anybody's."""
 _SMALL_TREE = 2000
 """Files up to which the times of all are set anew, which costs 0.06 ms a file in the local backend. In larger trees,
 and where the problem statement names what the task changed, those of what was written are enough."""
 _LIST_KB = 8192
 """Captured output, KiB: the list of all files must fit. As the grader's, so that both take from one pool."""
-_CACHES = (".git", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis")
 
 
 @dataclass
@@ -38,50 +35,13 @@ class Workspace:
     origin: Origin
     times: Mapping[str, float] = field(default_factory=dict)
     """Path -> time of modification when it was given, where that is not `EPOCH`."""
-    left_out: list[str] = field(default_factory=list)
-    """Paths that changed and that no patch can hold: links, binary and oversized files, names
-    that are no UTF-8, those beyond `MAX_CHANGED`."""
 
-    async def changes(self) -> tuple[dict[str, str | None], dict[str, str | None]]:
-        """What the agent changed: path -> text as it was given and as it is now, None where there is no such file.
+    def __post_init__(self) -> None:
+        self.watch = Watch(self.sandbox, self.origin, self.times)
 
-        Raises `SandboxError` when the sandbox failed.
-        """
-        before: dict[str, str | None] = {}
-        after: dict[str, str | None] = {}
-        self.left_out = []
-        suspects = await self._suspects()
-        self.left_out += suspects[MAX_CHANGED:]
-        for path in suspects[:MAX_CHANGED]:
-            try:
-                old, new = await self.origin.read(path), await self._read(path)
-                if old is None and new is None:  # its name is no UTF-8, so that it cannot be asked for
-                    self.left_out.append(path)
-                elif old != new:
-                    before[path], after[path] = (None if data is None else data.decode() for data in (old, new))
-            except UnicodeDecodeError:
-                self.left_out.append(path)
-        return before, after
-
-    async def _suspects(self) -> list[str]:
-        """Paths that may differ from what was given: their time or size does, or they are new, or gone. New ones last:
-        a build may have made many.
-        """
-        given, found = self.origin.sizes, []
-        there = await list_files(self.sandbox)
-        for path, (size, time) in there.items():
-            if size < 0 or size > MAX_BYTES:
-                self.left_out += [path] if given.get(path) != size else []
-            elif not path.endswith(".pyc") and (given.get(path) != size or time != self.times.get(path, EPOCH)):
-                found.append(path)
-        found += [path for path in given if path not in there]
-        return sorted(found, key=lambda path: (path not in given, path))
-
-    async def _read(self, path: str) -> bytes | None:
-        try:
-            return await self.sandbox.read(path)
-        except SandboxFileError:
-            return None
+    async def changes(self) -> Changes:
+        """What the agent changed. Raises `SandboxError` when the sandbox failed."""
+        return await self.watch.look()
 
     async def close(self) -> None:
         """Stop the sandbox. Safe to call twice."""
@@ -89,19 +49,8 @@ class Workspace:
         await self.origin.close()
 
 
-async def list_files(sandbox: Sandbox) -> dict[str, tuple[int, float]]:
-    """Path -> size in bytes (-1: a link) and time of modification, of all files but caches. Raises `SandboxError`."""
-    prune = [word for name in _CACHES for word in ("-o", "-name", name)][1:]
-    said = ["-type", "f", "-printf", r"%s %T@ %P\0", "-o", "-type", "l", "-printf", r"-1 0 %P\0"]
-    result = await sandbox.run(["/usr/bin/find", TESTBED, "(", *prune, ")", "-prune", "-o", *said])
-    if result.dropped_bytes or result.exit_code:
-        raise SandboxError(f"the files of {TESTBED} cannot be listed: {result.stderr[-200:] or 'there are too many'}")
-    records = (record.split(" ", 2) for record in result.stdout.split("\0") if record)
-    return {path: (int(size), float(time)) for size, time, path in records}
-
-
-def _times(there: Mapping[str, tuple[int, float]]) -> dict[str, float]:
-    return {path: time for path, (_, time) in there.items()}
+def _times(there: Mapping[str, Listed]) -> dict[str, float]:
+    return {path: file.modified for path, file in there.items()}
 
 
 async def open_workspace(
@@ -115,12 +64,12 @@ async def open_workspace(
         if image.reference:
             changed = await break_image(sandbox, task)
             there = await list_files(sandbox)
-            sizes = {path: size for path, (size, _) in there.items()}
-            return Workspace(sandbox, ImageOrigin(image, backend, limits, sizes, changed), _times(there))
+            given = {path: file.shown for path, file in there.items()}
+            return Workspace(sandbox, ImageOrigin(image, backend, limits, given, changed), _times(there))
         origin = TreeOrigin(task, profile)
         setup = {path: text.encode() for path, text in task.setup.items()}
         await sandbox.write({**setup, **origin.repository})
-        hidden = len(origin.sizes) <= _SMALL_TREE and any(path not in task.problem_statement for path in setup)
+        hidden = len(origin.given) <= _SMALL_TREE and any(path not in task.problem_statement for path in setup)
         await _set_times(sandbox, None if hidden else [*setup, *origin.repository])
         known = hidden or origin.equal_times
         return Workspace(sandbox, origin, {} if known else _times(await list_files(sandbox)))

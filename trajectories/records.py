@@ -60,7 +60,7 @@ class Turn(Record):
     diff: str | None = None
     """All that differs after the turn from what the agent was given, as a unified diff; None where it was not kept."""
     tree: str = ""
-    """Hash of the repository after the turn (`envs.workspace`): equal hashes, equal files. Empty: not kept."""
+    """Hash of the repository after the turn (`envs.changes`): equal hashes, equal files. Empty: not kept."""
     extra: dict[str, JsonValue] = Field(default_factory=dict)
     """What another format said of this turn and no field here holds: see `trajectories.formats`."""
 

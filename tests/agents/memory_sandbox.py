@@ -32,7 +32,7 @@ class MemorySandbox:
         await self.backend.pause()
         if command[0] == "/usr/bin/find":
             written = {path: data for path, data in self.files.items() if not path.startswith(".git/")}
-            return ExecResult(0, "".join(f"{len(data)} 1 {path}\0" for path, data in written.items()), "", 0.0)
+            return ExecResult(0, "".join(f"{len(data)} 644 1 1 {path}\0" for path, data in written.items()), "", 0.0)
         if command[0] == "/usr/bin/touch":
             return ExecResult(0, "", "", 0.0)
         right = b"a + b" in self.files.get("calc.py", b"")

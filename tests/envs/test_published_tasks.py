@@ -86,9 +86,11 @@ async def test_a_bug_that_the_image_lacks_is_there_for_the_agent_and_its_repair_
     looked = await place.sandbox.run(look)
     assert looked.output == broken + "Initial commit\n"
     assert "return 1" not in (await place.sandbox.run("git cat-file --batch-all-objects --batch")).output
-    assert await place.changes() == ({}, {})
+    changes = await place.changes()
+    assert (changes.before, changes.after, changes.left_out) == ({}, {}, [])
     await place.sandbox.run("sed -i s/2/3/ a.py; rm b.txt")
-    assert await place.changes() == (
+    changes = await place.changes()
+    assert (changes.before, changes.after) == (
         {"a.py": broken, "b.txt": "notes\n"},
         {"a.py": broken.replace("2", "3"), "b.txt": None},
     )

@@ -129,7 +129,8 @@ async def test_run_tests_counts_and_names(box):
 )
 async def test_mistakes_are_one_line_and_change_nothing(box, place, name, arguments, message):
     assert await say(box, name, **arguments) == f"error: {message}"
-    assert await place.changes() == ({}, {})
+    changes = await place.changes()
+    assert (changes.before, changes.after, changes.left_out) == ({}, {}, [])
 
 
 async def test_a_file_that_is_no_text(box):

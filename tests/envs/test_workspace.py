@@ -6,8 +6,9 @@ import subprocess
 import pytest
 from shop_repository import BROKEN, FILES, MONEY
 
+from envs.changes import MAX_CHANGED
 from envs.git_objects import EPOCH, blob, one_commit
-from envs.workspace import MAX_CHANGED, open_workspace
+from envs.workspace import open_workspace
 from sandbox import open_backend
 
 
@@ -16,6 +17,10 @@ async def place(backend, task, profile, limits):
     workspace = await open_workspace(backend, task, profile, limits)
     yield workspace
     await workspace.close()
+
+
+def assert_nothing_changed(changes):
+    assert (changes.before, changes.after, changes.left_out) == ({}, {}, [])
 
 
 async def said(place, command):
@@ -72,16 +77,17 @@ async def test_what_was_changed_is_found_however_it_was_done(place):
     git add -A; git -c user.name=a -c user.email=b commit -qm 'mine'; rm -rf .git
     """
     await place.sandbox.run(script)
-    before, after = await place.changes()
+    changes = await place.changes()
+    before, after = changes.before, changes.after
     new = {"a file.txt": "new\n", "deep/er/y.py": "x\n", "tests/test_text.py": None}
     assert after == {**new, "shop/money.py": MONEY, "shop/text.py": FILES["shop/text.py"].replace("word", "words")}
     assert before["tests/test_text.py"] == FILES["tests/test_text.py"] and before["a file.txt"] is None
-    assert before["shop/money.py"] == BROKEN and place.left_out == []
+    assert before["shop/money.py"] == BROKEN and changes.left_out == []
 
 
 async def test_who_sets_the_old_time_on_a_file_of_the_old_size_hides_the_change_from_the_grader_too(place):
     await place.sandbox.run("sed -i 's/- tax/+ tax/' shop/money.py; touch -d @946684800 shop/money.py")
-    assert await place.changes() == ({}, {})
+    assert_nothing_changed(await place.changes())
 
 
 async def test_what_no_patch_can_hold_is_left_out_and_said(place):
@@ -90,20 +96,21 @@ async def test_what_no_patch_can_hold_is_left_out_and_said(place):
     )
     script += "; echo x >\"$(printf 'odd\\377.py')\""
     await place.sandbox.run(f"{script}; rm shop/text.py; ln -s money.py shop/text.py")
-    before, after = await place.changes()
+    changes = await place.changes()
+    before, after = changes.before, changes.after
     assert after == {} and before == {}
-    assert sorted(place.left_out) == ["big.txt", "data.bin", "link", "odd\\xff.py", "shop/text.py"]
+    assert changes.left_out == ["big.txt", "data.bin", "link", "odd\\xff.py", "shop/text.py"]
 
 
 async def test_an_agent_cannot_put_its_own_programs_in_the_way(place):
     trojans = "find() { echo forged; }; alias find=true; export PATH=/tmp:$PATH LD_PRELOAD=/tmp/x.so; "
     await place.sandbox.run(trojans + "printf '#!/bin/sh\\necho forged' >/tmp/find; chmod +x /tmp/find; echo z >z.py")
-    assert (await place.changes())[1] == {"z.py": "z\n"}
+    assert (await place.changes()).after == {"z.py": "z\n"}
 
 
 async def test_nothing_changed(place):
     await place.sandbox.run("git status; touch README.md; chmod +x README.md; python -m unittest -q")
-    assert await place.changes() == ({}, {})
+    assert_nothing_changed(await place.changes())
 
 
 async def test_a_large_tree_loses_no_change(backend, task, profile, limits, tmp_path):
@@ -115,9 +122,10 @@ async def test_a_large_tree_loses_no_change(backend, task, profile, limits, tmp_
         (tree / f"a/{number}.py").write_text("")
     large = profile.model_copy(update={"tree": tree, "name": "large"})
     place = await open_workspace(backend, task, large, limits)
-    assert await place.changes() == ({}, {})
+    assert_nothing_changed(await place.changes())
     await place.sandbox.run("echo x >> shop/text.py; rm a/7.py; mkdir b; cd b; touch $(seq 1001)")
-    before, after = await place.changes()
+    changes = await place.changes()
+    before, after = changes.before, changes.after
     assert {"shop/text.py", "a/7.py"} < before.keys() and after["a/7.py"] is None
-    assert len(before) == MAX_CHANGED and len(place.left_out) == 3
+    assert len(before) == MAX_CHANGED and len(changes.left_out) == 3
     await place.close()
