@@ -30,6 +30,7 @@ from trajectories.storage.filters import ids_from
 from trajectories.storage.later_store import SQLLaterStore
 from trajectories.storage.pair_store import SQLPairStore
 from trajectories.storage.places import Place, PlaceNumbers, remember
+from trajectories.storage.words import said_in
 
 
 class SQLStore(SQLPairStore, SQLLaterStore):
@@ -68,11 +69,12 @@ class SQLStore(SQLPairStore, SQLLaterStore):
 
     def add_many(self, trajectories: Iterable[Trajectory]) -> None:
         """Keep all in one transaction, then call the subscribers with those that were new."""
-        encoded = [(t, encode(t)) for t in trajectories]  # before the lock is taken: others may write meanwhile
+        # Before the lock is taken: others may write meanwhile.
+        encoded = [(t, encode(t), said_in(t, self._db.dialect)) for t in trajectories]
 
         def insert(connection: sa.Connection) -> tuple[list[Trajectory], PlaceNumbers]:
             numbers = PlaceNumbers(self._places)
-            return [t for t, e in encoded if rows.insert(connection, numbers, t, e)], numbers
+            return [t for t, e, said in encoded if rows.insert(connection, numbers, t, e, said)], numbers
 
         new, numbers = self._db.write(insert)
         remember(self._places, numbers.fresh)

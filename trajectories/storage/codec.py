@@ -20,7 +20,6 @@ import zstandard
 
 from trajectories.queries import RightAnswer, StoreError
 from trajectories.records import Trajectory
-from trajectories.storage.words import words_of
 
 LARGE = 1024
 """Characters from which on an observation or a diff lies apart. The problem statement always does."""
@@ -46,8 +45,6 @@ class Encoded(NamedTuple):
     tokens: bytes
     texts: dict[str, bytes]
     """The texts that lie apart, compressed, by key."""
-    words: str
-    """What it is found by (`trajectories.storage.words`)."""
 
 
 def encode(trajectory: Trajectory) -> Encoded:
@@ -73,7 +70,7 @@ def encode(trajectory: Trajectory) -> Encoded:
     blobs = b"".join(bytes.fromhex(key) for key in apart)
     digest = hashlib.sha256(document + blobs + tokens).hexdigest()
     texts_apart = {key: pack(text) for key, (_, text) in apart.items()}
-    return Encoded(digest, next(iter(apart)), blobs, pack(document), pack(tokens), texts_apart, words_of(trajectory))
+    return Encoded(digest, next(iter(apart)), blobs, pack(document), pack(tokens), texts_apart)
 
 
 def _lay_apart(text: str, apart: dict[str, tuple[int, bytes]]) -> int:

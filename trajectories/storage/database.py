@@ -63,6 +63,11 @@ class Database:
         """What another process opens it by, with its password; None for one in memory."""
         return None if self._in_memory else self._engine.url.render_as_string(hide_password=False)
 
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self._kind
+
     def read(self, work: Callable[[sa.Connection], T]) -> T:
         """Run `work`, which only reads. Each of its statements sees all that was written before it."""
         waits = self._lock if self._in_memory else nullcontext()

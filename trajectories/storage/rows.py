@@ -27,8 +27,10 @@ _WHOLE = 100
 """Whole trajectories whose texts are read at once."""
 
 
-def insert(connection: sa.Connection, numbers: PlaceNumbers, trajectory: Trajectory, encoded: Encoded) -> bool:
-    """Whether it was new. Raises `StoreRefusal` when its id stands for other contents."""
+def insert(
+    connection: sa.Connection, numbers: PlaceNumbers, trajectory: Trajectory, encoded: Encoded, said: str
+) -> bool:
+    """`said`: see `words.said_in`. Whether it was new. Raises `StoreRefusal` when its id stands for other contents."""
     stored = connection.scalar(DIGEST, {"id": trajectory.id})
     if stored is not None:
         if stored != encoded.digest and by_ids(connection, [trajectory.id], tokens=True)[trajectory.id] != trajectory:
@@ -41,7 +43,7 @@ def insert(connection: sa.Connection, numbers: PlaceNumbers, trajectory: Traject
     position: int = key[0] if key else 0
     body = {"blobs": encoded.blobs, "document": encoded.document, "tokens": encoded.tokens}
     connection.execute(bodies.insert(), {"position": position, **body})
-    words.insert(connection, position, encoded.words)
+    words.insert(connection, position, said)
     place = {"base_commit": trajectory.base_commit, "run": trajectory.run, "position": position}
     where = numbers.of(connection, places_of(trajectory))
     connection.execute(touches.insert(), [{"place": number, **place} for number in where])

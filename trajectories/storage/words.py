@@ -1,8 +1,9 @@
 """The index of words: which trajectories say something.
 
-Invariant: a trajectory's words are written and taken out in the transaction of its row. A word is a run of letters
-and digits in any alphabet, without regard to case, its first 64 characters; both databases are given words, never
-text, so that they find the same. SQLite keeps them in an FTS5 table without contents, PostgreSQL as search vectors.
+Invariant: a trajectory's words are written and taken out in the transaction of its row. A word is a run of letters and
+digits in any alphabet, without regard to case. SQLite finds the words itself (an FTS5 table without contents, which
+costs half of what finding them here would); PostgreSQL, whose own parser takes paths and addresses for words, is given
+them.
 """
 
 from __future__ import annotations
@@ -20,14 +21,13 @@ from trajectories.records import Trajectory
 from trajectories.storage.schema import metadata
 
 _WORD = re.compile(r"[^\W_]+")
-_ONLY_WORDS = {code: " " for code in range(128) if not chr(code).isalnum()}
-_LONGEST = 64
-_MOST_BYTES = 800_000
-"""Of all words of a trajectory: a vector of PostgreSQL holds 1 MiB. What comes later is not found."""
+_LONGEST, _MOST_BYTES = 64, 800_000
+"""Characters of a word, and bytes of all words of a trajectory, in PostgreSQL, whose vectors hold 1 MiB."""
 
 TABLES = {
     "sqlite": [
-        "CREATE VIRTUAL TABLE words USING fts5(said, content='', columnsize=0, detail=none, tokenize='ascii')",
+        "CREATE VIRTUAL TABLE words USING fts5("
+        "said, content='', columnsize=0, detail=none, tokenize='unicode61 remove_diacritics 0')",
     ],
     "postgresql": [
         "CREATE TABLE words (position BIGINT PRIMARY KEY, said TSVECTOR NOT NULL)",
@@ -35,13 +35,13 @@ TABLES = {
     ],
 }
 _INSERT = {
-    "sqlite": sa.text("INSERT INTO words (rowid, said) VALUES (:position, :words)"),
+    "sqlite": sa.text("INSERT INTO words (rowid, said) VALUES (:position, :said)"),
     "postgresql": sa.text(
-        "INSERT INTO words (position, said) VALUES (:position, array_to_tsvector(string_to_array(:words, ' ')))"
+        "INSERT INTO words (position, said) VALUES (:position, array_to_tsvector(string_to_array(:said, ' ')))"
     ),
 }
 _DELETE = {
-    "sqlite": sa.text("INSERT INTO words (words, rowid, said) VALUES ('delete', :position, :words)"),
+    "sqlite": sa.text("INSERT INTO words (words, rowid, said) VALUES ('delete', :position, :said)"),
     "postgresql": sa.text("DELETE FROM words WHERE position = :position"),
 }
 
@@ -53,18 +53,9 @@ def _create(_metadata: sa.MetaData, connection: sa.Connection, **_more: Any) -> 
             connection.exec_driver_sql(statement)
 
 
-def words_of(trajectory: Trajectory) -> str:
-    """The words that a trajectory is found by, each once, with blanks between them."""
-    found: dict[str, None] = {}
-    size = 0
-    for text in _texts(trajectory):
-        for word in _words(text):
-            if word not in found:
-                size += len(word) + 1 if word.isascii() else len(word.encode()) + 1
-                if size > _MOST_BYTES:
-                    return " ".join(found)
-                found[word] = None
-    return " ".join(found)
+def said_in(trajectory: Trajectory, dialect: str) -> str:
+    """What the index of a database is given: for SQLite all texts, for PostgreSQL their words, each once."""
+    return "\n".join(_texts(trajectory)) if dialect == "sqlite" else " ".join(_vocabulary(_texts(trajectory)))
 
 
 def _texts(trajectory: Trajectory) -> Iterator[str]:
@@ -76,24 +67,32 @@ def _texts(trajectory: Trajectory) -> Iterator[str]:
     yield trajectory.patch
 
 
-def _words(text: str) -> Iterable[str]:
-    """Distinct within the text. Without other than ASCII characters there is a way that takes a third of the time."""
-    low = text.lower()
-    found = dict.fromkeys(low.translate(_ONLY_WORDS).split() if low.isascii() else _WORD.findall(low))
-    return dict.fromkeys(word[:_LONGEST] for word in found)
+def _vocabulary(texts: Iterable[str]) -> Iterable[str]:
+    """The different words of all texts, as many as one vector holds."""
+    found: dict[str, None] = {}
+    size = 0
+    for text in texts:
+        for word in dict.fromkeys(word[:_LONGEST] for word in _WORD.findall(text.lower())):
+            if word not in found:
+                size += len(word.encode()) + 1
+                if size > _MOST_BYTES:
+                    return found
+                found[word] = None
+    return found
 
 
-def insert(connection: sa.Connection, position: int, words: str) -> None:
-    """Keep them. Without any there is nothing to keep."""
-    if words:
-        connection.execute(_INSERT[connection.dialect.name], {"position": position, "words": words})
+def insert(connection: sa.Connection, position: int, said: str) -> None:
+    """Keep what `said_in` gave."""
+    if said:
+        connection.execute(_INSERT[connection.dialect.name], {"position": position, "said": said})
 
 
 def delete(connection: sa.Connection, trajectories: Collection[tuple[int, Trajectory]]) -> None:
-    """Take those of these trajectories out, each given with its position: the index does not know what it was given."""
-    rows = [{"position": position, "words": said} for position, t in trajectories if (said := words_of(t))]
+    """Take those of these trajectories out, each given with its position: SQLite must be told again what was said."""
+    dialect = connection.dialect.name
+    rows = [{"position": position, "said": said} for position, t in trajectories if (said := said_in(t, dialect))]
     if rows:
-        connection.execute(_DELETE[connection.dialect.name], rows)
+        connection.execute(_DELETE[dialect], rows)
 
 
 def holds(position: sa.ColumnElement[int], text: str) -> sa.ColumnElement[bool]:
@@ -101,13 +100,13 @@ def holds(position: sa.ColumnElement[int], text: str) -> sa.ColumnElement[bool]:
 
     Raises `StoreError` where there is none.
     """
-    asked = list(_words(" ".join(reversed(_WORD.findall(text)))))[::-1]  # of a word that is there twice the last stays
+    asked = _WORD.findall(text)
     if not asked:
         raise StoreError(f"There is no word in {text!r}: search for letters or digits.")
-    *whole, last = asked
     cut = not text[-1:].isspace()
     # Words hold letters and digits only, so that quoting them is enough.
-    fts5 = " ".join([*(f'"{word}"' for word in whole), f'"{last}"{"*" * cut}'])
+    fts5 = " ".join(f'"{word}"' for word in asked) + "*" * cut
+    *whole, last = (word.lower()[:_LONGEST] for word in asked)
     tsquery = " & ".join([*(f"'{word}'" for word in whole), f"'{last}'{':*' * cut}"])
     return _Holds(position, sa.literal(fts5), sa.literal(tsquery))
 

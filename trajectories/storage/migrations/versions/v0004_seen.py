@@ -22,7 +22,8 @@ _BODIES = sa.text(
 ).columns(position=sa.Integer, blobs=sa.LargeBinary, document=sa.LargeBinary)
 _WORDS = {
     "sqlite": [
-        "CREATE VIRTUAL TABLE words USING fts5(said, content='', columnsize=0, detail=none, tokenize='ascii')",
+        "CREATE VIRTUAL TABLE words USING fts5("
+        "said, content='', columnsize=0, detail=none, tokenize='unicode61 remove_diacritics 0')",
     ],
     "postgresql": [
         "CREATE TABLE words (position BIGINT PRIMARY KEY, said TSVECTOR NOT NULL)",
@@ -30,9 +31,9 @@ _WORDS = {
     ],
 }
 _INSERT = {
-    "sqlite": "INSERT INTO words (rowid, said) VALUES (:position, :words)",
+    "sqlite": "INSERT INTO words (rowid, said) VALUES (:position, :said)",
     "postgresql": (
-        "INSERT INTO words (position, said) VALUES (:position, array_to_tsvector(string_to_array(:words, ' ')))"
+        "INSERT INTO words (position, said) VALUES (:position, array_to_tsvector(string_to_array(:said, ' ')))"
     ),
 }
 
@@ -52,8 +53,10 @@ def upgrade() -> None:
         tampered = []
         for position, keys, document in page:
             data, *texts = _read(connection, bytes(keys), bytes(document))
-            if words := _words(data, texts):
-                connection.execute(insert, {"position": position, "words": words})
+            said = _said(data, texts)
+            text = "\n".join(said) if connection.dialect.name == "sqlite" else _words(said)
+            if text:
+                connection.execute(insert, {"position": position, "said": text})
             if (data["verdict"] or {}).get("tampered"):
                 tampered.append(position)
         connection.execute(sa.update(row).where(row.c.position.in_(tampered)).values(tampered=True))
@@ -111,14 +114,18 @@ def _read(connection: sa.Connection, keys: bytes, document: bytes) -> list[Any]:
     return [data, texts[0], *(texts[shown] if isinstance(shown, int) else shown for shown in observations)]
 
 
-def _words(data: dict[str, Any], texts: list[str]) -> str:
+def _said(data: dict[str, Any], texts: list[str]) -> list[str]:
     statement, *observations = texts
     said = [statement]
     for turn, observation in zip(data["turns"], observations, strict=True):
         said += [turn["text"], observation, *turn["tool_call"]["arguments"].values()]
+    return [*said, data["patch"]]
+
+
+def _words(said: list[str]) -> str:
     found: dict[str, None] = {}
     size = 0
-    for text in (*said, data["patch"]):
+    for text in said:
         for word in dict.fromkeys(word[:_LONGEST] for word in _WORD.findall(text.lower())):
             if word not in found:
                 size += len(word.encode()) + 1
