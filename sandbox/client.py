@@ -101,6 +101,7 @@ class GuestSandbox:
                 seconds=header["seconds"],
                 timed_out=header["timed_out"],
                 dropped_bytes=sum(dropped for _, _, dropped in header["streams"]),
+                cpu_seconds=None if (cpu := header.get("cpu")) is None else float(cpu),
             )
 
     async def interrupt(self) -> None:

@@ -11,6 +11,7 @@ from types import ModuleType
 
 from sandbox.conformance import (
     commands,
+    cpu_time,
     ends,
     files,
     jobs,
@@ -46,6 +47,7 @@ CASES = _cases(
     shell_tricks,
     jobs,
     timeouts,
+    cpu_time,
     files,
     trees,
     walls,

@@ -15,6 +15,7 @@ MODULES = (
     "capture",
     "events",
     "processes",
+    "cpu_time",
     "disk",
     "outputs",
     "program",

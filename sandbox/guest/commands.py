@@ -10,6 +10,7 @@ import os
 import time
 
 from sandbox.guest.capture import Capture, discard
+from sandbox.guest.cpu_time import CpuTime
 from sandbox.guest.processes import Moment, Spawner
 from sandbox.guest.shell import Shell
 
@@ -40,6 +41,8 @@ class Commands:
         self.disk = disk
         self._null = os.open("/dev/null", os.O_RDONLY)
         self._loadavg = os.open("/proc/loadavg", os.O_RDONLY)
+        self._cpu_time = CpuTime(self._last_pid)
+        self._apart = 0
         self._spawner = Spawner()
         self._shell = Shell(events, self._spawner, env, self._last_pid)
 
@@ -56,6 +59,8 @@ class Commands:
         started = time.monotonic()
         deadline = started + request["timeout"]
         self._interrupted = False
+        self._apart = 0
+        self._cpu_time.begin(self._shell.pid)
         try:
             if "script" in request:
                 code = self._shell.run(request["script"], captures, deadline, self._wait)
@@ -66,6 +71,7 @@ class Commands:
             what = request["argv"][:1] if "argv" in request else "the shell"
             captures[1].add(f"cannot run {what}: {error}\n".encode("utf-8", "backslashreplace"))
         seconds = time.monotonic() - started
+        cpu = self._cpu_time.spent(self._shell.pid, self._apart)
         if self.disk.told:
             captures[1].add(f"{self.disk.told}\n".encode())
             self.disk.told = ""
@@ -73,6 +79,7 @@ class Commands:
         header = {
             "code": (_INTERRUPTED if self._interrupted else TIMED_OUT) if code is None else code,
             "seconds": seconds,
+            "cpu": cpu,
             "timed_out": code is None and not self._interrupted,
             "streams": [[len(head), len(tail), dropped] for head, tail, dropped in parts],
         }
@@ -119,6 +126,7 @@ class Commands:
                 moment.end_all_since(self._events.reap)
                 break
         self._events.forget(pid)
+        self._apart = 0 if code is None else pid
         for read_end, _ in pipes:
             self._events.drain(read_end)
             if self._events.watches(read_end):

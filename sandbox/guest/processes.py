@@ -14,7 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_TICKS = os.sysconf("SC_CLK_TCK")
+TICKS = os.sysconf("SC_CLK_TCK")
+"""Of the kernel's clock in /proc, per second."""
 _ROUNDS = 200
 RESTORED_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGCHLD)
 
@@ -24,7 +25,7 @@ class Moment:
 
     def __init__(self, last_pid: int) -> None:
         """`last_pid`: the last word of /proc/loadavg, now or a little earlier."""
-        self.tick = int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS)
+        self.tick = int(time.clock_gettime(time.CLOCK_BOOTTIME) * TICKS)
         self.last_pid = last_pid
 
     def born_since(self) -> list[int]:
@@ -47,18 +48,26 @@ class Moment:
 
 def living() -> list[tuple[int, int]]:
     """Id and start time (ticks since boot) of all processes of this pid namespace but process 1, zombies left out."""
+    return [(pid, int(fields[19])) for pid, fields in every() if fields[0] not in (b"Z", b"X")]
+
+
+def every() -> list[tuple[int, list[bytes]]]:
+    """Id and `fields` of all processes of this pid namespace but process 1."""
     found = []
     for entry in os.listdir("/proc"):
         if not entry.isdigit() or entry == "1":
             continue
         try:
             with open(f"/proc/{entry}/stat", "rb", buffering=0) as handle:
-                fields = handle.read(4096).rpartition(b")")[2].split()
+                found.append((int(entry), fields(handle.read(4096))))
         except OSError:
             continue
-        if fields[0] not in (b"Z", b"X"):
-            found.append((int(entry), int(fields[19])))
     return found
+
+
+def fields(stat: bytes) -> list[bytes]:
+    """The fields of /proc/ID/stat from the third on, which is the first after the name."""
+    return stat.rpartition(b")")[2].split()
 
 
 def send(pid: int, number: int) -> None:

@@ -46,7 +46,8 @@ class Shell:
         self._outputs = Outputs(events)
         self._last_pid = last_pid
         self._last_seen = 0
-        self._pid = 0
+        self.pid = 0
+        """Of the shell that was started last; 0 where none is."""
         self._text = -1
         self._words: socket.socket | None = None
         self._said = bytearray()
@@ -57,11 +58,11 @@ class Shell:
 
     def ready(self) -> None:
         """Start a shell if none is alive. Raises `OSError`."""
-        if self._pid and self._events.exit_code(self._pid) is None:
+        if self.pid and self._events.exit_code(self.pid) is None:
             return
-        if self._pid:
-            self._events.forget(self._pid)
-            self._pid = 0
+        if self.pid:
+            self._events.forget(self.pid)
+            self.pid = 0
         if self._text < 0:
             self._text = os.memfd_create("command")
         self._words, theirs = socket.socketpair()
@@ -76,8 +77,8 @@ class Shell:
         fds = [(self._text, 0), (theirs.fileno(), 1), (null, 2)]
         cwd = self._cwd if os.path.isdir(self._cwd) else "/testbed"
         try:
-            self._pid = self._spawner.spawn([*_BASH, program(folder)], self._env, cwd, fds)
-            self._events.expect(self._pid)
+            self.pid = self._spawner.spawn([*_BASH, program(folder)], self._env, cwd, fds)
+            self._events.expect(self.pid)
             self._last_seen = self._last_pid()
         finally:
             os.close(null)
@@ -139,7 +140,7 @@ class Shell:
                 elif end is not None:
                     self._heed(end[1])
                     return end[0]
-            if (ended := self._events.exit_code(self._pid)) is not None:
+            if (ended := self._events.exit_code(self.pid)) is not None:
                 return LOST if self._lost else ended
             if not wait(deadline):
                 self._interrupt(moment)
@@ -161,18 +162,18 @@ class Shell:
         self._outputs.capture(None)  # bash would tell which of its children were killed, by number
         self._note_folder()
         until = time.monotonic() + _PATIENCE_S
-        send(self._pid, LEAVE)
-        send(self._pid, signal.SIGCONT)
-        while self._events.exit_code(self._pid) is None:
-            moment.end_all_since(self._events.reap, spare=self._pid)
+        send(self.pid, LEAVE)
+        send(self.pid, signal.SIGCONT)
+        while self._events.exit_code(self.pid) is None:
+            moment.end_all_since(self._events.reap, spare=self.pid)
             self._events.wait(0.005)
             if time.monotonic() > until:
-                send(self._pid, signal.SIGKILL)
+                send(self.pid, signal.SIGKILL)
         moment.end_all_since(self._events.reap)
 
     def _note_folder(self) -> None:
         try:
-            self._cwd = os.readlink(f"/proc/{self._pid}/cwd")
+            self._cwd = os.readlink(f"/proc/{self.pid}/cwd")
         except OSError:
             pass
 
@@ -180,8 +181,8 @@ class Shell:
         """End the shell, which does nothing, and start another that knows of it only where it was."""
         self._outputs.drain()
         self._note_folder()
-        send(self._pid, signal.SIGKILL)
-        while self._events.exit_code(self._pid) is None:
+        send(self.pid, signal.SIGKILL)
+        while self._events.exit_code(self.pid) is None:
             self._events.wait(0.005)
         drop_saved_state(self._folder)
         self.ready()
