@@ -15,7 +15,7 @@ def view(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8600,
 ) -> None:
     """Show runs and trajectories in a browser, read-only. The token is the variable CONTEXTRL_VIEWER_TOKEN."""
-    from trajectories.web import serve
+    from trajectories.viewer.serving import serve
 
     open_store(store).close()
     serve(store, host, port)

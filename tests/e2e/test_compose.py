@@ -50,7 +50,7 @@ async def test_a_rollout_through_the_services(project: Project, tmp_path: Path) 
         assert [t.resolved for t in played] == [True] * 4 and {t.backend for t in played} == {"remote"}
         assert {t.id for t in store.query(run="composed")} == {t.id for t in played}
     seen = project.settings["CONTEXTRL_VIEWER_TOKEN"]
-    assert "composed" in project.page("/", seen) and played[0].id in project.page("/run?name=composed", seen)
+    assert "composed" in project.page("/", seen) and played[0].id in project.page("/trajectories?run=composed", seen)
     assert "tests passed" in project.page(f"/trajectory?id={played[0].id}", seen)
     await strangers_are_refused(project)
 

@@ -22,10 +22,16 @@ _NEW_TEXT = re.compile(r"\bnew_str\b|\bfile_text\b|\binsert_text\b")
 
 def like_length(pair: ContextPair, limits: RuleLimits) -> Finding | None:
     """Neither context is much longer than the other."""
-    short, long = sorted(seen.length for _, seen in both(pair))
-    if long > limits.max_length_ratio * short:
-        return "invalid", f"one context is {long / max(short, 1):.1f} times as long as the other"
+    ratio = length_ratio(pair)
+    if ratio > limits.max_length_ratio:
+        return "invalid", f"one context is {ratio:.1f} times as long as the other"
     return None
+
+
+def length_ratio(pair: ContextPair) -> float:
+    """Characters of the longer context over those of the shorter."""
+    short, long = sorted(seen.length for _, seen in both(pair))
+    return long / max(short, 1)
 
 
 def like_tools(pair: ContextPair, limits: RuleLimits) -> Finding | None:
@@ -35,10 +41,16 @@ def like_tools(pair: ContextPair, limits: RuleLimits) -> Finding | None:
         odd = own.keys() - other.keys()
         if sum(own[tool] for tool in odd) > limits.max_odd_tools * own.total():
             return "invalid", f"only one context uses {', '.join(sorted(t or 'an unreadable call' for t in odd))}"
-    overlap = sum(min(a[tool] / a.total(), b[tool] / b.total()) for tool in a.keys() & b.keys())
+    overlap = tool_overlap(pair)
     if overlap < limits.min_tool_overlap and (a or b):
         return "invalid", f"the contexts share only {overlap:.0%} of their tool calls"
     return None
+
+
+def tool_overlap(pair: ContextPair) -> float:
+    """How alike the shares of the tools among the calls are, 0 to 1."""
+    a, b = (seen.tools for _, seen in both(pair))
+    return sum(min(a[tool] / a.total(), b[tool] / b.total()) for tool in a.keys() & b.keys())
 
 
 def like_format(pair: ContextPair, limits: RuleLimits) -> Finding | None:

@@ -11,12 +11,13 @@ repaired, and only reading tells.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from trajectories.judging.evidence import decisive_line, read_evidence
 from trajectories.judging.labels import has_answer, other_answer
 from trajectories.judging.leaks import no_leak
 from trajectories.judging.likeness import like_format, like_length, like_tools, masked_alike
-from trajectories.judging.limits import Rule, RuleLimits
+from trajectories.judging.limits import Finding, Rule, RuleLimits
 from trajectories.records import ContextPair, Judgement
 
 RULES: Mapping[str, Rule] = {
@@ -36,6 +37,26 @@ RULES: Mapping[str, Rule] = {
 """The rules by name, the cheap ones first."""
 
 
+class Outcome(NamedTuple):
+    """What one rule said of a pair."""
+
+    rule: str
+    holds: str
+    """What it makes sure of, as a sentence."""
+    finding: Finding | None
+    """Its objection; None where it has none."""
+
+
+def outcomes(pair: ContextPair, limits: RuleLimits | None = None, rules: Mapping[str, Rule] = RULES) -> list[Outcome]:
+    """Every rule asked about a pair."""
+    drawn = limits or RuleLimits()
+    return [Outcome(name, _sentence(rule), rule(pair, drawn)) for name, rule in rules.items()]
+
+
+def _sentence(rule: Rule) -> str:
+    return " ".join((rule.__doc__ or "").partition("\n\n")[0].split())
+
+
 class RuleJudge:
     """A `PairJudge` that asks every rule. Reasons read `rule: sentence`."""
 
@@ -45,8 +66,8 @@ class RuleJudge:
 
     def judge(self, pair: ContextPair) -> tuple[Judgement, list[str]]:
         """The judgement and every rule's objection."""
-        found = [(name, rule(pair, self._limits)) for name, rule in self._rules.items()]
-        objections = [(name, *finding) for name, finding in found if finding is not None]
+        found = outcomes(pair, self._limits, self._rules)
+        objections = [(o.rule, *o.finding) for o in found if o.finding is not None]
         reasons = [f"{name}: {sentence}" for name, _, sentence in objections]
         if any(judgement == "invalid" for _, judgement, _ in objections):
             return "invalid", reasons

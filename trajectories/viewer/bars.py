@@ -86,3 +86,13 @@ def interval_bar(before: tuple[float, float, float], after: tuple[float, float, 
         line = f'<line class="mark" x1="{chance:.0%}" x2="{chance:.0%}" y1="0" y2="34"><title>chance</title></line>'
     rows = row(before, "before", 9) + row(after, "after", 26)
     return f'<svg class="ranges" height="34">{line}{rows}</svg><div class="ends"><span>0%</span><span>100%</span></div>'
+
+
+def small_interval(low: float, value: float, high: float) -> str:
+    """One value with its interval on a scale from 0 to 1, with chance in the middle."""
+    low, value, high = (min(max(v, 0.0), 1.0) for v in (low, value, high))
+    return (
+        '<svg class="small" width="120" height="12"><line class="mark" x1="50%" x2="50%" y1="0" y2="12"/>'
+        f'<rect class="c1" x="{low:.1%}" y="4" width="{high - low:.1%}" height="4" rx="2"/>'
+        f'<circle class="c1" cx="{value:.1%}" cy="6" r="4"/></svg>'
+    )

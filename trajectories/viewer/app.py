@@ -1,0 +1,126 @@
+"""The viewer as a web application.
+
+Invariant: nothing is ever written to the store. Whatever is wrong with a request or the store is a sentence on a page,
+and the pulse says whether the store is there and when it has more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from trajectories.protocol import StoreError, StoreMissing
+from trajectories.viewer.asking import Asked, address
+from trajectories.viewer.guard import Guard
+from trajectories.viewer.opening import Source
+from trajectories.viewer.page import Maker, Page
+from trajectories.viewer.pages import FRAGMENTS, PAGES
+from trajectories.viewer.parts import Limits
+from trajectories.viewer.rendering import STATIC, asset, environment, render
+
+_KEPT = {"Cache-Control": "public, max-age=31536000, immutable"}
+_NOTHING = "Nothing is stored yet: a training run makes the store, and so does an import (contextrl traj import)."
+
+
+def make_app(store: str, *, token: str = "") -> ASGIApp:
+    """The application over a store, which may be made only later."""
+    return Guard(_Application(Source(store)).starlette, token=token, refused=_refused)
+
+
+class _Application:
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._jinja = environment("layout.html", address, Limits())
+        pages = [Route(path, self._endpoint(path, make)) for path, make in PAGES.items()]
+        fragments = [Route(path, self._fragment(make)) for path, make in FRAGMENTS.items()]
+        own = [
+            Route("/health", self._health),
+            Route("/pulse", self._pulse),
+            Route("/static/{name}", _static),
+            Route("/{path:path}", self._unknown),
+        ]
+        self.starlette = Starlette(routes=[*pages, *fragments, *own])
+
+    # Not coroutines: each is run in a thread, since the store waits for its database.
+
+    def _endpoint(self, path: str, make: Maker) -> Any:
+        def answer(request: Request) -> Response:
+            asked = Asked(request.query_params.multi_items())
+            pulse = ""
+            try:
+                pulse = _written(self._source.store.pulse())  # before it is read: what comes meanwhile is shown later
+                page = make(self._source, asked)
+            except StoreMissing:
+                return self._page(Page("message.html", "Runs", {"message": _NOTHING}, True), path, "", 200)
+            except (StoreError, ValueError) as error:
+                return self._page(_trouble("That cannot be shown", str(error)), path, pulse, 404)
+            return self._page(page, path, pulse, 200)
+
+        return answer
+
+    def _fragment(self, make: Maker) -> Any:
+        def answer(request: Request) -> Response:
+            try:
+                page = make(self._source, Asked(request.query_params.multi_items()))
+            except (StoreError, ValueError) as error:
+                return PlainTextResponse(str(error), 404)
+            return HTMLResponse(render(self._jinja, page.template, page.values))
+
+        return answer
+
+    def _page(self, page: Page, path: str, pulse: str, status: int) -> Response:
+        about = {"title": page.title, "path": path, "pulse": pulse, "live": page.live}
+        return HTMLResponse(render(self._jinja, page.template, {**about, **page.values}), status)
+
+    def _unknown(self, request: Request) -> Response:
+        return self._page(_trouble("That cannot be shown", "There is no such page."), "", "", 404)
+
+    def _pulse(self, request: Request) -> Response:
+        try:
+            return JSONResponse({"pulse": _written(self._source.store.pulse()), "problem": ""})
+        except StoreMissing as error:
+            return JSONResponse({"pulse": "", "problem": str(error)})
+        except StoreError as error:
+            return JSONResponse({"pulse": None, "problem": str(error)}, 503)
+
+    def _health(self, request: Request) -> Response:
+        try:
+            self._source.store.pulse()
+        except StoreMissing:
+            pass
+        except StoreError:
+            return PlainTextResponse("The store does not answer.", 503)
+        return PlainTextResponse("The store answers.")
+
+
+def _written(pulse: tuple[int, ...]) -> str:
+    return ".".join(map(str, pulse))
+
+
+def _trouble(title: str, message: str) -> Page:
+    return Page("message.html", title, {"message": message})
+
+
+def _static(request: Request) -> Response:
+    name = request.path_params["name"]
+    if name not in STATIC:
+        return PlainTextResponse("There is no such file.", 404)
+    return Response(asset(name), media_type=STATIC[name], headers=_KEPT)
+
+
+async def _refused(scope: Scope, receive: Receive, send: Send) -> None:
+    jinja = environment("layout.html", address, Limits())
+    values: Mapping[str, Any] = {
+        "title": "Not without the token",
+        "message": "Add ?token=... to the address.",
+        "path": "",
+        "pulse": "",
+        "live": False,
+    }
+    await HTMLResponse(render(jinja, "message.html", values), 401)(scope, receive, send)

@@ -1,0 +1,158 @@
+"""What runs measured, as figures: one run, or several over each other.
+
+Invariant: a figure without data is left out; nothing is filled in between measurements. Several runs differ by colour,
+several measures of one run by dashes; of one run alone measures differ by colour.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from markupsafe import Markup
+
+from trajectories.viewer.bars import stacked
+from trajectories.viewer.charts import Points, line_chart, number, percent
+from trajectories.viewer.texts import visible
+from trajectories.viewer.words import lasted
+
+Rows = Sequence[Mapping[str, Any]]
+SPLIT = ("sampling", "sandbox", "grading", "learning", "weight_sync")
+"""What an iteration's time is spent on; `rollout` is the sum of what runs side by side, and not among them."""
+
+
+class Figure(NamedTuple):
+    """One figure."""
+
+    title: str
+    text: str
+    drawing: Markup
+
+
+class _Kind(NamedTuple):
+    title: str
+    text: str
+    keys: Mapping[str, str]
+    """Key of a row, `outer.inner` for one inside -> what it is called."""
+    form: Callable[[float], str] = number
+    range: tuple[float, float] | None = None
+    mark: float | None = None
+    smooth: int = 1
+
+
+def _parts(value: float) -> str:
+    return f"{value * 100:.3g}%"
+
+
+_KINDS = (
+    _Kind(
+        "Resolve rate",
+        "Share of an iteration's episodes that solved their task; the line is the mean of five.",
+        {"resolve_rate": "resolve rate"},
+        percent,
+        (0.0, 1.0),
+        smooth=5,
+    ),
+    _Kind("Reward", "Mean of an iteration's episodes.", {"reward_mean": "reward"}, smooth=5),
+    _Kind(
+        "Selection accuracy",
+        "How often the policy picks the context that supports the answer, by pair level. Dashed: chance.",
+        {"selection_accuracy.*": ""},
+        percent,
+        (0.0, 1.0),
+        0.5,
+        5,
+    ),
+    _Kind("Margin", "l+ less l-, mean over the pairs learned from, in logits.", {"margin": "margin"}, smooth=5),
+    _Kind("L_GRPO", "The policy term, with its own normaliser.", {"loss_grpo": "L_GRPO"}),
+    _Kind("L_CA", "The context-awareness term, before lambda.", {"loss_ca": "L_CA"}),
+    _Kind("KL", "To the reference model, nats per token.", {"kl": "KL"}),
+    _Kind("Entropy", "Of the sampled tokens, nats.", {"entropy": "entropy"}),
+    _Kind(
+        "Clip fractions, L_GRPO",
+        "Share of tokens whose importance ratio was clipped below and above.",
+        {"clip_low": "low", "clip_high": "high"},
+        _parts,
+    ),
+    _Kind(
+        "Clip fractions, L_CA",
+        "Share of pairs whose margin was beyond the clip, below and above.",
+        {"ca_clip_low": "low", "ca_clip_high": "high"},
+        _parts,
+    ),
+    _Kind("Mismatch KL", "Trainer against sampler, same weights, nats per token.", {"mismatch_kl": "mismatch KL"}),
+    _Kind("Gradient norm", "Before clipping.", {"grad_norm": "gradient norm"}),
+    _Kind("Staleness", "Policy versions between sampling and learning.", {"staleness": "staleness"}),
+    _Kind("Speed", "Sampled tokens a second.", {"tokens_per_second": "tokens/s"}, smooth=5),
+    _Kind(
+        "Sandboxes alive",
+        "In an iteration, on average and at most.",
+        {"sandboxes.mean": "mean", "sandboxes.most": "most"},
+    ),
+)
+
+
+def figures(runs: Mapping[str, Rows]) -> list[Figure]:
+    """All figures that these runs have data for. `runs`: name -> rows of its metrics."""
+    drawn = [Figure(kind.title, kind.text, Markup(_drawn(kind, runs))) for kind in _KINDS]
+    return [figure for figure in drawn if figure.drawing] + list(_times(runs))
+
+
+def _drawn(kind: _Kind, runs: Mapping[str, Rows]) -> str:
+    series: dict[str, Points] = {}
+    looks: dict[str, tuple[int, int]] = {}
+    for i, (run, rows) in enumerate(runs.items(), 1):
+        for k, (name, points) in enumerate(_curves(kind, rows).items(), 1):
+            alone = len(runs) == 1
+            called = (
+                name if alone else visible(run) + (f", {name}" if len(kind.keys) > 1 or "*" in str(kind.keys) else "")
+            )
+            series[called], looks[called] = points, (k, 1) if alone else (i, k)
+    return line_chart(series, y_format=kind.form, y_range=kind.range, mark=kind.mark, smooth=kind.smooth, looks=looks)
+
+
+def _curves(kind: _Kind, rows: Rows) -> dict[str, list[tuple[float, float]]]:
+    found: dict[str, list[tuple[float, float]]] = {}
+    for row in rows:
+        for key, name in kind.keys.items():
+            for called, value in _values(row, key, name):
+                if measured(value) and measured(row.get("iteration")):
+                    found.setdefault(called, []).append((float(row["iteration"]), float(value)))
+    return dict(sorted(found.items())) if "*" in str(kind.keys) else found
+
+
+def _values(row: Mapping[str, Any], key: str, name: str) -> Iterator[tuple[str, Any]]:
+    outer, _, inner = key.partition(".")
+    value = row.get(outer)
+    if not inner:
+        yield name, value
+    elif not isinstance(value, Mapping):
+        if inner == "*":
+            yield "all", value
+    elif inner == "*":
+        yield from ((visible(str(level)), inside) for level, inside in value.items())
+    else:
+        yield name, value.get(inner)
+
+
+def measured(value: Any) -> bool:
+    """Whether it is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _times(runs: Mapping[str, Rows]) -> Iterator[Figure]:
+    for run, rows in runs.items():
+        series = [
+            (float(row["iteration"]), {name.replace("_", " "): float(seconds[name]) for name in _spent(seconds)})
+            for row in rows
+            if isinstance(seconds := row.get("seconds"), Mapping) and measured(row.get("iteration"))
+        ]
+        if drawing := stacked(series, lasted):
+            of = f", {run}" if len(runs) > 1 else ""
+            text = "Of an iteration: sampling, sandbox and grading run side by side in a rollout."
+            yield Figure(f"Time split{of}", text, Markup(drawing))
+
+
+def _spent(seconds: Mapping[str, Any]) -> list[str]:
+    return [name for name in (*SPLIT, "learn") if measured(seconds.get(name))]

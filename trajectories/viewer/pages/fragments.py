@@ -1,0 +1,79 @@
+"""Parts of pages that are fetched when somebody asks for them: more of a long text, the tokens of a turn.
+
+Invariant: an answer is bounded, however long the text is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trajectories.records import Trajectory
+from trajectories.viewer.asking import Asked
+from trajectories.viewer.opening import Source
+from trajectories.viewer.page import Page
+from trajectories.viewer.parts import formed, next_piece
+from trajectories.viewer.steps import Step, steps_of
+from trajectories.viewer.tokens import BY, scale, tokenizer_of, tokens_of
+
+FORMS = ("ansi", "diff", "plain")
+WHOLE = ("statement", "patch", "gold")
+"""Texts of a trajectory."""
+OF_A_TURN = ("observation", "words", "thought", "call", "argument", "edit", "changed", "after")
+"""Texts of one of its turns."""
+
+
+def text(source: Source, asked: Asked) -> Page:
+    """A piece of a text, from `start` on, and what is left up to `end`."""
+    form = asked.choice("form", FORMS) or "plain"
+    whole = _text(source, asked)
+    start = min(asked.whole("start") or 0, len(whole))
+    end = asked.whole("end")
+    end = len(whole) if end is None else max(start, min(end, len(whole)))
+    stop = next_piece(whole, start, end)
+    rest = asked.changed(start=stop, end=end) if stop < end else ""
+    left = {"lines": whole.count("\n", stop, end), "characters": end - stop}
+    return Page("fragment_text.html", "", {"piece": formed(whole, form, start, stop), "rest": rest, "left": left})
+
+
+def _text(source: Source, asked: Asked) -> str:
+    found = source.trajectory(asked.needed("id", "a trajectory's id"))
+    part = asked.choice("part", (*WHOLE, *OF_A_TURN)) or "observation"
+    if part == "gold":
+        task = source.store.task(found.instance_id, found.run) or {}
+        return str(task.get("patch") or "")
+    if part in WHOLE:
+        return {"statement": found.problem_statement, "patch": found.patch}[part]
+    return _of_turn(_step(source, found, asked.whole("turn", 1) or 1), part, asked.text("name") or "")
+
+
+def _step(source: Source, found: Trajectory, number: int) -> Step:
+    if number > len(found.turns):
+        raise ValueError(f"There is no turn {number} in trajectory {found.id}.")
+    replays = source.store.findings("replay", found.id, limit=1)
+    steps, _ = steps_of(found, replays[0].document if replays else None)
+    return steps[number - 1]
+
+
+def _of_turn(step: Step, part: str, name: str) -> str:
+    if part == "observation":
+        return step.turn.observation
+    if part == "argument":
+        return step.turn.tool_call.arguments.get(name, "")
+    if part == "edit":
+        return step.edit[0]
+    if part == "changed":
+        return step.changed
+    if part == "after":
+        return step.after or ""
+    return {"words": step.said.words, "thought": step.said.thought, "call": step.said.call}[part]
+
+
+def tokens(source: Source, asked: Asked) -> Page:
+    """The tokens of a turn, coloured."""
+    found = source.trajectory(asked.needed("id", "a trajectory's id"), tokens=True)
+    turn, start = asked.whole("turn", 1) or 1, asked.whole("start") or 0
+    by = asked.choice("by", tuple(BY)) or "logprob"
+    lesson = source.store.lessons([found.id]).get(found.id)
+    shown = tokens_of(found, turn, by, lesson, tokenizer_of(source.store, found.run), start)
+    values: dict[str, Any] = {"id": found.id, "turn": turn, "by": by, "ways": BY, "scale": scale(by), "tokens": shown}
+    return Page("fragment_tokens.html", "", values)

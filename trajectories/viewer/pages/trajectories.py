@@ -1,0 +1,107 @@
+"""The table of trajectories: filtered, searched, sorted and paged by the database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, get_args
+
+from trajectories.queries import Filters, Sort, TrajectorySummary
+from trajectories.records import Status
+from trajectories.storage.upkeep import Upkeep
+from trajectories.viewer.asking import Asked
+from trajectories.viewer.opening import Source
+from trajectories.viewer.page import Page
+from trajectories.viewer.snippets import Snippet, snippet
+
+PER_PAGE = 50
+COLUMNS: Sequence[tuple[str, str]] = (
+    ("instance_id", "task instance"),
+    ("run", "run"),
+    ("iteration", "iteration"),
+    ("policy_version", "policy"),
+    ("agent", "agent"),
+    ("status", "status"),
+    ("resolved", "resolved"),
+    ("reward", "reward"),
+    ("turns", "turns"),
+    ("tokens", "tokens"),
+    ("seconds", "time"),
+    ("created_at", "begun"),
+)
+"""What is sorted by, and the heading of its column."""
+OUTCOMES = ("resolved", "failed", "not graded")
+YES_NO = {"yes": True, "no": False}
+NAMES = ("run", "repo", "instance", "group", "status", "outcome", "agent", "policy", "iteration")
+MORE = ("min_reward", "max_reward", "tampered", "filtered", "text")
+
+
+def filters_of(asked: Asked) -> Filters:
+    """What an address filters by. Raises `ValueError`."""
+    outcome = asked.choice("outcome", OUTCOMES)
+    filters: Filters = {
+        "run": asked.text("run"),
+        "repo": asked.text("repo"),
+        "instance_id": asked.text("instance"),
+        "group": asked.text("group"),
+        "status": asked.choice("status", get_args(Status)),  # type: ignore[typeddict-item]
+        "resolved": {"resolved": True, "failed": False}.get(outcome or ""),
+        "graded": False if outcome == "not graded" else None,
+        "agent": asked.text("agent"),
+        "policy_version": asked.whole("policy"),
+        "iteration": asked.whole("iteration"),
+        "min_reward": asked.number("min_reward"),
+        "max_reward": asked.number("max_reward"),
+        "tampered": asked.one_of("tampered", YES_NO),
+        "filtered": asked.one_of("filtered", YES_NO),
+        "text": asked.text("text"),
+    }
+    return filters
+
+
+def order_of(asked: Asked) -> tuple[Sort, bool]:
+    """By what an address sorts, and whether downwards: the newest first, unless it says otherwise."""
+    sort: Any = asked.choice("sort", get_args(Sort)) or "position"
+    return sort, (asked.choice("order", ("up", "down")) or "down") == "down"
+
+
+def trajectories(source: Source, asked: Asked) -> Page:
+    """A page of the table."""
+    store = source.store
+    filters, (sort, descending) = filters_of(asked), order_of(asked)
+    number = asked.whole("page", 1) or 1
+    offset = (number - 1) * PER_PAGE
+    rows = store.page(sort=sort, descending=descending, offset=offset, limit=PER_PAGE, **filters)
+    total = store.count(**filters)
+    names = Upkeep(store)
+    values = {
+        "rows": rows,
+        "offset": offset,
+        "number": number,
+        "pages": max(1, -(-total // PER_PAGE)),
+        "total": total,
+        "everything": store.count() if any(value is not None for value in filters.values()) else total,
+        "asked": {name: asked.text(name) or "" for name in (*NAMES, *MORE)},
+        "filtering": any(value is not None for value in filters.values()),
+        "sort": sort,
+        "descending": descending,
+        "columns": COLUMNS,
+        "question": asked.changed(page=None),
+        "changed": asked.changed,
+        "snippets": _snippets(source, rows, filters.get("text")),
+        "runs": [name for name in reversed(names.names("run")) if name],
+        "repos": names.names("repository"),
+        "statuses": get_args(Status),
+        "outcome_names": OUTCOMES,
+    }
+    return Page("trajectories.html", "Trajectories", values, live=True)
+
+
+def _snippets(source: Source, rows: Sequence[TrajectorySummary], text: str | None) -> dict[str, Snippet]:
+    """Where the words stand in those that are shown."""
+    if not text:
+        return {}
+    found: dict[str, Snippet] = {}
+    for row in rows:  # one at a time: a page of them need not be in memory at once
+        for trajectory in source.store.get_many([row.id], tokens=False).values():
+            found[row.id] = snippet(trajectory, text)
+    return found

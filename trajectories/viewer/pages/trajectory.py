@@ -1,0 +1,127 @@
+"""One trajectory, turn by turn."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from trajectories.queries import TrajectorySummary
+from trajectories.records import Trajectory
+from trajectories.viewer.asking import Asked
+from trajectories.viewer.opening import Source
+from trajectories.viewer.page import Page
+from trajectories.viewer.pages.trajectories import filters_of, order_of
+from trajectories.viewer.steps import Step, steps_of
+from trajectories.viewer.timeline import timeline
+
+_AROUND = 25
+"""Rows of a list among which a trajectory is looked for: the list may have grown since it was opened."""
+
+
+class TestRow(NamedTuple):
+    """One test of a task."""
+
+    name: str
+    kind: str
+    before: str
+    after: str
+
+    @property
+    def good(self) -> bool:
+        """Whether it ended as it must."""
+        return self.after == "passed"
+
+
+def trajectory(source: Source, asked: Asked) -> Page:
+    """The page of a trajectory; with `list`, what is before and behind it in the list it was opened from."""
+    wanted = asked.needed("id", "a trajectory's id")
+    found = source.trajectory(wanted)
+    listed, at = asked.text("list") or f"run={found.run}" * bool(found.run), asked.whole("at")
+    before, behind = _neighbours(source, found, asked, at)
+    values = {
+        **contents(source, found),
+        "list": listed if asked.text("list") is not None else "",
+        "in_list": asked.text("list") is not None,
+        "previous": before,
+        "next": behind,
+        "tokens": True,
+    }
+    return Page("trajectory.html", f"Trajectory {found.id}", values)
+
+
+def contents(source: Source, found: Trajectory) -> dict[str, Any]:
+    """All that a page, or a file, shows of a trajectory."""
+    store = source.store
+    replays = [finding.document for finding in store.findings("replay", found.id)]
+    steps, whence = steps_of(found, replays[0] if replays else None)
+    task = store.task(found.instance_id, found.run)
+    (summary,) = store.summaries(after=store.position(found.id) - 1, limit=1)
+    return {
+        "t": found,
+        "steps": steps,
+        "whence": whence,
+        "timeline": timeline(steps),
+        "final": last_diff(steps),
+        "gold": (task or {}).get("patch") or "",
+        "tests": tests_of(found, task),
+        "replays": replays,
+        "lesson": store.lessons([found.id]).get(found.id),
+        "filtered": summary.filtered,
+        "no_pair": store.mining_reasons([found.id]).get(found.id, ""),
+    }
+
+
+def last_diff(steps: list[Step]) -> str:
+    """All that differs in the end, where it is known."""
+    return next((step.after for step in reversed(steps) if step.after is not None), "")
+
+
+def tests_of(found: Trajectory, task: dict[str, Any] | None) -> list[TestRow]:
+    """The task's tests before and after the episode; those that did not end as they must come first."""
+    rows = []
+    for kind, before, statuses in (
+        ("FAIL_TO_PASS", "failed", found.verdict.fail_to_pass if found.verdict else {}),
+        ("PASS_TO_PASS", "passed", found.verdict.pass_to_pass if found.verdict else {}),
+    ):
+        names = dict.fromkeys([*statuses, *((task or {}).get(kind) or [])])
+        rows += [TestRow(name, kind, before, statuses.get(name, "not run")) for name in names]
+    return sorted(rows, key=lambda row: row.good)
+
+
+class Neighbour(NamedTuple):
+    """Another trajectory of the list, and its place there."""
+
+    id: str
+    at: int | None
+
+
+def _neighbours(
+    source: Source, found: Trajectory, asked: Asked, at: int | None
+) -> tuple[Neighbour | None, Neighbour | None]:
+    if at is None or asked.text("list") is None:
+        return _in_run(source, found)
+    question = Asked.parse(asked.text("list") or "")
+    sort, descending = order_of(question)
+    first = max(0, at - _AROUND)
+    rows = source.store.page(
+        sort=sort, descending=descending, offset=first, limit=2 * _AROUND + 1, **filters_of(question)
+    )
+    place = next((i for i, row in enumerate(rows) if row.id == found.id), None)
+    if place is None:
+        return None, None
+
+    def beside(i: int) -> Neighbour | None:
+        return Neighbour(rows[i].id, first + i) if 0 <= i < len(rows) else None
+
+    return beside(place - 1), beside(place + 1)
+
+
+def _in_run(source: Source, found: Trajectory) -> tuple[Neighbour | None, Neighbour | None]:
+    """Those that were stored after and before it in its run, as the table has them at first: the newest first."""
+    position = source.store.position(found.id)
+    newer = source.store.summaries(run=found.run, after=position, limit=1)
+    older = source.store.summaries(run=found.run, before=position, limit=1, order="newest")
+
+    def first(rows: list[TrajectorySummary]) -> Neighbour | None:
+        return Neighbour(rows[0].id, None) if rows else None
+
+    return first(newer), first(older)

@@ -1,0 +1,109 @@
+"""Templates into HTML.
+
+Invariant: whatever a template is given is text: it is escaped and made visible (`trajectories.viewer.texts`) unless
+this package made it as HTML. There is no style attribute, no inline script and no handler in any template.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from trajectories.queries import OUTCOMES
+from trajectories.records import MASK
+from trajectories.times import written
+from trajectories.viewer import ansi, parts, words
+from trajectories.viewer.asking import address
+from trajectories.viewer.bars import small_interval
+from trajectories.viewer.texts import visible
+
+STATIC = {"viewer.css": "text/css", "viewer.js": "text/javascript", "ansi.css": "text/css"}
+Go = Callable[..., str | None]
+"""Path and values -> the address, or None where that cannot be gone to."""
+
+
+@cache
+def asset(name: str) -> str:
+    """The text of a stylesheet or script."""
+    if name == "ansi.css":
+        return ansi.stylesheet()
+    return files(__package__).joinpath("static", name).read_text(encoding="utf-8")
+
+
+@cache
+def _asset_address(name: str) -> str:
+    return f"/static/{name}?v={hashlib.sha256(asset(name).encode()).hexdigest()[:12]}"
+
+
+def environment(layout: str, go: Go, limits: parts.Limits) -> Environment:
+    """Templates in a layout. `go`: where links lead. `limits`: what is shown of a text at first."""
+    jinja = Environment(
+        loader=PackageLoader("trajectories.viewer"),
+        autoescape=True,
+        finalize=_final,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    jinja.globals |= {
+        "layout": layout,
+        "exported": layout != "layout.html",
+        "static": _asset_address,
+        "asset": lambda name: Markup(asset(name)),
+        "link": _linking(go),
+        "address": address,
+        "shown": lambda text, form: parts.shown(text, form, limits),
+        "diff_sizes": parts.sizes,
+        "outcomes": OUTCOMES,
+        "count": words.count,
+        "share": words.share,
+        "interval": lambda low, value, high: Markup(small_interval(low, value, high)),
+    }
+    filters: dict[str, Callable[..., object]] = {
+        "when": written,
+        "lasted": words.lasted,
+        "number": words.number,
+        "signed": words.signed,
+        "grouped": lambda amount: f"{amount:,}",
+        "masked": masked,
+        "brief": words.brief,
+        "plain": ansi.plain,
+    }
+    jinja.filters |= filters
+    return jinja
+
+
+def masked(text: str) -> Markup:
+    """A text in which what is masked stands out."""
+    parts = [escape(visible(part)) for part in text.split(MASK)]
+    return Markup('<mark class="mask">{}</mark>').format(MASK).join(parts)
+
+
+def render(jinja: Environment, template: str, values: Mapping[str, Any]) -> str:
+    """A template with its values."""
+    return jinja.get_template(template).render(values)
+
+
+def _final(value: object) -> object:
+    if isinstance(value, Markup):
+        return value
+    return "" if value is None else visible(value) if isinstance(value, str) else value
+
+
+def _linking(go: Go) -> Callable[..., Markup]:
+    def link(text: object, path: str, *, css: str = "", key: str = "", **values: object) -> Markup:
+        """A link, or its text where it leads nowhere. `key`: what presses it."""
+        shown = escape(_final(text))
+        if (there := go(path, **values)) is None:
+            return shown
+        more = Markup(' class="{}"').format(css) if css else Markup()
+        more += Markup(' data-key="{}"').format(key) if key else Markup()
+        return Markup('<a href="{}"{}>{}</a>').format(there, more, shown)
+
+    return link

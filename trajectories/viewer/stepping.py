@@ -1,0 +1,98 @@
+"""What one step changed in a repository, told from all that had changed before it and after it.
+
+Invariant: applied to the files as they were before the step, the result gives the files as they were after it. Of the
+files only what the two diffs show is known; it is enough, since a step changes nothing that neither of them shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from difflib import SequenceMatcher
+
+from trajectories.touching.diffs import FileDiff, Hunk, parse
+
+_CONTEXT = 3
+_MOST_LINES = 20_000
+"""Lines of one file's diff beyond which two are not compared line by line."""
+
+
+def step_diff(before: str, after: str) -> str:
+    """A unified diff of the step between two cumulative ones; empty where it changed nothing."""
+    if before == after:
+        return ""
+    old, new = ({_path(item): item for item in parse(text)} for text in (before, after))
+    return "".join(_of_file(path, old.get(path), new.get(path)) for path in sorted(old.keys() | new.keys()))
+
+
+def _path(item: FileDiff) -> str:
+    return item.new or item.old or ""
+
+
+def _of_file(path: str, old: FileDiff | None, new: FileDiff | None) -> str:
+    if old and new and (old.hunks, old.old, old.new) == (new.hunks, new.old, new.new):
+        return ""
+    heads = [item.hunks if item else [] for item in (old, new)]
+    base = _known(heads)
+    states = [_applied(base, hunks) for hunks in heads]
+    gone_before, gone_after = _absent(old, new), _absent(new, old)
+    lines = "".join(_hunks(*states)) if max(map(len, states)) <= _MOST_LINES else "@@ too much to compare @@\n"
+    left = "/dev/null" if gone_before else f"a/{path}"
+    right = "/dev/null" if gone_after else f"b/{path}"
+    return f"--- {left}\n+++ {right}\n{lines}"
+
+
+def _absent(item: FileDiff | None, other: FileDiff | None) -> bool:
+    """Whether the file is not there in a state. Without a diff of its own it is as it was given."""
+    if item is None:
+        return other is not None and other.old is None
+    return item.new is None
+
+
+def _known(heads: Sequence[Sequence[Hunk]]) -> list[str | None]:
+    """The lines of the file as it was given that the diffs show, None for the others."""
+    shown = {number: text for hunks in heads for hunk in hunks for number, text in _old_lines(hunk)}
+    return [shown.get(number) for number in range(1, max(shown, default=0) + 1)]
+
+
+def _old_lines(hunk: Hunk) -> Iterator[tuple[int, str]]:
+    return ((hunk.start + i, text) for i, text in enumerate(hunk.side(" -")))
+
+
+Line = tuple[int, str]
+"""A line that is not known is (its number, ""); one that is, (0, its text)."""
+
+
+def _applied(base: Sequence[str | None], hunks: Sequence[Hunk]) -> list[Line]:
+    result: list[Line] = []
+    done = 0
+    lines: list[Line] = [(0, text) if text is not None else (i, "") for i, text in enumerate(base, 1)]
+    for hunk in hunks:
+        first = max(done, hunk.start - 1)
+        result += lines[done:first] + [(0, text) for text in hunk.side(" +")]
+        done = first + len(hunk.side(" -"))
+    return result + lines[done:]
+
+
+def _hunks(old: Sequence[Line], new: Sequence[Line]) -> Iterator[str]:
+    matcher = SequenceMatcher(None, old, new, autojunk=False)
+    for group in matcher.get_grouped_opcodes(_CONTEXT):
+        rows: list[tuple[str, Line]] = []
+        for tag, a, b, c, d in group:
+            if tag == "equal":
+                rows += [(" ", line) for line in old[a:b]]
+            else:
+                rows += [("-", line) for line in old[a:b]] + [("+", line) for line in new[c:d]]
+        skipped = next((i for i, (_, line) in enumerate(rows) if not line[0]), len(rows))
+        kept = [(sign, text) for sign, (number, text) in rows[skipped:] if not number]
+        start, new_start = group[0][1] + skipped, group[0][3] + skipped
+        sizes = [sum(sign in signs for sign, _ in kept) for signs in (" -", " +")]
+        yield f"@@ -{_range(start, sizes[0])} +{_range(new_start, sizes[1])} @@\n"
+        yield from (_written(sign, text) for sign, text in kept)
+
+
+def _range(start: int, size: int) -> str:
+    return f"{start + (size > 0)},{size}"
+
+
+def _written(sign: str, text: str) -> str:
+    return sign + text if text.endswith("\n") else f"{sign}{text}\n\\ No newline at end of file\n"
