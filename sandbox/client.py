@@ -101,7 +101,7 @@ class GuestSandbox:
                 seconds=header["seconds"],
                 timed_out=header["timed_out"],
                 dropped_bytes=sum(dropped for _, _, dropped in header["streams"]),
-                cpu_seconds=None if (cpu := header.get("cpu")) is None else float(cpu),
+                cpu_seconds=_seconds(header.get("cpu")),
             )
 
     async def interrupt(self) -> None:
@@ -213,6 +213,15 @@ class LaunchFailed(SandboxError):
         super().__init__(f"the sandbox could not be started: {reason}")
         self.step = step
         self.reason = reason
+
+
+def _seconds(said: Any) -> float | None:
+    """A time, if one was told."""
+    if said is None:
+        return None
+    if not 0 <= said < 1e12:
+        raise ValueError(f"{said!r} is no time")
+    return float(said)
 
 
 def _text(head: bytes, tail: bytes, dropped: int) -> str:

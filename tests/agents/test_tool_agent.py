@@ -1,7 +1,7 @@
 """The agent loop: what is recorded is what the engine saw and sampled, and every ending has its record."""
 
 import pytest
-from memory_sandbox import RIGHT, MemoryBackend, make_env, make_task
+from memory_sandbox import RIGHT, TESTS_CPU_S, MemoryBackend, make_env, make_task
 
 from agents.chat import Chat, PolicyError
 from agents.engine import TransformersEngine
@@ -79,6 +79,7 @@ async def test_a_solved_episode(chat, backend, tmp_path):
     assert wonder.tool_call.error and wonder.text == "I wonder"
     assert chat.decode(fix.prompt_ids).count("error: no tool call") == 1
     assert tests.exit_code == 0 and view.exit_code is None
+    assert [turn.cpu_seconds for turn in trajectory.turns] == [None, None, None, TESTS_CPU_S, None]
     assert submit.tool_call.name == "submit"
     assert engine.closed == ["g#0"]
 

@@ -7,6 +7,7 @@ from envs.runtime import visible_targets
 from envs.toolbox import Toolbox
 from envs.tools import TOOLS, Action, ActionError, check_action
 from envs.workspace import open_workspace
+from sandbox.protocol import ExecResult
 
 
 @pytest.fixture
@@ -176,3 +177,36 @@ def test_hidden_test_files_are_not_run_by_the_agent(task, profile):
     assert visible_targets(hidden, profile) == ("tests.test_money",)
     shown = hidden.model_copy(update={"setup": {"tests/test_new.py": "the agent sees another version"}})
     assert visible_targets(shown, profile) == hidden.test_targets
+
+
+async def test_an_action_costs_what_its_commands_cost(box, monkeypatch):
+    run, costs = box.sandbox.run, []
+
+    async def run_and_note(*command, **options):
+        result = await run(*command, **options)
+        costs.append(result.cpu_seconds)
+        return result
+
+    monkeypatch.setattr(box.sandbox, "run", run_and_note)
+    for action, commands in (
+        (Action("view", {"path": "shop/money.py"}), 0),
+        (Action("view", {"path": "."}), 2),
+        (Action("search", {"pattern": "sum"}), 1),
+        (Action("search", {"pattern": "x", "path": "none"}), 1),
+        (Action("run_tests"), 1),
+        (Action("shell"), 0),
+    ):
+        costs.clear()
+        observation = await box.call(action)
+        assert len(costs) == commands
+        assert observation.cpu_seconds == (sum(costs) if costs else None)
+    assert (await box.call(Action("run_tests"))).cpu_seconds > 0.02
+
+
+async def test_one_command_that_was_not_measured_leaves_the_action_unmeasured(box, monkeypatch):
+    async def run(command, **_):
+        return ExecResult(0, "", "", 0.1, cpu_seconds=None if command[0] == "test" else 0.1)
+
+    monkeypatch.setattr(box.sandbox, "run", run)
+    assert (await box.call(Action("view", {"path": "."}))).cpu_seconds is None
+    assert (await box.call(Action("search", {"pattern": "x"}))).cpu_seconds == 0.1

@@ -47,6 +47,8 @@ async def main():
             count += "except OSError: print(n, flush=True)\\ntime.sleep(9)"
             bounded = await box.run(["python", "-c", count], timeout_s=1)
             assert bounded.timed_out and 5 < int(bounded.stdout) < 30, bounded
+            for command in ("python -c 'while 1: pass'", ["python", "-c", "while 1: pass"]):
+                assert 0.1 < (await box.run(command, timeout_s=0.7)).cpu_seconds < 0.9
             assert "unreachable" in (await box.run("exec 3<>/dev/tcp/192.0.2.1/80")).stderr
             assert (await box.run("echo x >/usr/x || echo x >/etc/passwd || echo x >/x")).exit_code
     assert (tree / "a.txt").read_text() == "original" and os.listdir(tree) == ["a.txt"]

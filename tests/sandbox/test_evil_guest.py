@@ -94,3 +94,18 @@ async def test_modes_set_no_rights_that_a_download_may_not_have(tmp_path: Path) 
     box = _box(_listing(["a", 4, 0o106777]), ({"sizes": [4]}, b"evil"))
     await box.download("x", tmp_path / "target")
     assert (tmp_path / "target" / "a").stat().st_mode & 0o7000 == 0
+
+
+def _ran(**more: Any) -> tuple[dict[str, Any], bytes]:
+    return {"code": 0, "seconds": 0.5, "timed_out": False, "streams": [[1, 0, 0], [0, 0, 0]], **more}, b"x"
+
+
+async def test_an_answer_without_the_cpu_time_is_an_answer() -> None:
+    box = _box(_ran(), _ran(cpu=None), _ran(cpu=0.25))
+    assert [(await box.run("x")).cpu_seconds for _ in range(3)] == [None, None, 0.25]
+
+
+@pytest.mark.parametrize("cpu", ["much", [1], {}, "nan", -1.0, float("inf"), 10**400])
+async def test_a_cpu_time_that_is_none_is_refused(cpu: Any) -> None:
+    with pytest.raises(SandboxError, match="makes no sense"):
+        await _box(_ran(cpu=cpu)).run("x")
