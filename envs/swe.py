@@ -27,7 +27,7 @@ from envs.tools import Action, ActionError
 from envs.workspace import Workspace, open_workspace
 from sandbox.backends import open_backend
 from sandbox.loop import run_sync
-from sandbox.protocol import Limits, SandboxBackend
+from sandbox.protocol import Limits, Sandbox, SandboxBackend
 
 _NAMED = 5
 """Paths that are named where many were left out."""
@@ -251,6 +251,11 @@ class SWEEnv(gymnasium.Env[str, str]):
 
     def _profile(self, task: TaskInstance) -> RepoProfile:
         return self.profiles[task.profile] if task.profile in self.profiles else published_profile(task)
+
+    @property
+    def sandbox(self) -> Sandbox | None:
+        """The sandbox of the episode that is being played, for whoever looks on; None before and after."""
+        return self._workspace.sandbox if self._workspace else None
 
     # -- what the episode came to -------------------------------------------------------------------------------
 

@@ -18,7 +18,8 @@ MAY_IMPORT = {
     "agents": {"envs", "sandbox", "trajectories.records"},
     "contextrl": {"agents", "envs", "sandbox", "trajectories"},
 }
-EXCEPTIONS = {Path("trajectories/replay.py"): {"envs", "sandbox"}}
+REPLAY = Path("trajectories/replay")
+"""The part of its room that needs sandboxes."""
 
 
 def imports(source: str, package: str) -> Iterator[str]:
@@ -37,7 +38,7 @@ def imports(source: str, package: str) -> Iterator[str]:
 def refused(path: Path, source: str) -> list[str]:
     """Imports of this file that run up."""
     room = path.parts[0]
-    allowed = MAY_IMPORT[room] | EXCEPTIONS.get(path, set()) | {room}
+    allowed = MAY_IMPORT[room] | ({"envs", "sandbox"} if path.is_relative_to(REPLAY) else set()) | {room}
 
     def may(module: str) -> bool:
         # `from trajectories import records` names the package on the way; what is taken from it counts.
@@ -60,8 +61,22 @@ def test_the_rule_sees_what_it_should() -> None:
     assert refused(Path("agents/a.py"), "from trajectories import store") == ["trajectories.store"]
     assert refused(Path("agents/a.py"), "from trajectories.records import Trajectory") == []
     assert refused(Path("trajectories/mining/miner.py"), "import sandbox") == ["sandbox"]
-    assert refused(Path("trajectories/replay.py"), "import sandbox, envs.swe") == []
+    assert refused(Path("trajectories/replay/own.py"), "import sandbox, envs.swe") == []
+    assert refused(Path("trajectories/replay/own.py"), "import agents.episode") == ["agents.episode"]
     assert refused(Path("envs/repos/a.py"), "from .. import task\nfrom ..task import TaskInstance") == []
+
+
+def test_nothing_in_its_room_imports_the_replay() -> None:
+    others = (path for path in Path("trajectories").rglob("*.py") if not path.is_relative_to(REPLAY))
+    found = [
+        str(path)
+        for path in others
+        if any(
+            f"{name}.".startswith("trajectories.replay.")
+            for name in imports(path.read_text(), ".".join(path.parent.parts))
+        )
+    ]
+    assert found == []
 
 
 HEAVY = ("torch", "transformers")

@@ -1,0 +1,116 @@
+"""Our own agents' turns, done again through the environment that they were played in.
+
+Invariant: the environment is told what it was told then, a text that was no call included, with the limits of then as
+far as the record has them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from typing import Any
+
+from envs.grading import Grader
+from envs.published import published_profile
+from envs.runtime import image_of
+from envs.swe import StepResult, SWEEnv
+from envs.task import RepoProfile, TaskInstance
+from envs.tools import Action
+from sandbox.protocol import Limits, Sandbox, SandboxBackend
+from trajectories.records import Trajectory, Turn, Verdict
+from trajectories.replay.stage import Answer
+
+_NO_ACTION = ""
+"""What the environment is told when a turn's text was no tool call (`agents.episode`)."""
+_ANY_ORDER = {"run_tests", "search"}
+"""Tools whose answers list what they found."""
+
+
+class OwnStage:
+    """Plays in an `SWEEnv`, which is open to whoever goes on where the replay ends."""
+
+    def __init__(
+        self,
+        trajectory: Trajectory,
+        task: TaskInstance,
+        profile: RepoProfile | None,
+        backend: SandboxBackend,
+        grader: Grader | None = None,
+        *,
+        max_turns: int | None = None,
+    ) -> None:
+        """`max_turns`: how many turns the episode may have; as it had then by default."""
+        self.task = task
+        self._profile = profile
+        settings = environment_of(trajectory)
+        played = len(trajectory.turns) + (trajectory.status != "truncated")
+        known = {field.name for field in fields(Limits)}
+        self.env = SWEEnv(
+            [task],
+            {profile.name: profile} if profile else {},
+            backend,
+            grader,
+            limits=Limits(**{k: v for k, v in settings.get("limits", {}).items() if k in known}),
+            max_turns=max_turns or settings.get("max_turns") or max(played, 1),
+            max_observation_chars=settings.get("max_observation_chars", 4000),
+        )
+        self.last = StepResult("")
+
+    @property
+    def backend(self) -> str:
+        """See `Stage`."""
+        return self.env.backend_name
+
+    @property
+    def image(self) -> str:
+        """See `Stage`."""
+        profile = self._profile or published_profile(self.task)
+        return profile.image or image_of(profile).name
+
+    @property
+    def sandbox(self) -> Sandbox | None:
+        """See `Stage`."""
+        return self.env.sandbox
+
+    async def open(self) -> None:
+        """See `Stage`."""
+        await self.env.areset(self.task)
+
+    async def play(self, turn: Turn) -> Answer:
+        """See `Stage`."""
+        call, expected = turn.tool_call, turn.observation
+        if self.last.done:
+            return Answer(expected, "", turn.exit_code, not_replayed="the environment has ended the episode already")
+        if call.error is not None or not call.name:
+            self.last = await self.env.astep(_NO_ACTION)
+            got = f"error: {call.error}" if call.error is not None else self.last.observation
+        else:
+            self.last = await self.env.astep(Action(call.name, dict(call.arguments)))
+            got = self.last.observation
+        return Answer(
+            expected,
+            got,
+            turn.exit_code,
+            self.last.exit_code,
+            self.last.tree,
+            self.last.diff if self.last.diff is not None else await self.env.patch(),
+            self.last.cpu_seconds,
+            ordered=call.name not in _ANY_ORDER,
+        )
+
+    async def grade(self) -> Verdict | None:
+        """See `Stage`: the environment has graded a submission already, and grades nothing else."""
+        return Verdict(**asdict(self.env.report)) if self.env.report else None
+
+    async def patch(self) -> str:
+        """See `Stage`."""
+        return await self.env.patch()
+
+    async def close(self) -> None:
+        """See `Stage`."""
+        await self.env.aclose()
+
+
+def environment_of(trajectory: Trajectory) -> dict[str, Any]:
+    """The settings of the environment, as far as the episode wrote them down."""
+    found = trajectory.extra.get("environment")
+    return dict(found) if isinstance(found, dict) else {}

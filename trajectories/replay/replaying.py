@@ -1,0 +1,184 @@
+"""Turn by turn: does a recorded action again, and compares what comes of it with what came of it then.
+
+Invariant: everything that was recorded and can be made again is compared, and a turn is called the same only if none of
+it differs; after a divergence the replay goes on unless it is told not to.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from trajectories.records import Trajectory, Turn, Verdict
+from trajectories.replay.normalising import likeness, normalised
+from trajectories.replay.patches import same_patch
+from trajectories.replay.report import ReplayReport, ReplayStep
+from trajectories.replay.stage import Answer, Stage
+from trajectories.shortening import shortened
+
+MAX_CHARS = 200_000
+"""Of an observation in a report; the middle of a longer one is left out."""
+_BRIEF = 160
+OnStep = Callable[[int, int, ReplayStep], None]
+"""Turns done, turns in all, the last one."""
+
+
+class Replay:
+    """One replay. Closes its stage at `finish`, or at `close` where something went wrong."""
+
+    def __init__(self, trajectory: Trajectory, stage: Stage, *, note: str = "") -> None:
+        """`note`: what there is to say of where the task came from."""
+        self.trajectory, self.stage = trajectory, stage
+        self.steps: list[ReplayStep] = []
+        self._notes = [note] if note else []
+        self._moments = [trajectory.created_at, time.time()] if trajectory.created_at else None
+
+    async def open(self) -> None:
+        """Start the sandbox. Raises `SandboxError`."""
+        await self.stage.open()
+
+    @property
+    def done(self) -> int:
+        """Turns that were done again."""
+        return len(self.steps)
+
+    @property
+    def turn(self) -> Turn | None:
+        """The next turn; None after the last."""
+        return self.trajectory.turns[self.done] if self.done < len(self.trajectory.turns) else None
+
+    @property
+    def diverged_at(self) -> int | None:
+        """The first turn at which anything differed."""
+        return next((step.number for step in self.steps if not step.same), None)
+
+    async def step(self) -> ReplayStep:
+        """Do the next turn again. Raises `SandboxError`."""
+        turn = self.turn
+        if turn is None:
+            raise IndexError("there is no turn left")
+        started = time.perf_counter()
+        answer = await self.stage.play(turn)
+        self.steps.append(self._compare(turn, answer, time.perf_counter() - started))
+        return self.steps[-1]
+
+    async def run(
+        self, *, to: int | None = None, stop_at_divergence: bool = False, on_step: OnStep = lambda done, of, step: None
+    ) -> None:
+        """Do the turns that are left, up to `to`, and to the first divergence where that is asked for."""
+        last = len(self.trajectory.turns) if to is None else min(to, len(self.trajectory.turns))
+        while self.done < last:
+            step = await self.step()
+            on_step(self.done, last, step)
+            if stop_at_divergence and not step.same:
+                return
+
+    async def finish(self) -> ReplayReport:
+        """Grade what it came to, if all of it was done again, and stop the sandbox. Raises `SandboxError`."""
+        recorded, whole = self.trajectory, self.turn is None
+        verdict = await self.stage.grade() if whole and recorded.status == "submitted" else None
+        if whole and recorded.status == "submitted" and self.steps and recorded.turns and not recorded.turns[-1].tree:
+            self._compare_patch(await self.stage.patch())
+        await self.close()
+        found = verdict_differences(recorded.verdict, verdict) if recorded.verdict and verdict else []
+        if recorded.status == "infra_error":
+            self._notes.append(f"The episode died for a reason of ours: {recorded.extra.get('error', 'not said')}.")
+        if recorded.verdict and whole and verdict is None:
+            self._notes.append("The verdict is not compared: nothing was graded.")
+        return ReplayReport(
+            trajectory_id=recorded.id,
+            backend=self.stage.backend,
+            image=self.stage.image,
+            steps=self.steps,
+            diverged_at=self.diverged_at,
+            verdict=verdict,
+            verdict_same=not found if recorded.verdict and verdict else None,
+            verdict_differs=found,
+            stopped_at=None if whole else self.done,
+            note=" ".join(self._notes),
+        )
+
+    async def close(self) -> None:
+        """Stop the sandbox. Safe to call twice."""
+        await self.stage.close()
+
+    def _compare(self, turn: Turn, answer: Answer, seconds: float) -> ReplayStep:
+        found = None
+        left, differs = list(answer.not_compared), []
+        if answer.not_replayed:
+            left = ["observation", "exit_code", "tree"]
+        if "observation" not in left:
+            found = likeness(answer.expected, answer.got, self._moments, ordered=answer.ordered)
+            differs += ["observation"] * (found == "different")
+        if "exit_code" not in left:
+            differs += ["exit_code"] * (answer.expected_exit != answer.exit)
+        if not turn.tree and "tree" not in left:
+            left.append("tree")
+        if "tree" not in left:
+            differs += ["tree"] * (turn.tree != answer.tree)
+        return ReplayStep(
+            number=self.done + 1,
+            action=said(turn),
+            same=not differs,
+            differs=differs,
+            likeness=found,
+            not_compared=left,
+            not_replayed=answer.not_replayed,
+            expected=self._plain(answer.expected),
+            got=self._plain(answer.got),
+            expected_exit=answer.expected_exit,
+            exit=answer.exit,
+            expected_tree=turn.tree,
+            tree=answer.tree,
+            expected_diff=turn.diff if "tree" in differs else None,
+            diff=answer.diff,
+            seconds=seconds,
+            cpu_seconds=answer.cpu_seconds,
+        )
+
+    def _compare_patch(self, patch: str) -> None:
+        """What stands in for the trees that were not recorded: the patch that the episode came to."""
+        if not self.trajectory.patch:
+            return
+        if not same_patch(self.trajectory.patch, patch):
+            last = self.steps[-1]
+            update = {"same": False, "differs": [*last.differs, "patch"], "expected_diff": self.trajectory.patch}
+            self.steps[-1] = last.model_copy(update=update)
+
+    def _plain(self, text: str) -> str:
+        text = normalised(text, self._moments)
+        half = MAX_CHARS // 2
+        gap = f"\n[... {len(text) - 2 * half} characters left out ...]\n"
+        return text if len(text) <= MAX_CHARS else text[:half] + gap + text[-half:]
+
+
+def said(turn: Turn) -> str:
+    """A turn's action in a few words."""
+    call = turn.tool_call
+    if not call.name:
+        return "no call"
+    arguments = " ".join(" ".join(value.split()) for value in call.arguments.values())
+    text = f"{call.name} {arguments}".strip()
+    return shortened(text if len(text) <= _BRIEF else text[:_BRIEF] + "...")
+
+
+def verdict_differences(recorded: Verdict, found: Verdict) -> list[str]:
+    """How two verdicts differ, one sentence each; test by test where both have statuses."""
+    differs = []
+    if recorded.resolved != found.resolved:
+        differs.append(f"resolved: {_word(recorded.resolved)} then, {_word(found.resolved)} now")
+    if recorded.tampered != found.tampered:
+        differs.append(f"tampered with: {_word(recorded.tampered)} then, {_word(found.tampered)} now")
+    for then, now in (
+        (recorded.fail_to_pass, found.fail_to_pass),
+        (recorded.pass_to_pass, found.pass_to_pass),
+    ):
+        if then and now:
+            for test in sorted({*then, *now}):
+                a, b = then.get(test, "missing"), now.get(test, "missing")
+                differs += [f"{test}: {a} then, {b} now"] * (a != b)
+    return differs
+
+
+def _word(value: bool) -> str:
+    return "yes" if value else "no"

@@ -1,0 +1,211 @@
+"""The task that a trajectory was played on, and the repository that it needs: from the store, a set, the home folder.
+
+Invariant: a task is only replayed against sources of its own base commit, or what stands in for them is said; what
+cannot be had is told in one sentence that says what is missing and what to do.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from envs.repos.fetch import normalise, tree_hash
+from envs.repos.store import list_profiles
+from envs.task import RepoProfile, TaskInstance
+from envs.tasksets.layout import is_taskset
+from envs.tasksets.reader import load_taskset
+from envs.tasksets.registry import find_taskset
+from envs.tasksets.repositories import Repositories, TaskSetError, source_of
+from sandbox.home import home
+from trajectories.protocol import TrajectoryStore
+from trajectories.records import Trajectory
+
+
+class TaskMissing(ValueError):
+    """The task of a trajectory, or its repository, cannot be had; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a trajectory is replayed on."""
+
+    task: TaskInstance
+    profile: RepoProfile | None
+    """None: the task lies ready in its image."""
+    graded: bool = True
+    """Whether the task says how to grade."""
+    note: str = ""
+
+
+def find_ground(
+    trajectory: Trajectory,
+    *,
+    store: TrajectoryStore | None = None,
+    tasks: str | None = None,
+    repo: Path | None = None,
+    imported: bool = False,
+) -> Ground:
+    """The task and its repository. Raises `TaskMissing`, `TaskSetError`, `RepoError`.
+
+    `tasks`: a task set by name; `repo`: a folder with the repository, a git repository or the files as they were;
+    `imported`: the trajectory is another program's, so that its repository alone is of use.
+    """
+    if repo is not None:
+        return _of_folder(trajectory, repo)
+    if tasks is not None:
+        found = _of(find_taskset(tasks), trajectory)
+        if found is None:
+            raise TaskMissing(f"the task set {tasks} has no task {trajectory.instance_id}: give another --tasks")
+        return _ready(found, None)
+    document = store.task(trajectory.instance_id, trajectory.run) if store is not None else None
+    if document is not None:
+        return _of_document(document, trajectory, imported)
+    if (task := _at_home(trajectory)) is not None:
+        return _ready(task, None)
+    if imported and (profile := _fitting(trajectory)) is not None:
+        return Ground(plain_task(trajectory, profile), profile, graded=False)
+    fitting = f" and no repository at commit {trajectory.base_commit[:12] or 'of its own'}" if imported else ""
+    raise TaskMissing(
+        f"there is no task {trajectory.instance_id} in the store or in the home folder{fitting}: "
+        f"give --tasks SET{', or --repo FOLDER' if imported else ''}"
+    )
+
+
+def plain_task(trajectory: Trajectory, profile: RepoProfile) -> TaskInstance:
+    """A task that shows the repository as it is, and that nobody can grade."""
+    return TaskInstance(
+        instance_id=trajectory.instance_id,
+        repo=trajectory.repo,
+        base_commit=trajectory.base_commit or profile.base_commit,
+        problem_statement=trajectory.problem_statement,
+        patch="",
+        FAIL_TO_PASS=(),
+        PASS_TO_PASS=(),
+        profile=profile.name,
+        network=trajectory.network,
+    )
+
+
+def _of_document(document: Mapping[str, Any], trajectory: Trajectory, imported: bool) -> Ground:
+    values = dict(document)
+    profile = values.pop("profile_document", None)
+    try:
+        task = TaskInstance.model_validate({"patch": "", "problem_statement": "", **values})
+        known = RepoProfile.model_validate(profile) if profile else None
+    except ValidationError as error:
+        raise TaskMissing(
+            f"the store's task {trajectory.instance_id} cannot be read ({error.errors()[0]['msg']}): give --tasks SET"
+        ) from None
+    if not task.profile and not task.image:
+        if imported and (fitting := _fitting(trajectory)) is not None:
+            return Ground(plain_task(trajectory, fitting), fitting, graded=False)
+        raise TaskMissing(
+            f"the task {task.instance_id} names neither a repository nor an image: give --tasks SET, of a set made by "
+            "`contextrl tasks import`, or --repo FOLDER"
+        )
+    return _ready(task, known)
+
+
+def _ready(task: TaskInstance, known: RepoProfile | None) -> Ground:
+    """The task with the profile of the home folder, else the one that came with it."""
+    graded = bool(task.FAIL_TO_PASS or task.eval_script or task.hidden)
+    if not task.profile:
+        return Ground(task, None, graded)
+    profile = Repositories().find(task.profile, task.base_commit)
+    if profile is None and known is not None and (known.image or known.tree.is_dir()):
+        profile = known
+    if profile is None:
+        source = source_of(known) if known is not None else "SOURCE"
+        raise TaskMissing(
+            f"the repository {task.profile} at commit {task.base_commit[:12]} is not on this machine: "
+            f"contextrl repo add {source} --name {task.profile}"
+        )
+    return Ground(task, profile, graded)
+
+
+def _of(tasks: list[TaskInstance], trajectory: Trajectory) -> TaskInstance | None:
+    """The task of a trajectory; some collections write a number after the instance id."""
+    by_id = {task.instance_id: task for task in tasks}
+    plain = re.sub(r"_\d+$", "", trajectory.instance_id)
+    return by_id.get(trajectory.instance_id) or by_id.get(plain)
+
+
+def _at_home(trajectory: Trajectory) -> TaskInstance | None:
+    for folder in _sets_with(trajectory.instance_id):
+        try:
+            found = _of(load_taskset(folder), trajectory)
+        except TaskSetError:
+            continue  # of a repository that is not here any more; another set may do
+        if found is not None:
+            return found
+    return None
+
+
+def _sets_with(instance_id: str) -> Iterator[Path]:
+    """The task sets of the home folder that have this task, the latest first. Only their folders are looked at."""
+    names = {instance_id, re.sub(r"_\d+$", "", instance_id)}
+    folders = [path for path in (home() / "tasksets").glob("*") if is_taskset(path)]
+    for folder in sorted(folders, key=lambda path: path.stat().st_mtime_ns, reverse=True):
+        if any((folder / "tasks" / name).is_dir() for name in names):
+            yield folder
+
+
+def _fitting(trajectory: Trajectory) -> RepoProfile | None:
+    """The repository of the home folder at the trajectory's base commit, the one of its name before any other."""
+    name = trajectory.repo.rpartition("/")[2].lower()
+    found = [p for p in list_profiles() if trajectory.base_commit and p.base_commit == trajectory.base_commit]
+    return next((p for p in found if p.name.lower() == name), found[0] if found else None)
+
+
+def _of_folder(trajectory: Trajectory, folder: Path) -> Ground:
+    if not folder.is_dir():
+        raise TaskMissing(f"{folder} is no folder: give --repo the folder that the repository lies in")
+    tree, note = _kept(folder, trajectory.base_commit)
+    profile = RepoProfile(
+        name=trajectory.repo.replace("/", "__") or folder.resolve().name,
+        source=str(folder),
+        base_commit=tree.parent.name,  # of the contents: an image's name must tell one tree from another
+        tree=tree,
+        test_cmd="python -m pytest -rA {tests}",
+        log_parser="pytest",
+    )
+    return Ground(plain_task(trajectory, profile), profile, graded=False, note=note)
+
+
+def _kept(folder: Path, commit: str) -> tuple[Path, str]:
+    """The files of a commit in the home folder, in a folder named by their contents; what is to be said of them."""
+    kept = home() / "replays"
+    kept.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".taking-", dir=kept) as work:
+        new = Path(work) / "tree"
+        note = _checked_out(folder, commit, new)
+        normalise(new)
+        place = kept / tree_hash(new)
+        if not place.exists():
+            Path(work).chmod(0o755)
+            (Path(work) / "new").mkdir()
+            new.rename(Path(work) / "new" / "tree")
+            (Path(work) / "new").rename(place)
+    return place / "tree", note
+
+
+def _checked_out(folder: Path, commit: str, tree: Path) -> str:
+    """Put the files of a commit into a new folder; what is to be said of them."""
+    if not (folder / ".git").exists():
+        shutil.copytree(folder, tree, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", ".git"))
+        return f"{folder} is no git repository: its files are taken as they are."
+    wanted = commit or "HEAD"
+    archive = subprocess.run(["git", "-C", str(folder), "archive", wanted], capture_output=True, check=False)
+    if archive.returncode:
+        raise TaskMissing(f"the repository {folder} has no commit {wanted}: git fetch it there, or give another --repo")
+    tree.mkdir()
+    subprocess.run(["tar", "-x", "-C", str(tree)], input=archive.stdout, check=True)
+    return "" if commit else f"The record names no base commit: the newest of {folder} is taken."
