@@ -96,7 +96,8 @@ class ExecResult:
     dropped_bytes: int = 0
     """How many output bytes were left out between head and tail."""
     cpu_seconds: float | None = None
-    """CPU time, user and system, of the processes that it ran, children and those that were killed included."""
+    """CPU time, user and system, of what ran in the sandbox meanwhile: children, jobs and what was killed included.
+    None where it cannot be measured."""
 
     @property
     def output(self) -> str:

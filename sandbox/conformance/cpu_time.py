@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from sandbox.conformance.bed import Bed
-from sandbox.protocol import ExecResult
+from sandbox.protocol import ExecResult, Sandbox, SandboxFileError
 
 _BURN_S = 0.3
 _BURN = f"import time\nwhile time.process_time() < {_BURN_S}: pass\n"
@@ -48,6 +50,14 @@ async def cpu_time_of_children(bed: Bed) -> None:
             _idle(await box.run("true"))
 
 
+async def cpu_time_between_commands(bed: Bed) -> None:
+    """What a job used before a command began is not the command's."""
+    box = await bed.start()
+    _idle(await box.run(["bash", "-c", f'(sleep 0.2; python -c "{_BURN_AND_STAY}") & true']))
+    assert await _comes(box, "/tmp/burnt")
+    _idle(await box.run("true"))
+
+
 async def cpu_time_of_what_was_killed(bed: Bed) -> None:
     """What a command used until its time was over is reported, its children's included."""
     box = await bed.start()
@@ -57,6 +67,18 @@ async def cpu_time_of_what_was_killed(bed: Bed) -> None:
             assert result.timed_out
             _burnt(result, most=1.5)
             _idle(await box.run("true"))
+
+
+async def _comes(box: Sandbox, path: str) -> bool:
+    """Whether a file appears within half a minute, seen without a command."""
+    for _ in range(600):
+        try:
+            await box.read(path)
+        except SandboxFileError:
+            await asyncio.sleep(0.05)
+        else:
+            return True
+    return False
 
 
 def _burnt(result: ExecResult, most: float = 3 * _BURN_S) -> None:
