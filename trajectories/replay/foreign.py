@@ -62,7 +62,10 @@ class ForeignStage:
     async def open(self) -> None:
         """See `Stage`."""
         self._workspace = await open_workspace(self._backend, self._ground.task, self._profile, self._limits)
-        self._editor, self._windows = Editor(self._workspace.sandbox), Windows(self._workspace.sandbox)
+        self._editor, self._windows = (
+            Editor(self._workspace.sandbox),
+            Windows(self._workspace.sandbox, quoted="agent-data-protocol" in self._trajectory.extra),
+        )
         self._changes, self._patch = self._workspace.watch.last, ""
 
     async def play(self, turn: Turn) -> Answer:
@@ -117,7 +120,7 @@ class ForeignStage:
         left = ["exit_code"] * (turn.exit_code is None)
         if not said.ended or result.timed_out or (turn.exit_code is None and not turn.observation):
             left += ["observation"]
-        got = said.cut(result.stdout.strip("\n").replace("\r\n", "\n"))
+        got = said.cut(result.stdout.replace("\r\n", "\n")).strip("\n")
         return self._answered(
             self._paths.ours(said.expected()).strip("\n"),
             got,

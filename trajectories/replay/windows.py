@@ -26,8 +26,9 @@ _REJECTED = "Your proposed edit has introduced new syntax error(s)"
 class Windows:
     """The commands on one sandbox; knows which file is open."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
-        self._sandbox = sandbox
+    def __init__(self, sandbox: Sandbox, *, quoted: bool = False) -> None:
+        """`quoted`: all texts among the arguments stand between quotes, as some data sets write them."""
+        self._sandbox, self._quoted = sandbox, quoted
         self._open = ""
         self.linted = False
         """Whether the last answer took from the record what a linter had said, which is not asked again."""
@@ -35,7 +36,7 @@ class Windows:
     async def call(self, name: str, arguments: Mapping[str, str], recorded: str) -> str:
         """The answer. Raises `OutOfReach`, `SandboxError`."""
         self.linted = False
-        values = _unquoted(arguments)
+        values = {key: _unquoted(value) for key, value in arguments.items()} if self._quoted else arguments
         if name in ("find_file", "search_dir", "search_file"):
             return await self._search(name, values)
         if name == "open":
@@ -111,12 +112,8 @@ class Windows:
             raise OutOfReach(f"{path} cannot be written in a sandbox") from None
 
 
-def _unquoted(arguments: Mapping[str, str]) -> Mapping[str, str]:
-    """Some data sets write every text between quotes."""
-    texts = {key: value for key, value in arguments.items() if not value.isdecimal()}
-    if not texts or not all(len(text) > 1 and text[0] == text[-1] == '"' for text in texts.values()):
-        return arguments
-    return {**arguments, **{key: text[1:-1] for key, text in texts.items()}}
+def _unquoted(text: str) -> str:
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
 
 
 def _edited(text: str, arguments: Mapping[str, str], recorded: str) -> str | None:
