@@ -39,6 +39,10 @@ class Episode:
         """Start; the problem statement. Raises `SandboxError`."""
         return await self.env.areset(self.task)
 
+    def take_over(self, turns: list[Turn], last: StepResult) -> None:
+        """Go on after these turns, in an environment that has played them and whose last answer was this."""
+        self.turns, self.last = list(turns), last
+
     async def act(
         self,
         action: Action | ParseProblem,

@@ -54,8 +54,13 @@ class ToolAgent:
         return session
 
     async def _play(self, episode: Episode, engine: Engine, session: str) -> None:
-        context: list[int] = []
-        prompt = self.chat.opening(await episode.reset())
+        await self.go_on(episode, engine, session, [], self.chat.opening(await episode.reset()))
+
+    async def go_on(
+        self, episode: Episode, engine: Engine, session: str, context: list[int], prompt: list[int]
+    ) -> None:
+        """Act until the episode ends. `context`: the token ids of all turns so far; `prompt`: what is shown next."""
+        context = list(context)
         while len(context) + len(prompt) < engine.max_context:
             started = time.perf_counter()
             completion = await engine.generate(session, context + prompt, self.sampling)

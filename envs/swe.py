@@ -238,9 +238,8 @@ class SWEEnv(gymnasium.Env[str, str]):
         """What the agent changed, relative to what it was given, read from the sandbox; the last such once it is
         over. `answer`, `files`, `functions` and `sources` are those of the last call.
         """
-        if self._toolbox is not None:
-            self._toolbox.ran = True  # or anything else did
-            await self._look()
+        self.disturbed()
+        await self._look()
         return self._patch
 
     async def aclose(self) -> None:
@@ -256,6 +255,11 @@ class SWEEnv(gymnasium.Env[str, str]):
     def sandbox(self) -> Sandbox | None:
         """The sandbox of the episode that is being played, for whoever looks on; None before and after."""
         return self._workspace.sandbox if self._workspace else None
+
+    def disturbed(self) -> None:
+        """Somebody used the sandbox besides the agent: with the next step all of the repository is looked at."""
+        if self._toolbox is not None:
+            self._toolbox.ran = True
 
     # -- what the episode came to -------------------------------------------------------------------------------
 

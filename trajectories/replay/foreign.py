@@ -83,6 +83,9 @@ class ForeignStage:
             answer = self._unplayed(turn, f"there is no {call.name} here")
         return answer
 
+    def disturbed(self) -> None:
+        """See `Stage`: all of it is looked at after every turn."""
+
     async def grade(self) -> Verdict | None:
         """See `Stage`."""
         if not self._ground.graded:

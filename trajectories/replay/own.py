@@ -97,6 +97,10 @@ class OwnStage:
             ordered=call.name not in _ANY_ORDER,
         )
 
+    def disturbed(self) -> None:
+        """See `Stage`."""
+        self.env.disturbed()
+
     async def grade(self) -> Verdict | None:
         """See `Stage`: the environment has graded a submission already, and grades nothing else."""
         return Verdict(**asdict(self.env.report)) if self.env.report else None

@@ -52,6 +52,9 @@ class Stage(Protocol):
     async def play(self, turn: Turn) -> Answer:
         """Do the next turn again. Raises `SandboxError`."""
 
+    def disturbed(self) -> None:
+        """Somebody else has used the sandbox: what differs in the repository is looked at anew."""
+
     async def grade(self) -> Verdict | None:
         """The verdict on what it led to; None where nobody can say. Raises `SandboxError`."""
 
