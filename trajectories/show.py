@@ -14,8 +14,9 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from trajectories.records import MASK, ContextPair, MaskedContext, Trajectory, Turn
-from trajectories.shortening import brief, clean, shortened
+from trajectories.records import MASK, ContextPair, MaskedContext, Trajectory, Turn, Verdict
+from trajectories.shortening import LINES, brief, clean, shortened
+from trajectories.touching.stepping import step_diff
 
 COLOURS = {"valid": "green", "invalid": "red", "uncertain": "yellow"}
 
@@ -31,15 +32,29 @@ def trajectory_renderable(trajectory: Trajectory, *, max_lines: int = 40) -> Ren
         "outcome": _outcome(trajectory),
     }
     parts: list[RenderableType] = [_facts(facts), Panel(_plain(trajectory.problem_statement), title="issue")]
-    parts += [_turn(i, turn, max_lines) for i, turn in enumerate(trajectory.turns, 1)]
+    before: str | None = ""
+    for i, turn in enumerate(trajectory.turns, 1):
+        parts.append(_turn(i, turn, max_lines))
+        if turn.diff is not None and before is not None and (changed := step_diff(before, turn.diff)):
+            parts.append(_diff(changed, f"what turn {i} changed", max_lines))
+        before = turn.diff
     if trajectory.patch:
-        parts.append(Panel(Syntax(shortened(trajectory.patch), "diff", background_color="default"), title="patch"))
+        parts.append(_diff(trajectory.patch, "patch"))
     if trajectory.verdict is not None:
-        tests = {**trajectory.verdict.fail_to_pass, **trajectory.verdict.pass_to_pass}
-        failed = [f"{status} {test}" for test, status in tests.items() if status != "passed"]
-        passed = f"{len(tests) - len(failed)} of {len(tests)} tests passed"
-        parts.append(Panel(_plain("\n".join([passed, *failed])), title="verdict"))
+        parts.append(Panel(_plain("\n".join(_tests(trajectory.verdict))), title="verdict"))
     return Group(*parts)
+
+
+def _tests(verdict: Verdict) -> list[str]:
+    """How many tests passed, then those that did not, then those that do and did not before."""
+    both = (("failed", verdict.fail_to_pass), ("passed", verdict.pass_to_pass))
+    rows = [(before, after, test) for before, tests in both for test, after in tests.items()]
+    bad = [row for row in rows if row[1] != "passed"]
+    mended = [row for row in rows if row[0] != row[1] == "passed"]
+    told = [f"{now} {test}" + f", {before} before" * (before != now) for before, now, test in (*bad, *mended)]
+    flags = ["somebody meddled with the grading"] if verdict.tampered else []
+    dropped = [f"did not count: {', '.join(verdict.dropped)}"] if verdict.dropped else []
+    return [*flags, f"{len(rows) - len(bad)} of {len(rows)} tests passed", *told, *dropped]
 
 
 def pair_renderable(pair: ContextPair, *, max_lines: int = 40) -> RenderableType:
@@ -90,13 +105,18 @@ def _turn(number: int, turn: Turn, max_lines: int) -> Panel:
     call = turn.tool_call
     title = Text.assemble(f"{number} ", (brief(call.name) or "no call", "bold"))
     ended = "" if turn.exit_code is None else f"exit {turn.exit_code}, "
-    foot = Text(f"{ended}{turn.seconds:.1f} s, {len(turn.completion_ids)} tokens", style="dim")
+    cpu = "" if turn.cpu_seconds is None else f" ({turn.cpu_seconds:.1f} s of CPU time)"
+    foot = Text(f"{ended}{turn.seconds:.1f} s{cpu}, {len(turn.completion_ids)} tokens", style="dim")
     parts: list[RenderableType] = [_plain(turn.text)]
     if call.error:
         parts.append(Text(shortened(call.error), style="red"))
     if turn.observation:
         parts.append(Text(shortened(turn.observation, max_lines), style="dim"))
     return Panel(Group(*parts), title=title, title_align="left", subtitle=foot, subtitle_align="right")
+
+
+def _diff(text: str, title: str, max_lines: int = LINES) -> Panel:
+    return Panel(Syntax(shortened(text, max_lines), "diff", background_color="default"), title=title)
 
 
 def _context(title: str, context: MaskedContext, others: set[str], colour: str, max_lines: int) -> Panel:

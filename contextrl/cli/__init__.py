@@ -16,6 +16,7 @@ import typer
 
 from contextrl.cli import (
     doctor,
+    export,
     grade,
     images,
     judging,
@@ -25,6 +26,7 @@ from contextrl.cli import (
     policy,
     probe,
     records,
+    replay,
     repos,
     sandboxes,
     stats,
@@ -111,6 +113,7 @@ app = typer.Typer(
 app.command("train")(train.train)
 app.command("report")(train.report)
 app.command("view")(view.view)
+app.command("replay")(replay.replay)
 app.add_typer(repos.repo, name="repo")
 app.add_typer(tasks.tasks, name="tasks")
 app.command("grade")(grade.grade)
@@ -125,6 +128,7 @@ pairs.pairs.command("audit")(judging.audit)
 pairs.pairs.command("export")(pair_transfer.export)
 pairs.pairs.command("import")(pair_transfer.import_pairs)
 app.add_typer(pairs.pairs, name="pairs")
+app.add_typer(export.export, name="export")
 app.add_typer(policy.policy, name="policy")
 app.add_typer(sandboxes.sandbox, name="sandbox")
 app.add_typer(images.image, name="image")

@@ -62,6 +62,8 @@ def audit(
             progress.stage("Auditing")
             report = audit_pairs(pairs, facts, on_progress=progress.update)
         tell(report)
+    if not file:
+        _keep(store, run or "", wanted, report, quiet=as_json)
     if strict and report.flagged:
         raise typer.Exit(1)
 
@@ -80,6 +82,19 @@ def _from_store(where: str, wanted: PairFilters) -> tuple[list[ContextPair], dic
         known.check(opened, "repository with pairs", wanted.get("repo"))
         pairs = opened.pairs(**wanted)
         return pairs, _facts(opened, pairs)
+
+
+def _keep(where: str, name: str, wanted: PairFilters, report: AuditReport, *, quiet: bool) -> None:
+    """Keep the audit beside its pairs, for the viewer; said where the store cannot be written."""
+    from trajectories.protocol import StoreError
+
+    of = as_options({"repo": wanted.get("repo"), "judgement": wanted["judgement"], "stage": wanted.get("stage")}, {})
+    try:
+        with open_store(where) as opened:
+            opened.add_finding("audit", name, {**report.to_json(), "of": of})
+    except StoreError as error:
+        if not quiet:
+            typer.echo(f"The audit is not kept: {error}", err=True)
 
 
 def _facts(store: SQLStore, pairs: list[ContextPair]) -> dict[str, Facts]:

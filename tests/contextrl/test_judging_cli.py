@@ -49,6 +49,15 @@ def test_a_shortcut_is_told_and_strict_fails(tmp_path):
     assert contextrl("pairs", "audit", "--store", store, "--strict").exit_code == 1
 
 
+def test_an_audit_of_a_store_is_kept_beside_its_pairs(tmp_path):
+    path = stored(tmp_path / "s.db", pair_set(1, pairs=20))
+    told = contextrl("pairs", "audit", "--store", path, "--run", "mined", "--stage", "function", "--json")
+    with SQLStore(path) as store:
+        (found,) = store.findings("audit", "mined")
+        assert store.findings("audit", "") == []
+    assert found.document == json.loads(told.stdout) | {"of": "--judgement valid --stage function"}
+
+
 def test_what_is_below_chance_is_said_and_flags_nothing(capsys):
     def trial(name, right, p):
         return Trial(name, "what it looks at", [frozenset("f")] * 200, wilson(right, 200), p)

@@ -7,6 +7,8 @@ from trajectory_builders import trajectory
 
 from trajectories.judge import RULES, RuleJudge, RuleLimits
 from trajectories.judging import views
+from trajectories.judging.measures import measures
+from trajectories.judging.rules import outcomes
 from trajectories.mining.masking import mask_trajectory
 from trajectories.records import MASK, ContextPair, ContextTurn
 
@@ -304,3 +306,21 @@ def test_views_go_with_their_contexts():
     del pair
     gc.collect()
     assert len(views._views) == before
+
+
+@pytest.mark.parametrize("rule", SPOILED)
+def test_what_each_rule_says_is_what_the_judge_goes_by(rule):
+    pair = SPOILED[rule][1]
+    found = outcomes(pair)
+    assert [o.rule for o in found] == list(RULES) and all(o.holds.endswith(".") for o in found)
+    objections = [f"{o.rule}: {o.finding[1]}" for o in found if o.finding]
+    assert objections == RuleJudge().judge(pair)[1] and (rule == "no_leak" or objections[0].startswith(rule))
+
+
+def test_measures_are_those_that_the_limits_are_held_against():
+    longer = SPOILED["like_length"][1]
+    ratio = float(measures(longer)["like_length"].partition(" ")[0])
+    below, above = (RuleLimits(max_length_ratio=ratio + d) for d in (-0.02, 0.02))
+    said = {limits: {o.rule: o.finding for o in outcomes(longer, limits)}["like_length"] for limits in (below, above)}
+    assert said[below] is not None and said[above] is None
+    assert "at most 1.5" in measures(CLEAN, RuleLimits(max_length_ratio=1.5))["like_length"]

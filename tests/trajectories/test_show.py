@@ -122,3 +122,38 @@ def test_a_pair_shows_both_sides_and_what_differs():
     (own,) = [line for line in coloured.splitlines() if "return a + b * 7" in line and "return a - b * 7" in line]
     assert "\x1b[32m" in own
     assert "\x1b[31m" in own
+
+
+def test_what_a_step_changed_stands_after_it():
+    before = "--- a/a.py\n+++ b/a.py\n@@ -1,2 +1,2 @@\n x\n-old\n+new\n"
+    after = "--- a/a.py\n+++ b/a.py\n@@ -1,2 +1,2 @@\n x\n-old\n+newer\n"
+    turns = [
+        turn("bash", "first").model_copy(update={"diff": before, "cpu_seconds": 0.25, "seconds": 1.5}),
+        turn("bash", "second").model_copy(update={"diff": before}),
+        turn("bash", "third").model_copy(update={"diff": after}),
+    ]
+    text = shown(trajectory_renderable(trajectory(turns=turns, patch="")))
+    assert "1.5 s (0.2 s of CPU time)" in text
+    assert "what turn 1 changed" in text and "what turn 2 changed" not in text
+    last = text[text.index("what turn 3 changed") :]
+    assert "-new " in last and "+newer" in last and "-old" not in last
+
+
+def test_tests_are_told_before_and_after():
+    verdict = Verdict(
+        resolved=False,
+        fail_to_pass={"mended": "passed", "left": "failed"},
+        pass_to_pass={"broken": "failed", "kept": "passed"},
+        tampered=True,
+        dropped=("conftest.py",),
+    )
+    text = shown(trajectory_renderable(trajectory(verdict=verdict)))
+    told = [line.strip("│ ") for line in text[text.index(" verdict ") :].splitlines()[1:-1]]
+    assert told == [
+        "somebody meddled with the grading",
+        "2 of 4 tests passed",
+        "failed left",
+        "failed broken, passed before",
+        "passed mended, failed before",
+        "did not count: conftest.py",
+    ]

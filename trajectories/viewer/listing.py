@@ -56,6 +56,12 @@ def groups(
     return [GroupRow._make(row) for row in rows], total
 
 
+def runs_of_group(connection: sa.Connection, group: str) -> list[str]:
+    """The runs that have a group of this name."""
+    c = trajectories.c
+    return list(connection.scalars(sa.select(c.run).where(c.group == group).distinct().order_by(c.run)))
+
+
 class PairRow(NamedTuple):
     """A pair without its texts."""
 

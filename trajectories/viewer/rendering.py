@@ -18,12 +18,12 @@ from markupsafe import Markup, escape
 from trajectories.queries import OUTCOMES
 from trajectories.records import MASK
 from trajectories.times import written
-from trajectories.viewer import ansi, parts, words
+from trajectories.viewer import ansi, parts, tokens, words
 from trajectories.viewer.asking import address
 from trajectories.viewer.bars import small_interval
 from trajectories.viewer.texts import visible
 
-STATIC = {"viewer.css": "text/css", "viewer.js": "text/javascript", "ansi.css": "text/css"}
+STATIC = {"viewer.css": "text/css", "viewer.js": "text/javascript", "colours.css": "text/css"}
 Go = Callable[..., str | None]
 """Path and values -> the address, or None where that cannot be gone to."""
 
@@ -31,8 +31,8 @@ Go = Callable[..., str | None]
 @cache
 def asset(name: str) -> str:
     """The text of a stylesheet or script."""
-    if name == "ansi.css":
-        return ansi.stylesheet()
+    if name == "colours.css":
+        return ansi.stylesheet() + tokens.stylesheet()
     return files(__package__).joinpath("static", name).read_text(encoding="utf-8")
 
 
@@ -97,13 +97,14 @@ def _final(value: object) -> object:
 
 
 def _linking(go: Go) -> Callable[..., Markup]:
-    def link(text: object, path: str, *, css: str = "", key: str = "", **values: object) -> Markup:
-        """A link, or its text where it leads nowhere. `key`: what presses it."""
+    def link(text: object, path: str, *, css: str = "", fragment: str = "", **values: object) -> Markup:
+        """A link, or its text where it leads nowhere. `fragment`: the place on the page."""
         shown = escape(_final(text))
         if (there := go(path, **values)) is None:
             return shown
         more = Markup(' class="{}"').format(css) if css else Markup()
-        more += Markup(' data-key="{}"').format(key) if key else Markup()
+        if fragment and not there.startswith("#"):
+            there = f"{there}#{fragment}"
         return Markup('<a href="{}"{}>{}</a>').format(there, more, shown)
 
     return link

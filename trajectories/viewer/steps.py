@@ -12,8 +12,8 @@ from functools import cached_property
 from typing import Any
 
 from trajectories.records import Trajectory, Turn
+from trajectories.touching.stepping import step_diff
 from trajectories.viewer.calls import Said, edit_diff, said, short
-from trajectories.viewer.stepping import step_diff
 
 _MOST = 400_000
 """Characters of two diffs that are compared before anybody asks."""

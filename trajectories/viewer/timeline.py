@@ -19,8 +19,8 @@ _LEAST = 0.35
 """Of the width that each turn would have if all were alike: what the shortest gets."""
 
 
-def timeline(steps: Sequence[Step]) -> Markup:
-    """The bars; empty without turns."""
+def timeline(steps: Sequence[Step], prefix: str = "") -> Markup:
+    """The bars; empty without turns. `prefix`: of the turns' places on the page."""
     if not steps:
         return Markup()
     total = sum(max(step.turn.seconds, 0.0) for step in steps)
@@ -30,7 +30,7 @@ def timeline(steps: Sequence[Step]) -> Markup:
     for step in steps:
         share = max(step.turn.seconds, 0.0) / total if total else 1 / len(steps)
         width = least + rest * share
-        bars += _bar(step, at, width)
+        bars += _bar(step, at, width, prefix)
         at += width
     height = _WALL + _CPU + 4
     label = f"{len(steps)} turns, {lasted(total)}"
@@ -40,7 +40,7 @@ def timeline(steps: Sequence[Step]) -> Markup:
     )
 
 
-def _bar(step: Step, at: float, width: float) -> str:
+def _bar(step: Step, at: float, width: float, prefix: str) -> str:
     turn = step.turn
     gap = min(1.5, width / 6)
     ended = "" if turn.exit_code is None else f", exit {turn.exit_code}"
@@ -54,4 +54,4 @@ def _bar(step: Step, at: float, width: float) -> str:
         bar += f'<rect class="w-cpu" x="{at:.2f}" width="{busy:.2f}" y="{_WALL + 3}" height="{_CPU}"/>'
     if step.changed_something:
         bar += f'<rect class="w-changed" x="{at:.2f}" width="{width - gap:.2f}" y="0" height="3"/>'
-    return f'<a href="#turn-{step.number}">{bar}<title>{escape(visible(title))}</title></a>'
+    return f'<a href="#{prefix}turn-{step.number}">{bar}<title>{escape(visible(title))}</title></a>'

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from difflib import unified_diff
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import patch
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -22,7 +23,7 @@ from trajectories.queries import Lesson, Margin
 from trajectories.records import ToolCall, Trajectory, Turn, Verdict
 from trajectories.store import SQLStore
 
-FILE = "ledger/settle.py"
+FUNCTIONS = ("settle", "refund", "invoice", "payout", "accrue", "reverse")
 GOOD = '''def settle(entries, rate, limit):
     """What the entries come to with tax, at most the limit."""
     total = 0
@@ -37,11 +38,14 @@ RUNS = {"context-aware": 0.02, "grpo-only": 0.012}
 """Run -> how fast it learns."""
 START = 1_760_000_000.0
 ROLLOUTS = 4
-ITERATIONS = 24
+ITERATIONS = GROUPS = 24
+"""One group an iteration."""
+TOTAL = len(RUNS) * GROUPS * ROLLOUTS
+"""Trajectories."""
 
 
 class Bug(NamedTuple):
-    """One line that is wrong."""
+    """One line that is wrong in one function."""
 
     name: str
     line: str
@@ -49,16 +53,48 @@ class Bug(NamedTuple):
     statement: str
     test: str
     said: str
+    function: str = "settle"
+
+    def of(self, function: str) -> Bug:
+        """The same in another function."""
+        return self._replace(
+            function=function,
+            statement=self.statement.replace("settle`", f"{function}`"),
+            test=f"{self.test}_{function}",
+        )
+
+    @property
+    def file(self) -> str:
+        """Where the function is."""
+        return f"ledger/{self.function}.py"
+
+    @property
+    def good(self) -> str:
+        """The file as it must be."""
+        return GOOD.replace("def settle", f"def {self.function}")
 
     @property
     def source(self) -> str:
         """The file with the bug."""
-        return GOOD.replace(self.right, self.line)
+        return self.good.replace(self.right, self.line)
+
+    @property
+    def diff(self) -> str:
+        """From the one to the other."""
+        lines = unified_diff(
+            self.source.splitlines(True), self.good.splitlines(True), f"a/{self.file}", f"b/{self.file}"
+        )
+        return "".join(lines)
+
+    @property
+    def siblings(self) -> list[Bug]:
+        """All bugs of its function."""
+        return [bug.of(self.function) for bug in BUGS]
 
     @property
     def instance(self) -> str:
         """The task instance."""
-        return f"ledger__settle-{self.name}"
+        return f"ledger__{self.function}-{self.name}"
 
 
 BUGS = (
@@ -97,18 +133,25 @@ BUGS = (
 )
 
 
+TASKS = [bug.of(function) for function in FUNCTIONS for bug in BUGS]
+
+
 def fill(path: Path | str) -> SQLStore:
     """A new store with all that the viewer can show. The caller closes it."""
-    store = SQLStore(path)
+    with patch("time.time", return_value=START + 40_000):
+        return _filled(SQLStore(path))
+
+
+def _filled(store: SQLStore) -> SQLStore:
     rng = random.Random(7)
     tokenizer = _tokenizer()
     miner = PairMiner(store, RuleJudge(), MinerOptions(max_pairs_per_trajectory=4))
     for run, speed in RUNS.items():
         store.claim_run(run, _configuration(run))
-        store.add_tasks(run, {bug.instance: _task(bug) for bug in BUGS})
+        store.add_tasks(run, {bug.instance: _task(bug) for bug in TASKS})
         for iteration in range(ITERATIONS):
             store.add_metrics(run, iteration, _metrics(rng, iteration, speed))
-        for number, bug in enumerate(BUGS * 2):
+        for number, bug in enumerate(TASKS):
             _add_group(store, miner if run == "context-aware" else None, rng, tokenizer, run, bug, number)
         store.add_finding("tokenizer", run, {"tokenizer_json": tokenizer.to_str()})
         store.release_run(run)
@@ -141,10 +184,10 @@ def episode(rng: random.Random, tokenizer: Tokenizer, run: str, bug: Bug, number
     fails, meddles = place == 3, place == 2 and bug.name == "limit"
     name = hashlib.sha256(f"{run} {bug.name} {number} {place}".encode()).hexdigest()[:32]
     turns = list(_turns(rng, tokenizer, bug, place, fails))
-    patch = "" if fails else _diff(bug.source, GOOD)
+    diff = "" if fails else bug.diff
     resolved = not fails and not meddles
     status = {bug.test: "passed" if resolved else "failed"}
-    others = {f"test_settle.{b.test}": "passed" for b in BUGS if b is not bug}
+    others = {f"test_settle.{b.test}": "passed" for b in bug.siblings if b.name != bug.name}
     verdict = Verdict(
         resolved=resolved,
         fail_to_pass={f"test_settle.{test}": said for test, said in status.items()},
@@ -158,21 +201,21 @@ def episode(rng: random.Random, tokenizer: Tokenizer, run: str, bug: Bug, number
         id=name,
         run=run,
         group=f"{run}/{number}",
-        iteration=number * 3,
+        iteration=number,
         instance_id=bug.instance,
         repo="ledger",
         base_commit=hashlib.sha1(b"ledger").hexdigest(),
         problem_statement=f"{bug.statement}\n\nIt should follow docs/settling.md.\n",
         turns=turns,
-        patch=patch,
-        answer="" if fails else GOOD,
-        files=[] if fails else [FILE],
-        functions=[] if fails else [f"{FILE}::settle"],
-        sources={} if fails else {f"{FILE}::settle": bug.source},
+        patch=diff,
+        answer="" if fails else bug.good,
+        files=[] if fails else [bug.file],
+        functions=[] if fails else [f"{bug.file}::{bug.function}"],
+        sources={} if fails else {f"{bug.file}::{bug.function}": bug.source},
         status="truncated" if fails else "submitted",
         verdict=verdict,
         reward=float(resolved),
-        policy_version=number * 3,
+        policy_version=number,
         agent="tools",
         backend="docker",
         created_at=START + number * 600 + place * 40,
@@ -208,15 +251,18 @@ def _turns(rng: random.Random, tokenizer: Tokenizer, bug: Bug, place: int, fails
     yield turn("The tests say most. I run them first.", "bash", _log(bug, False), 1, command=run)
     if place == 1:
         yield turn("What does the document promise?", "bash", _DOCUMENT, command="cat docs/settling.md")
-    yield turn("Now the function that fails.", "view", shown, path=FILE)
+    yield turn("Now the function that fails.", "view", shown, path=bug.file)
     if fails:
         seen = "ls: cannot access 'settle': No such file or directory\n"
         yield turn("Perhaps it is somewhere else.", "bash", seen, 2, command="ls settle")
         yield turn("I run them again.", "bash", _log(bug, False), 1, command=run)
         return
-    diff, tree = _diff(bug.source, GOOD), "b" * 40
+    diff, tree = bug.diff, "b" * 40
     edit = "edited\n"
-    yield turn("One line is not as the document has it.", "edit", edit, path=FILE, old=bug.line, new=bug.right)
+    think = "One line is not as the document has it."
+    if place == 1 and bug.name == "sum":
+        think += f" It must be {bug.right.strip()} of course."
+    yield turn(think, "edit", edit, path=bug.file, old=bug.line, new=bug.right)
     yield turn("Does it hold now?", "bash", _log(bug, True), command=run)
     yield turn("All pass.", "submit", "submitted\n")
 
@@ -231,8 +277,8 @@ settled never exceeds the limit of the account.
 def _log(bug: Bug, passes: bool) -> str:
     """What the test runner prints, in colours."""
     lines = []
-    for each in BUGS:
-        good = passes or each is not bug
+    for each in bug.siblings:
+        good = passes or each.name != bug.name
         word = "\x1b[32mok\x1b[0m" if good else "\x1b[1;31mFAIL\x1b[0m"
         lines.append(f"{each.test} (test_settle.SettleTest) ... {word}")
     if not passes:
@@ -241,19 +287,14 @@ def _log(bug: Bug, passes: bool) -> str:
     return "\n".join([*lines, "", f"Ran {len(BUGS)} tests in 0.0{len(bug.name)}s", "", outcome, ""])
 
 
-def _diff(old: str, new: str) -> str:
-    lines = unified_diff(old.splitlines(True), new.splitlines(True), f"a/{FILE}", f"b/{FILE}")
-    return "".join(lines)
-
-
 def _task(bug: Bug) -> dict[str, object]:
     return {
         "instance_id": bug.instance,
         "repo": "ledger",
         "problem_statement": bug.statement,
-        "patch": _diff(bug.source, GOOD),
+        "patch": bug.diff,
         "FAIL_TO_PASS": [f"test_settle.{bug.test}"],
-        "PASS_TO_PASS": [f"test_settle.{b.test}" for b in BUGS if b is not bug],
+        "PASS_TO_PASS": [f"test_settle.{b.test}" for b in bug.siblings if b.name != bug.name],
     }
 
 
@@ -329,7 +370,7 @@ def _later(store: SQLStore, rng: random.Random) -> None:
             for first in (True, False)
         )
     valid = [pair for pair in pairs if pair.judgement == "valid"]
-    for version in (3, 6, 9):
+    for version in (9, 15, 21):
         store.use_pairs([pair.id for pair in valid], version)
     store.retire_pairs([valid[-1].id], "a new right answer solves the confounder's task as well")
     store.add_finding("audit", "context-aware", audit_pairs(valid).to_json())

@@ -10,7 +10,7 @@ from trajectories.viewer.asking import Asked
 from trajectories.viewer.opening import Source
 from trajectories.viewer.page import Page
 from trajectories.viewer.pages.trajectories import filters_of, order_of
-from trajectories.viewer.steps import Step, steps_of
+from trajectories.viewer.steps import steps_of
 from trajectories.viewer.timeline import timeline
 
 _AROUND = 25
@@ -48,8 +48,8 @@ def trajectory(source: Source, asked: Asked) -> Page:
     return Page("trajectory.html", f"Trajectory {found.id}", values)
 
 
-def contents(source: Source, found: Trajectory) -> dict[str, Any]:
-    """All that a page, or a file, shows of a trajectory."""
+def contents(source: Source, found: Trajectory, prefix: str = "") -> dict[str, Any]:
+    """All that a page, or a file, shows of a trajectory. `prefix`: of the places on it, where others are there too."""
     store = source.store
     replays = [finding.document for finding in store.findings("replay", found.id)]
     steps, whence = steps_of(found, replays[0] if replays else None)
@@ -59,8 +59,8 @@ def contents(source: Source, found: Trajectory) -> dict[str, Any]:
         "t": found,
         "steps": steps,
         "whence": whence,
-        "timeline": timeline(steps),
-        "final": last_diff(steps),
+        "timeline": timeline(steps, prefix),
+        "prefix": prefix,
         "gold": (task or {}).get("patch") or "",
         "tests": tests_of(found, task),
         "replays": replays,
@@ -68,11 +68,6 @@ def contents(source: Source, found: Trajectory) -> dict[str, Any]:
         "filtered": summary.filtered,
         "no_pair": store.mining_reasons([found.id]).get(found.id, ""),
     }
-
-
-def last_diff(steps: list[Step]) -> str:
-    """All that differs in the end, where it is known."""
-    return next((step.after for step in reversed(steps) if step.after is not None), "")
 
 
 def tests_of(found: Trajectory, task: dict[str, Any] | None) -> list[TestRow]:

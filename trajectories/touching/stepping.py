@@ -6,14 +6,16 @@ files only what the two diffs show is known; it is enough, since a step changes 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
+from itertools import islice
+from itertools import islice
 
 from trajectories.touching.diffs import FileDiff, Hunk, parse
 
 _CONTEXT = 3
-_MOST_LINES = 20_000
-"""Lines of one file's diff beyond which two are not compared line by line."""
+_MOST = 25_000_000
+"""Lines of the one state times lines of the other, beyond which two are not compared line by line."""
 
 
 def step_diff(before: str, after: str) -> str:
@@ -35,7 +37,7 @@ def _of_file(path: str, old: FileDiff | None, new: FileDiff | None) -> str:
     base = _known(heads)
     states = [_applied(base, hunks) for hunks in heads]
     gone_before, gone_after = _absent(old, new), _absent(new, old)
-    lines = "".join(_hunks(*states)) if max(map(len, states)) <= _MOST_LINES else "@@ too much to compare @@\n"
+    lines = "".join(_hunks(*states))
     left = "/dev/null" if gone_before else f"a/{path}"
     right = "/dev/null" if gone_after else f"b/{path}"
     return f"--- {left}\n+++ {right}\n{lines}"
@@ -74,20 +76,35 @@ def _applied(base: Sequence[str | None], hunks: Sequence[Hunk]) -> list[Line]:
 
 
 def _hunks(old: Sequence[Line], new: Sequence[Line]) -> Iterator[str]:
-    matcher = SequenceMatcher(None, old, new, autojunk=False)
-    for group in matcher.get_grouped_opcodes(_CONTEXT):
+    shorter = min(len(old), len(new))
+    first = _alike(zip(old, new, strict=False), shorter)
+    last = _alike(zip(reversed(old), reversed(new), strict=False), shorter - first)
+    start, end = max(0, first - _CONTEXT), max(0, last - _CONTEXT)
+    old, new = old[start : len(old) - end], new[start : len(new) - end]
+    if len(old) * len(new) > _MOST:
+        return (yield _hunk([*(("-", line) for line in old), *(("+", line) for line in new)], start, start))
+    for group in SequenceMatcher(None, old, new, autojunk=False).get_grouped_opcodes(_CONTEXT):
         rows: list[tuple[str, Line]] = []
         for tag, a, b, c, d in group:
             if tag == "equal":
                 rows += [(" ", line) for line in old[a:b]]
             else:
                 rows += [("-", line) for line in old[a:b]] + [("+", line) for line in new[c:d]]
-        skipped = next((i for i, (_, line) in enumerate(rows) if not line[0]), len(rows))
-        kept = [(sign, text) for sign, (number, text) in rows[skipped:] if not number]
-        start, new_start = group[0][1] + skipped, group[0][3] + skipped
-        sizes = [sum(sign in signs for sign, _ in kept) for signs in (" -", " +")]
-        yield f"@@ -{_range(start, sizes[0])} +{_range(new_start, sizes[1])} @@\n"
-        yield from (_written(sign, text) for sign, text in kept)
+        yield _hunk(rows, start + group[0][1], start + group[0][3])
+
+
+def _alike(both: Iterable[tuple[Line, Line]], most: int) -> int:
+    """How many of the first are the same, at most so many."""
+    return next((i for i, (a, b) in enumerate(islice(both, most)) if a != b), most)
+
+
+def _hunk(rows: Sequence[tuple[str, Line]], old: int, new: int) -> str:
+    """A hunk of rows that begin after so many lines. Lines that nobody knows are no context."""
+    skipped = next((i for i, (_, line) in enumerate(rows) if not line[0]), len(rows))
+    kept = [(sign, text) for sign, (number, text) in rows[skipped:] if not number]
+    sizes = [sum(sign in signs for sign, _ in kept) for signs in (" -", " +")]
+    head = f"@@ -{_range(old + skipped, sizes[0])} +{_range(new + skipped, sizes[1])} @@\n"
+    return head + "".join(_written(sign, text) for sign, text in kept)
 
 
 def _range(start: int, size: int) -> str:

@@ -1,0 +1,142 @@
+"""Trajectories, groups and runs as one file that opens anywhere: offline, from disk, without a script.
+
+Invariant: the file makes no request and holds no script, and a policy in it forbids both. It is a few MB at most: what
+is left out of long texts is said at its place and at the top.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, get_args
+
+from trajectories.queries import TrajectorySummary
+from trajectories.storage.upkeep import Upkeep
+from trajectories.viewer.asking import Asked
+from trajectories.viewer.listing import runs_of_group
+from trajectories.viewer.opening import Source
+from trajectories.viewer.page import Page
+from trajectories.viewer.pages.groups import group as group_page
+from trajectories.viewer.pages.mining import audit, funnel
+from trajectories.viewer.pages.runs import run as run_page
+from trajectories.viewer.pages.trajectory import contents
+from trajectories.viewer.parts import Limits
+from trajectories.viewer.rendering import environment, render
+
+Kind = Literal["trajectory", "group", "run"]
+MOST_BYTES = 5_000_000
+LIMITS = (Limits(400, 30_000), Limits(120, 8_000), Limits(40, 2_000), Limits(12, 500))
+"""Tried in turn until the file is small enough."""
+ROWS, EXAMPLES = 500, 6
+"""Of a run: trajectories that are listed, and those that are shown whole."""
+_MOST_FOUND = 5
+
+
+class Named(NamedTuple):
+    """What is exported."""
+
+    kind: Kind
+    name: str
+    run: str
+    """Of a group."""
+
+
+def find(source: Source, name: str, kind: Kind | None = None, run: str | None = None) -> Named:
+    """What a name means: an id or its start, a group, or a run. Raises `ValueError` where it is none or several."""
+    found = [*_trajectories(source, name), *_groups(source, name, run), *_runs(source, name)]
+    found = [each for each in found if kind in (None, each.kind)]
+    if not found:
+        what = kind or "trajectory, group or run"
+        raise ValueError(
+            f"there is no {what} {name!r} in {source.store.where}; `contextrl traj ls` lists what there is"
+        )
+    kinds = dict.fromkeys(each.kind for each in found)
+    if len(kinds) > 1:
+        raise ValueError(f"{name!r} is a {' and a '.join(kinds)}: say which with --kind")
+    if len(found) > 1:
+        if kinds == {"group": None}:
+            runs = ", ".join(each.run or "(without a name)" for each in found[:_MOST_FOUND])
+            raise ValueError(f"there is a group {name!r} in several runs ({runs}): say which with --run")
+        raise ValueError(f"{len(found)} ids or more start with {name!r}: give more of one")
+    return found[0]
+
+
+def _trajectories(source: Source, name: str) -> list[Named]:
+    ids = source.store.find_ids(name, "trajectories", limit=_MOST_FOUND) if name else []
+    return [Named("trajectory", each, "") for each in ([name] if name in ids else ids)]
+
+
+def _groups(source: Source, name: str, run: str | None) -> list[Named]:
+    runs = source.store.database.read(lambda c: runs_of_group(c, name)) if name else []
+    return [Named("group", name, each) for each in runs if run in (None, each)]
+
+
+def _runs(source: Source, name: str) -> list[Named]:
+    return [Named("run", name, "")] if name in Upkeep(source.store).names("run") else []
+
+
+def export(source: Source, what: Named) -> str:
+    """The file's text. Raises `StoreError`, `ValueError`."""
+    assert what.kind in get_args(Kind)
+    text = ""
+    for limits in LIMITS:
+        page = {"trajectory": _trajectory, "group": _group, "run": _run}[what.kind](source, what)
+        text = _rendered(page, limits)
+        if len(text.encode()) <= MOST_BYTES:
+            break
+    return text
+
+
+def _rendered(page: Page, limits: Limits) -> str:
+    inside: Sequence[Mapping[str, Any]] = page.values.get("whole", ())
+    places = {values["t"].id: values["prefix"] for values in inside}
+
+    def go(path: str, **values: object) -> str | None:
+        place = places.get(str(values.get("id"))) if path == "/trajectory" else None
+        return f"#{place}top" if place else None
+
+    jinja = environment("export.html", go, limits)
+    return render(jinja, page.template, {"title": page.title, "limits": limits, **page.values})
+
+
+def _trajectory(source: Source, what: Named) -> Page:
+    found = source.trajectory(what.name)
+    return Page("trajectory.html", f"Trajectory {found.id}", {**contents(source, found), "tokens": False})
+
+
+def _group(source: Source, what: Named) -> Page:
+    asked = Asked([("run", what.run), ("group", what.name)])
+    page = group_page(source, asked)
+    return page._replace(
+        template="export_group.html", values={**page.values, **_whole(source, page.values["rollouts"])}
+    )
+
+
+def _run(source: Source, what: Named) -> Page:
+    asked = Asked([("name", what.name)])
+    page = run_page(source, asked)
+    listed = source.store.page(run=what.name, limit=ROWS)
+    values = {
+        **page.values,
+        **_whole(source, _examples(listed)),
+        "rows": listed,
+        "total": source.store.count(run=what.name),
+        "drawing": funnel(source, asked).values["drawing"] if page.values["funnel"] else "",
+        "audits": audit(source, asked).values["audits"][:1],
+    }
+    return page._replace(template="export_run.html", values=values)
+
+
+def _examples(rows: Sequence[TrajectorySummary]) -> list[TrajectorySummary]:
+    """A few of each outcome: tampered ones first, then resolved, failed and not graded ones."""
+    wanted: tuple[tuple[Callable[[TrajectorySummary], bool], int], ...] = (
+        (lambda t: t.tampered, 1),
+        (lambda t: t.outcome is True and not t.tampered, 2),
+        (lambda t: t.outcome is False and not t.tampered, 2),
+        (lambda t: t.outcome is None, 1),
+    )
+    return [t for fits, most in wanted for t in [row for row in rows if fits(row)][:most]][:EXAMPLES]
+
+
+def _whole(source: Source, rows: Sequence[TrajectorySummary]) -> dict[str, Any]:
+    found = [contents(source, source.trajectory(row.id), prefix=f"t{i}-") for i, row in enumerate(rows, 1)]
+    return {"whole": found, "tokens": False}
