@@ -99,8 +99,8 @@ def summary(report: ReplayReport) -> Iterator[Text]:
     if report.diverged_at is None:
         yield Text(f"{_many(len(report.steps), 'step')}, no divergence", style="green")
     else:
-        count = _many(len(report.divergences), "step")
-        yield Text(f"{count} of {len(report.steps)} diverge, the first is step {report.diverged_at}", style="red")
+        count = f"divergence at {len(report.divergences)} of {_many(len(report.steps), 'step')}"
+        yield Text(f"{count}, first at step {report.diverged_at}", style="red")
     if report.unplayed:
         places = ", ".join(str(step.number) for step in report.unplayed[:10])
         yield Text(f"{_many(len(report.unplayed), 'step')} not replayed: {places}", style="yellow")

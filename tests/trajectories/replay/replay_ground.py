@@ -107,6 +107,8 @@ def task_of(profile: RepoProfile) -> TaskInstance:
         setup={"lengths/units.py": BROKEN},
         tests={"tests/test_units.py": TESTS},
         test_targets=("tests/test_units.py",),
+        files=("lengths/units.py",),
+        functions=("lengths/units.py::feet",),
     )
 
 
