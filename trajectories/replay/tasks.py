@@ -7,9 +7,6 @@ cannot be had is told in one sentence that says what is missing and what to do.
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +14,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from envs.repos.fetch import normalise, tree_hash
 from envs.repos.store import list_profiles
 from envs.task import RepoProfile, TaskInstance
 from envs.tasksets.layout import is_taskset
@@ -27,10 +23,9 @@ from envs.tasksets.repositories import Repositories, TaskSetError, source_of
 from sandbox.home import home
 from trajectories.protocol import TrajectoryStore
 from trajectories.records import Trajectory
+from trajectories.replay.folders import TaskMissing, kept_tree
 
-
-class TaskMissing(ValueError):
-    """The task of a trajectory, or its repository, cannot be had; the message says what to do."""
+__all__ = ["Ground", "TaskMissing", "find_ground", "plain_task"]
 
 
 @dataclass(frozen=True)
@@ -168,7 +163,7 @@ def _fitting(trajectory: Trajectory) -> RepoProfile | None:
 def _of_folder(trajectory: Trajectory, folder: Path) -> Ground:
     if not folder.is_dir():
         raise TaskMissing(f"{folder} is no folder: give --repo the folder that the repository lies in")
-    tree, note = _kept(folder, trajectory.base_commit)
+    tree, note = kept_tree(folder, trajectory.base_commit)
     profile = RepoProfile(
         name=trajectory.repo.replace("/", "__") or folder.resolve().name,
         source=str(folder),
@@ -178,34 +173,3 @@ def _of_folder(trajectory: Trajectory, folder: Path) -> Ground:
         log_parser="pytest",
     )
     return Ground(plain_task(trajectory, profile), profile, graded=False, note=note)
-
-
-def _kept(folder: Path, commit: str) -> tuple[Path, str]:
-    """The files of a commit in the home folder, in a folder named by their contents; what is to be said of them."""
-    kept = home() / "replays"
-    kept.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".taking-", dir=kept) as work:
-        new = Path(work) / "tree"
-        note = _checked_out(folder, commit, new)
-        normalise(new)
-        place = kept / tree_hash(new)
-        if not place.exists():
-            Path(work).chmod(0o755)
-            (Path(work) / "new").mkdir()
-            new.rename(Path(work) / "new" / "tree")
-            (Path(work) / "new").rename(place)
-    return place / "tree", note
-
-
-def _checked_out(folder: Path, commit: str, tree: Path) -> str:
-    """Put the files of a commit into a new folder; what is to be said of them."""
-    if not (folder / ".git").exists():
-        shutil.copytree(folder, tree, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", ".git"))
-        return f"{folder} is no git repository: its files are taken as they are."
-    wanted = commit or "HEAD"
-    archive = subprocess.run(["git", "-C", str(folder), "archive", wanted], capture_output=True, check=False)
-    if archive.returncode:
-        raise TaskMissing(f"the repository {folder} has no commit {wanted}: git fetch it there, or give another --repo")
-    tree.mkdir()
-    subprocess.run(["tar", "-x", "-C", str(tree)], input=archive.stdout, check=True)
-    return "" if commit else f"The record names no base commit: the newest of {folder} is taken."
