@@ -21,6 +21,7 @@ from trajectories.store import SQLStore
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "trajectories" / "replay"))
 from replay_ground import SCRIPT, profile_of, record, task_of, with_turn, write_tree
+from scaffold_runs import foreign_run
 
 GOOD, OTHER, EMPTY, FOREIGN, UNKNOWN, ENCODED = (letter * 32 for letter in "abcdef")
 LAST = len(SCRIPT)
@@ -319,3 +320,44 @@ def test_the_document_is_the_one_that_was_agreed(store):
     assert agreed <= document.keys()
     step = {"number", "action", "same", "differs", "expected", "got", "expected_exit", "exit", "expected_tree", "tree"}
     assert step | {"diff", "seconds", "cpu_seconds"} <= document["steps"][0].keys()
+
+
+@pytest.fixture
+def imported(store, ground, tmp_path):
+    """A run of another program, imported by the command line."""
+
+    async def play():
+        backend = await open_backend("local")
+        try:
+            return await foreign_run("openhands", backend, *ground, tmp_path)
+        finally:
+            await backend.close()
+
+    run = asyncio.run(play())
+    result = contextrl("traj", "import", str(tmp_path / "output.jsonl"), "--run", "theirs")
+    assert result.exit_code == 0, result.output
+    with SQLStore(store) as opened:
+        (found,) = opened.query(run="theirs")
+    assert found.turns == run.turns
+    return found
+
+
+def test_an_imported_run(store, imported, ground):
+    """The store knows its task by its id, as it does where `traj import` was given `--tasks`."""
+    result = contextrl("replay", imported.id, "--backend", "local")
+    assert result.exit_code == 0, result.output
+    assert "1 step not replayed" in result.stdout and "no divergence" in result.stdout
+    assert "verdict: resolved; none was recorded" in result.stdout
+
+
+def test_an_imported_run_on_a_folder(store, imported, ground, tmp_path):
+    _, task = ground
+    folder = write_tree(tmp_path / "folder")
+    (folder / "lengths/units.py").write_text(task.setup["lengths/units.py"])
+    result = contextrl("replay", imported.id, "--backend", "local", "--repo", str(folder))
+    assert result.exit_code == 0, result.output
+    assert "its files are taken as they are" in result.stdout and "verdict" not in result.stdout
+    (folder / "lengths/units.py").write_text("")
+    result = contextrl("replay", imported.id, "--backend", "local", "--repo", str(folder), "--stop-at-divergence")
+    assert result.exit_code == 1 and "stopped after step 1" in result.stdout
+    assert "an episode of openhands cannot be forked" in refused_fork(imported.id, "1")

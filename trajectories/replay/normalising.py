@@ -47,8 +47,8 @@ _ALWAYS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"^index [0-9a-f]{7,40}\.\.[0-9a-f]{7,40}", "index <hash>..<hash>"),
         (rf"^total \d+\n(?={_MODE} )", "total <blocks>\n"),
         # who owns a file, how large a folder is and when either was written is not the repository's
-        (rf"^(d{_MODE[len('[-dlbcps]') :]}) +\d+ \S+ +\S+ +\d+ {_MONTH} +\d+ +[\d:]+ ", r"\1 <folder> "),
-        (rf"^({_MODE}) +\d+ \S+ +\S+ +(\d+) {_MONTH} +\d+ +[\d:]+ ", r"\1 <file> \2 "),
+        (rf"^(d{_MODE[len('[-dlbcps]') :]}) +\d+ +\S+ +\S+ +\d+ {_MONTH} +\d+ +[\d:]+ ", r"\1 <folder> "),
+        (rf"^({_MODE}) +\d+ +\S+ +\S+ +(\d+) {_MONTH} +\d+ +[\d:]+ ", r"\1 <file> \2 "),
     )
 )
 _PORT = re.compile(r"\b(localhost|127\.0\.0\.1|0\.0\.0\.0|port[ =:]?)(:? ?)(\d{5})\b")

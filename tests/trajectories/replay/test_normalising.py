@@ -37,7 +37,7 @@ ALIKE = {
     "hashes of a diff": ("index 1234567..89abcde 100644", "index 1234567890..89abcdef01 100644"),
     "a list": (
         "total 8\n-rw-r--r-- 1 root root 12 Apr 30 08:32 a.py\ndrwxr-xr-x 2 root root 4096 Mar 31  2025 lib",
-        "total 0\n-rw-r--r--  1 sandbox sandbox   12 Nov 28 09:00 a.py\ndrwxr-xr-x 1 me me 40 Jan  1  2000 lib",
+        "total 0\n-rw-r--r--  1 sandbox sandbox   12 Nov 28 09:00 a.py\ndrwxr-xr-x 11   65534   65534 40 Jan  1  2000 lib",
     ),
     "a random id": ("id 1b4e28ba-2fa1-4d2e-883f-0016d3cca427", "id 6fa459ea-ee8a-4ca4-894e-db77e160355e"),
 }
