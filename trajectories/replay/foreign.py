@@ -122,8 +122,8 @@ class ForeignStage:
         result = await self._run(command)
         await self._look()
         left = ["exit_code"] * (turn.exit_code is None)
-        if not said.ended or result.timed_out or (turn.exit_code is None and not turn.observation):
-            left += ["observation"]
+        unheard = self._scaffold != "swe-agent" and turn.exit_code is None and not turn.observation
+        left += ["observation"] * (unheard or not said.ended or result.timed_out)
         got = said.cut(result.stdout.replace("\r\n", "\n")).strip("\n")
         return self._answered(
             self._paths.ours(said.expected()).strip("\n"),

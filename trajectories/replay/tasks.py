@@ -153,23 +153,29 @@ def _sets_with(instance_id: str) -> Iterator[Path]:
             yield folder
 
 
-def _fitting(trajectory: Trajectory) -> RepoProfile | None:
-    """The repository of the home folder at the trajectory's base commit, the one of its name before any other."""
+def _named(trajectory: Trajectory) -> list[RepoProfile]:
+    """The repositories of the home folder, those of the trajectory's name first."""
     name = trajectory.repo.rpartition("/")[2].lower()
-    found = [p for p in list_profiles() if trajectory.base_commit and p.base_commit == trajectory.base_commit]
-    return next((p for p in found if p.name.lower() == name), found[0] if found else None)
+    return sorted(list_profiles(), key=lambda profile: profile.name.lower() != name)
+
+
+def _fitting(trajectory: Trajectory) -> RepoProfile | None:
+    """The repository of the home folder at the trajectory's base commit."""
+    commit = trajectory.base_commit
+    return next((p for p in _named(trajectory) if commit and p.base_commit == commit), None)
 
 
 def _of_folder(trajectory: Trajectory, folder: Path) -> Ground:
     if not folder.is_dir():
         raise TaskMissing(f"{folder} is no folder: give --repo the folder that the repository lies in")
     tree, note = kept_tree(folder, trajectory.base_commit)
-    profile = RepoProfile(
-        name=trajectory.repo.replace("/", "__") or folder.resolve().name,
-        source=str(folder),
-        base_commit=tree.parent.name,  # of the contents: an image's name must tell one tree from another
-        tree=tree,
-        test_cmd="python -m pytest -rA {tests}",
-        log_parser="pytest",
-    )
-    return Ground(plain_task(trajectory, profile), profile, graded=False, note=note)
+    name = trajectory.repo.rpartition("/")[2] or folder.resolve().name
+    known = next((p for p in _named(trajectory) if p.name.lower() == name.lower() and not p.image), None)
+    if known is None:
+        known = RepoProfile(name=name, source="", base_commit="", test_cmd="python -m pytest -rA {tests}")
+        note += f" What {name} needs is not installed: `contextrl repo add {folder} --name {name}` does that first."
+    else:
+        note += f" It runs with what the repository {known.name} of the home folder needs."
+    # its commit is the hash of the contents: the name of an image must tell one tree from another
+    profile = known.model_copy(update={"source": str(folder), "base_commit": tree.parent.name, "tree": tree})
+    return Ground(plain_task(trajectory, profile), profile, graded=False, note=note.strip())

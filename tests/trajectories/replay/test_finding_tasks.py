@@ -133,7 +133,10 @@ def git(tmp_path):
 def test_a_git_folder_is_taken_at_the_base_commit(own_home, task, git):
     folder, first = git
     found = find_ground(of(task, base_commit=first), repo=folder, imported=True)
-    assert (found.profile.tree / "README.md").read_text() == FILES["README.md"] and found.note == ""
+    assert (found.profile.tree / "README.md").read_text() == FILES["README.md"]
+    assert found.note == (
+        f"What lengths needs is not installed: `contextrl repo add {folder} --name lengths` does that first."
+    )
     again = find_ground(of(task, base_commit=first), repo=folder, imported=True)
     assert again.profile == found.profile  # kept by its contents, once
     newest = find_ground(of(task, base_commit=""), repo=folder, imported=True)
@@ -141,6 +144,15 @@ def test_a_git_folder_is_taken_at_the_base_commit(own_home, task, git):
     assert newest.profile.base_commit != found.profile.base_commit and "names no base commit" in newest.note
     with pytest.raises(TaskMissing, match=r"has no commit 1e6.*: git fetch it there, or give another --repo"):
         find_ground(of(task), repo=folder, imported=True)
+
+
+def test_a_folder_runs_with_what_the_repository_of_its_name_needs(own_home, task, profile, tmp_path):
+    add(own_home, profile)
+    tree = write_tree(tmp_path / "other")
+    (tree / "README.md").write_text("# other\n")
+    found = find_ground(of(task, repo="o/Lengths"), repo=tree).profile
+    assert (found.python, found.test_cmd, found.test_files) == (profile.python, profile.test_cmd, profile.test_files)
+    assert found.tree != profile.tree and found.base_commit != profile.base_commit
 
 
 def test_a_plain_folder_is_taken_as_it_is_and_that_is_said(own_home, task, tmp_path):

@@ -37,7 +37,7 @@ ALIKE = {
     "hashes of a diff": ("index 1234567..89abcde 100644", "index 1234567890..89abcdef01 100644"),
     "a list": (
         "total 8\n-rw-r--r-- 1 root root 12 Apr 30 08:32 a.py\ndrwxr-xr-x 2 root root 4096 Mar 31  2025 lib",
-        "total 0\n-rw-r--r--  1 sandbox sandbox   12 Nov 28 09:00 a.py\ndrwxr-xr-x 11   65534   65534 40 Jan  1  2000 lib",
+        "total 0\n-rw-r--r--  1 sandbox sandbox 12 Nov 28 09:00 a.py\ndrwxr-xr-x 11  65534  65534 40 Jan  1  2000 lib",
     ),
     "a random id": ("id 1b4e28ba-2fa1-4d2e-883f-0016d3cca427", "id 6fa459ea-ee8a-4ca4-894e-db77e160355e"),
 }
@@ -47,6 +47,7 @@ DIFFERENT = {
     "a size": ("-rw-r--r-- 1 a a 12 Apr 30 08:32 a.py", "-rw-r--r-- 1 a a 13 Apr 30 08:32 a.py"),
     "a mode": ("-rw-r--r-- 1 a a 12 Apr 30 08:32 a.py", "-rwxr-xr-x 1 a a 12 Apr 30 08:32 a.py"),
     "a fixed port": ("http://localhost:8000/", "http://localhost:8001/"),
+    "a fixed port of five digits": ("http://localhost:27017/", "http://localhost:27018/"),
     "a small number in hex": ("0x1f", "0x2f"),
     "a date of another time": ("2013-05-09 03:56:47", "2013-05-09 03:56:48"),
     "a version": ("Python 3.11.7", "Python 3.11.8"),
