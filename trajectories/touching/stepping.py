@@ -6,9 +6,9 @@ files only what the two diffs show is known; it is enough, since a step changes 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
-from itertools import islice
+from functools import lru_cache
 from itertools import islice
 
 from trajectories.touching.diffs import FileDiff, Hunk, parse
@@ -22,22 +22,26 @@ def step_diff(before: str, after: str) -> str:
     """A unified diff of the step between two cumulative ones; empty where it changed nothing."""
     if before == after:
         return ""
-    old, new = ({_path(item): item for item in parse(text)} for text in (before, after))
+    old, new = _files(before), _files(after)
     return "".join(_of_file(path, old.get(path), new.get(path)) for path in sorted(old.keys() | new.keys()))
 
 
-def _path(item: FileDiff) -> str:
-    return item.new or item.old or ""
+@lru_cache(maxsize=4)  # what is after one step is before the next
+def _files(text: str) -> Mapping[str, FileDiff]:
+    return {item.new or item.old or "": item for item in parse(text)}
 
 
 def _of_file(path: str, old: FileDiff | None, new: FileDiff | None) -> str:
     if old and new and (old.hunks, old.old, old.new) == (new.hunks, new.old, new.new):
         return ""
     heads = [item.hunks if item else [] for item in (old, new)]
+    same = next((i for i, (a, b) in enumerate(zip(*heads, strict=False)) if a != b), min(map(len, heads)))
+    shift = sum(len(hunk.side(" +")) - len(hunk.side(" -")) for hunk in heads[0][:same])
+    heads = [hunks[same:] for hunks in heads]  # what is the same before all that differs moves it, and no more
     base = _known(heads)
-    states = [_applied(base, hunks) for hunks in heads]
+    was, now = (_applied(base, hunks) for hunks in heads)
     gone_before, gone_after = _absent(old, new), _absent(new, old)
-    lines = "".join(_hunks(*states))
+    lines = "".join(_hunks(was, now, shift))
     left = "/dev/null" if gone_before else f"a/{path}"
     right = "/dev/null" if gone_after else f"b/{path}"
     return f"--- {left}\n+++ {right}\n{lines}"
@@ -75,12 +79,13 @@ def _applied(base: Sequence[str | None], hunks: Sequence[Hunk]) -> list[Line]:
     return result + lines[done:]
 
 
-def _hunks(old: Sequence[Line], new: Sequence[Line]) -> Iterator[str]:
+def _hunks(old: Sequence[Line], new: Sequence[Line], shift: int) -> Iterator[str]:
     shorter = min(len(old), len(new))
     first = _alike(zip(old, new, strict=False), shorter)
     last = _alike(zip(reversed(old), reversed(new), strict=False), shorter - first)
     start, end = max(0, first - _CONTEXT), max(0, last - _CONTEXT)
     old, new = old[start : len(old) - end], new[start : len(new) - end]
+    start += shift
     if len(old) * len(new) > _MOST:
         return (yield _hunk([*(("-", line) for line in old), *(("+", line) for line in new)], start, start))
     for group in SequenceMatcher(None, old, new, autojunk=False).get_grouped_opcodes(_CONTEXT):

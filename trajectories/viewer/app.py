@@ -7,6 +7,7 @@ and the pulse says whether the store is there and when it has more.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from starlette.applications import Starlette
@@ -21,6 +22,7 @@ from trajectories.viewer.guard import Guard
 from trajectories.viewer.opening import Source
 from trajectories.viewer.page import Maker, Page
 from trajectories.viewer.pages import FRAGMENTS, PAGES
+from trajectories.viewer.pages.trajectory import trajectory
 from trajectories.viewer.parts import Limits
 from trajectories.viewer.rendering import STATIC, asset, environment, render
 
@@ -30,7 +32,9 @@ _NOTHING = "Nothing is stored yet: a training run makes the store, and so does a
 
 def make_app(store: str, *, token: str = "") -> ASGIApp:
     """The application over a store, which may be made only later."""
-    return Guard(_Application(Source(store)).starlette, token=token, refused=_refused)
+    made = _Application(Source(store))
+    made.warm()
+    return Guard(made.starlette, token=token, refused=_refused)
 
 
 class _Application:
@@ -46,6 +50,14 @@ class _Application:
             Route("/{path:path}", self._unknown),
         ]
         self.starlette = Starlette(routes=[*pages, *fragments, *own])
+
+    def warm(self) -> None:
+        """Do once what is slow the first time, so that nobody waits for it: templates, connections, statements."""
+        for name in self._jinja.list_templates():
+            self._jinja.get_template(name)
+        with suppress(StoreError):
+            for row in self._source.store.page(limit=1):
+                trajectory(self._source, Asked([("id", row.id)]))
 
     # Not coroutines: each is run in a thread, since the store waits for its database.
 
