@@ -17,7 +17,7 @@ _ESCAPE = re.compile(
     r"(?:\x1b\[|\x9b)(?P<given>[\d;:]*)m"  # colours
     r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # all else that moves, clears, asks
     r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]{0,4096}(?:\x07|\x1b\\|\x9c)"  # titles, links
-    r"|\x1b[ -/]*[0-~]"  # the short ones
+    r"|\x1b[ -/]*[0-OQ-WYZ\\`-~]"  # the short ones
 )
 _LEVELS = (0, 95, 135, 175, 215, 255)
 _FLAGS = {1: "bold", 2: "faint", 3: "italic", 4: "under", 7: "reverse", 9: "struck"}
@@ -98,6 +98,7 @@ def _colour(numbers: list[int]) -> int | None:
         return min(numbers.pop(0), 255)
     if kind == 2 and len(numbers) >= 3:
         return _nearest(*(min(numbers.pop(0), 255) for _ in range(3)))
+    numbers.clear()  # cut off: what is left means no colour, and nothing else either
     return None
 
 

@@ -45,7 +45,7 @@ class Asked:
         if found is None:
             return None
         if not (found.isascii() and found.isdigit() and low <= int(found[:20]) <= high):
-            raise ValueError(f"{name} is a whole number from {low} to {high}, not {found[:40]!r}.")
+            raise ValueError(f"In the address {name} is a whole number from {low} to {high}, not {found[:40]!r}.")
         return int(found)
 
     def number(self, name: str) -> float | None:
@@ -56,14 +56,14 @@ class Asked:
         except ValueError:
             value = math.nan
         if value is not None and not math.isfinite(value):
-            raise ValueError(f"{name} is a number, not {str(found)[:40]!r}.")
+            raise ValueError(f"In the address {name} is a number, not {str(found)[:40]!r}.")
         return value
 
     def choice(self, name: str, options: Sequence[str]) -> str | None:
         """One of a few words."""
         found = self.text(name)
         if found is not None and found not in options:
-            raise ValueError(f"{name} is one of {', '.join(options)}, not {found[:40]!r}.")
+            raise ValueError(f"In the address {name} is one of {', '.join(options)}, not {found[:40]!r}.")
         return found
 
     def one_of(self, name: str, options: Mapping[str, bool]) -> bool | None:
