@@ -166,7 +166,7 @@ def test_a_divergence_is_shown_when_it_comes(store):
 
 
 def test_a_shell_in_the_sandbox(store):
-    ran = stepped(store, "1\ns\npwd; echo hello >made.txt\nexit\n7\nd\nq\n", "--interactive", "--no-keep")
+    ran = stepped(store, "1\ns\npwd; echo hello >made.txt\nexit\n2\nd\nq\n", "--interactive", "--no-keep")
     assert "/testbed" in ran.stdout and "+hello" in ran.stdout
     assert ran.returncode == 1  # what was made there is no part of the record
 
@@ -274,6 +274,8 @@ def test_a_history_that_another_tokenizer_wrote_is_encoded_anew(store, episode, 
     assert wrote(chat, statement, turns)
     shifted = [turn.model_copy(update={"completion_ids": [t + 1 for t in turn.completion_ids]}) for turn in turns]
     silent = [turn.model_copy(update={"completion_ids": [], "prompt_ids": [], "logprobs": []}) for turn in turns]
+    other = [turns[0].completion_ids[0] + 1, *turns[0].completion_ids[1:]]
+    assert not wrote(chat, statement, [turns[0].model_copy(update={"completion_ids": other})])
     assert not wrote(chat, statement, shifted) and not wrote(chat, statement, silent)
     assert not wrote(chat, statement + "!", turns)
     assert encoded(chat, statement, silent) == [

@@ -1,19 +1,21 @@
 """The hash of a repository after each step: equal if and only if the same differs from what was given."""
 
 import asyncio
+import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shop_repository import BROKEN, FILES
 
+from envs.changes import Watch
 from envs.swe import SWEEnv
 from envs.task import RepoProfile, TaskInstance
 from envs.tools import Action
 from envs.workspace import open_workspace
 from sandbox import open_backend
 from sandbox.local import LocalBackend
-from sandbox.protocol import Limits
+from sandbox.protocol import ExecResult, Limits
 
 EDIT = Action("edit", {"path": "shop/money.py", "old": "- tax", "new": "+ tax"})
 BACK = Action("edit", {"path": "shop/money.py", "old": "+ tax", "new": "- tax"})
@@ -94,6 +96,52 @@ async def test_a_second_write_of_the_same_size_within_a_tick_is_seen(backend, ta
     await place.close()
 
 
+class Still:
+    """A sandbox whose clock stands still, as it does between two ticks; its list says nothing but names and sizes."""
+
+    def __init__(self, changed):
+        self.files, self.reads, self.changed = {}, 0, changed
+
+    async def run(self, command):
+        lines = (f"{len(data)} 644 1 {self.changed} {path}\0" for path, data in self.files.items())
+        return ExecResult(0, "".join(lines), "", 0.0)
+
+    async def read(self, path):
+        self.reads += 1
+        return self.files[path]
+
+
+class Nothing:
+    given, identity = {}, "nothing"
+
+    async def read(self, path):
+        return None
+
+
+async def test_what_may_have_changed_within_the_same_tick_is_read_again():
+    box = Still(time.time())
+    watch, box.files = Watch(box, Nothing(), {}), {"a.py": b"x = 1"}
+    one = await watch.look()
+    box.files = {"a.py": b"x = 2"}
+    assert (await watch.look()).after == {"a.py": "x = 2"} and (await watch.look()).tree != one.tree
+
+
+async def test_what_has_not_changed_for_long_is_not_read_again():
+    box = Still(time.time() - 60)
+    watch, box.files = Watch(box, Nothing(), {}), {"a.py": b"x = 1"}
+    assert [(await watch.look()).after for _ in range(3)] == [{"a.py": "x = 1"}] * 3 and box.reads == 1
+
+
+async def test_a_write_through_a_link_is_seen(backend, task, profile, limits):
+    place = await open_workspace(backend, task, profile, limits)
+    await place.sandbox.run("ln -s text.py shop/link.py")
+    await place.watch.look()
+    await place.sandbox.write({"shop/link.py": b"x = 1\n"})
+    found = await place.watch.look_at({"shop/link.py"})
+    assert found.after == {"shop/text.py": "x = 1\n"} and found == await place.watch.look()
+    await place.close()
+
+
 async def test_each_step_tells_what_differs_then(backend, task, profile, limits):
     env = SWEEnv([task], {"shop": profile}, backend, limits=limits)
     await env.areset(task)
@@ -121,7 +169,7 @@ async def test_what_tests_write_is_seen(backend, task, profile, limits):
     test = "import unittest\nclass T(unittest.TestCase):\n    def test(self):\n        open('left', 'w').write('x')\n"
     await env.astep(Action("edit", {"path": "tests/test_new.py", "new": test}))
     result = await env.astep(Action("run_tests", {"tests": "tests/test_new.py"}))
-    assert "left" in result.diff
+    assert "+++ b/left\n" in result.diff
     assert (await env.astep(Action("view", {"path": "left"}))).tree == result.tree
     await env.aclose()
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from trajectories.replay.normalising import first_difference, likeness, normalised
@@ -98,6 +98,8 @@ TEXTS = st.lists(FRAGMENTS | st.text(max_size=5), max_size=8).map("".join)
 
 
 @given(TEXTS, st.sampled_from([(), BOTH, None]))
+@example("\x1b[\x1b[0m0m", ())
+@example("\x1b[0mtotal 3\r\r\n", ())
 def test_it_is_idempotent(text, moments):
     once = normalised(text, moments)
     assert normalised(once, moments) == once
