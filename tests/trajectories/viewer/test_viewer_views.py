@@ -131,6 +131,10 @@ def test_a_trajectory_turn_by_turn(view, demo):
     assert diff["x"] >= action["x"] + action["width"] and diff["y"] <= action["y"] + 5
     edit.get_by_role("button", name="all that differs after it").click()
     assert edit.locator("[data-fetched] .add").inner_text().strip() == "+    taxed = total + total * rate"
+    paints = edit.locator(".stepdiff .add").evaluate_all("all => all.map(e => getComputedStyle(e).backgroundColor)")
+    assert len(paints) == 2 and len(set(paints)) == 1 and paints[0] != "rgba(0, 0, 0, 0)"
+    edit.evaluate("e => e.scrollIntoView()")
+    view.shot("step")
     patches = page.locator(".sides").first
     assert patches.locator(".add").all_inner_texts()[0] == patches.locator(".add").all_inner_texts()[1]
     tests = page.locator("table.list tbody tr").first.locator("td").all_inner_texts()
@@ -164,6 +168,7 @@ def test_tokens_are_coloured_when_asked_for(view, demo):
     assert "".join(first.locator(".k").all_text_contents()) == found.turns[0].text
     value = float(first.locator(".k").nth(3).get_attribute("title").partition(": ")[2])
     assert value == pytest.approx(found.turns[0].logprobs[3], abs=1e-3)
+    view.shot("tokens")
     first.get_by_role("button", name="trainer less sampler").click()
     first.locator(".tokens [aria-pressed]", has_text="trainer").wait_for()
     lesson = demo.lessons([found.id])[found.id]
@@ -174,7 +179,6 @@ def test_tokens_are_coloured_when_asked_for(view, demo):
         for k in ("v0", "v9", "v19")
     }
     assert len(set(paints.values())) == 3
-    view.shot("tokens")
     first.get_by_role("button", name="advantage").click()
     first.locator(".tokens [aria-pressed]", has_text="advantage").wait_for()
     assert first.locator(".k").first.get_attribute("title").endswith(f"{lesson.advantage:.4f}")

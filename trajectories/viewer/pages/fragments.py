@@ -32,7 +32,8 @@ def text(source: Source, asked: Asked) -> Page:
     stop = next_piece(whole, start, end)
     rest = asked.changed(start=stop, end=end) if stop < end else ""
     left = {"lines": whole.count("\n", stop, end), "characters": end - stop}
-    return Page("fragment_text.html", "", {"piece": formed(whole, form, start, stop), "rest": rest, "left": left})
+    values = {"piece": formed(whole, form, start, stop), "form": form, "rest": rest, "left": left}
+    return Page("fragment_text.html", "", values)
 
 
 def _text(source: Source, asked: Asked) -> str:
