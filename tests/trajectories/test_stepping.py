@@ -66,3 +66,18 @@ def test_a_file_that_is_made_or_taken_away_again(before, after, heads):
 
 def test_what_is_no_diff_is_no_error():
     assert step_diff("gibberish\n", "Binary files a/x and b/x differ\n") == ""
+
+
+def test_what_was_changed_above_before_moves_the_lines_and_is_not_told_again():
+    base = "".join(f"line {i}\n" for i in range(60))
+    before = base.replace("line 5\n", "line 5\nmore\nand more\n")
+    after = before.replace("line 50\n", "line fifty\n")
+    found = step_diff(diff(base, before), diff(base, after))
+    assert found == diff(before, after) and found.count("@@") == 2
+
+
+def test_lines_that_are_all_alike_are_counted():
+    eight, seven = "a\n" * 8, "a\n" * 7
+    found = step_diff(diff(eight + "b\n", eight + "c\n", context=20), diff(eight + "b\n", seven + "c\n", context=20))
+    (file,) = parse(found)
+    assert apply(eight + "c\n", file.hunks) == seven + "c\n"

@@ -19,6 +19,8 @@ _ESCAPE = re.compile(
     r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]{0,4096}(?:\x07|\x1b\\|\x9c)"  # titles, links
     r"|\x1b[ -/]*[0-OQ-WYZ\\`-~]"  # the short ones
 )
+_NEAR = 16_000
+"""Characters before a part that are looked at for its colours."""
 _LEVELS = (0, 95, 135, 175, 215, 255)
 _FLAGS = {1: "bold", 2: "faint", 3: "italic", 4: "under", 7: "reverse", 9: "struck"}
 _OFF = {22: ("bold", "faint"), 23: ("italic",), 24: ("under",), 27: ("reverse",), 29: ("struck",)}
@@ -42,10 +44,10 @@ class Style:
 
 
 def rendered(text: str, start: int = 0, end: int | None = None) -> Markup:
-    """A part of the text as HTML, coloured by all that stands before it."""
+    """A part of the text as HTML, coloured by what stands before it, as far as that is near."""
     style, at, parts = Style(), start, list[str]()
     end = len(text) if end is None else end
-    for found in _ESCAPE.finditer(text, 0, end):
+    for found in _ESCAPE.finditer(text, max(0, start - _NEAR), end):
         if found.start() > at:
             parts.append(_span(text[at : found.start()], style))
         at = max(at, found.end())

@@ -18,6 +18,8 @@ _THOUGHT = re.compile(r"\s*<think>\n?(?P<thought>.*?)(?:\n?</think>\s*|\Z)", re.
 _SIDES = (("old", "new"), ("old_str", "new_str"), ("old_string", "new_string"), ("search", "replace"))
 _MOST = 60_000
 """Characters of an edit beyond which its sides are shown one after the other."""
+_SHORT = 400
+"""Characters of an argument that are looked at for a line."""
 
 
 class Said(NamedTuple):
@@ -74,5 +76,5 @@ def short(call: ToolCall) -> str:
     given = call.arguments
     for name in ("command", "path", "file_path", "query", "pattern", "test", "tests"):
         if given.get(name, "").strip():
-            return " ".join(given[name].split())
-    return " ".join(" ".join(given.values()).split())
+            return " ".join(given[name][:_SHORT].split())
+    return " ".join(" ".join(value[:_SHORT] for value in given.values()).split())

@@ -75,7 +75,10 @@ def test_a_run(run, demo_file, offline):
 
 
 def test_what_is_too_long_is_cut_and_said(run, store, place, tmp_path):
-    turns = [turn("bash", "".join(f"line {i} {n}\n" for i in range(40_000)), command="x" * 50_000) for n in range(30)]
+    turns = [
+        turn("bash", "".join(f"line {i} {n}\n" for i in range(40_000)), command="x" * 50_000, path="y" * 50_000)
+        for n in range(30)
+    ]
     store.add_many(trajectory("long", number=i, group="g", turns=turns) for i in range(4))
     assert run(place, "g").exit_code == 0
     text = (tmp_path / "out.html").read_text()

@@ -53,6 +53,7 @@ def test_the_pieces_are_the_whole(client, huge):
     while path:
         parser = Text()
         parser.feed(client.get(path).text)
+        assert parser.found[-1].endswith("\n")
         said, path, times = said + "".join(parser.found), parser.next, times + 1
     assert said == HUGE.replace("\x1b", "\u241b") and 75 < times < 90
 

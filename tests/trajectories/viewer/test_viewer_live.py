@@ -10,6 +10,7 @@ from trajectory_builders import trajectory
 
 from trajectories.store import SQLStore
 
+pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
 WRITER = """
 import sys, time
@@ -97,6 +98,21 @@ def test_curves_grow_and_folds_stay_open(serve, place, page, writer):
     dots = page.locator("#figure-1 circle")
     first = dots.count()
     wait_until(page, lambda: dots.count() > first + 3)
+
+
+def test_what_was_fetched_stays(serve, place, page):
+    long = "".join(f"line {i}\n" for i in range(9_000))
+    with SQLStore(place) as store:
+        store.add_many(trajectory("i1", number=i, group="g", problem_statement=long) for i in range(2))
+        page.goto(f"{serve(place)}group?run=r&group=g")
+        page.locator("#issue summary").click()
+        page.locator("#issue").get_by_role("button", name="show more").click()
+        page.locator("#issue [data-fetched]").wait_for()
+        store.add(trajectory("i1", number=2, group="g", problem_statement=long))
+        heads = page.locator("table.aligned thead tr").first.locator("th")
+        wait_until(page, lambda: heads.count() == 4)
+    assert "line 3000\n" in page.locator("#issue [data-fetched]").inner_text()
+    assert page.locator("#issue").evaluate("e => e.open")
 
 
 def test_an_empty_store_is_a_sentence_and_fills(serve, place, page):

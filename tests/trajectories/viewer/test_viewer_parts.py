@@ -98,9 +98,9 @@ def test_steps_take_their_diffs_from_the_episode_or_else_from_a_replay():
 
 
 def test_tokens_say_their_values_and_what_is_missing():
-    t = trajectory(turns=[turn("view", path="a"), turn("view", path="b")])
+    t = trajectory(turns=[turn("view", path="a much longer one"), turn("view", path="b")])
     first, second = (turn.logprobs for turn in t.turns)
-    lesson = Lesson(t.id, -0.5, [p + 0.25 for p in (*first, *second)])
+    lesson = Lesson(t.id, -0.5, [p + 0.125 for p in first] + [p + 0.25 for p in second])
     assert [k.value for k in tokens_of(t, 2, "logprob", None, None).shown] == second
     found = tokens_of(t, 2, "mismatch", lesson, None)
     assert [k.value for k in found.shown] == pytest.approx([0.25] * len(second)) and not found.texts and not found.why
