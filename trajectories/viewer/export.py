@@ -100,7 +100,7 @@ def _rendered(page: Page, limits: Limits) -> str:
 
 def _trajectory(source: Source, what: Named) -> Page:
     found = source.trajectory(what.name)
-    return Page("trajectory.html", f"Trajectory {found.id}", {**contents(source, found), "tokens": False})
+    return Page("trajectory.html", f"Trajectory {found.id}", contents(source, found))
 
 
 def _group(source: Source, what: Named) -> Page:
@@ -139,4 +139,4 @@ def _examples(rows: Sequence[TrajectorySummary]) -> list[TrajectorySummary]:
 
 def _whole(source: Source, rows: Sequence[TrajectorySummary]) -> dict[str, Any]:
     found = [contents(source, source.trajectory(row.id), prefix=f"t{i}-") for i, row in enumerate(rows, 1)]
-    return {"whole": found, "tokens": False}
+    return {"whole": found}

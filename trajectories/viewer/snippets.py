@@ -12,6 +12,7 @@ from typing import NamedTuple
 from trajectories.records import Trajectory
 
 _WORD = re.compile(r"[^\W_]+")
+_SPACE = re.compile(r"\s+")
 _AROUND = 70
 
 
@@ -41,7 +42,7 @@ def snippet(trajectory: Trajectory, text: str) -> Snippet:
 
 def _cut(place: str, turn: int, said: str, found: re.Match[str]) -> Snippet:
     before, after = said[max(0, found.start() - _AROUND) : found.start()], said[found.end() : found.end() + _AROUND]
-    return Snippet(place, turn, " ".join(before.split()), found[0], " ".join(after.split()))
+    return Snippet(place, turn, _SPACE.sub(" ", before), _SPACE.sub(" ", found[0]), _SPACE.sub(" ", after))
 
 
 def _texts(trajectory: Trajectory) -> Iterator[tuple[str, int, str]]:

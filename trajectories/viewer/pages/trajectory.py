@@ -43,7 +43,6 @@ def trajectory(source: Source, asked: Asked) -> Page:
         "in_list": asked.text("list") is not None,
         "previous": before,
         "next": behind,
-        "tokens": True,
     }
     return Page("trajectory.html", f"Trajectory {found.id}", values)
 
@@ -66,6 +65,7 @@ def contents(source: Source, found: Trajectory, prefix: str = "") -> dict[str, A
         "replays": replays,
         "lesson": store.lessons([found.id]).get(found.id),
         "filtered": summary.filtered,
+        "tokens": summary.tokens > 0,
         "no_pair": store.mining_reasons([found.id]).get(found.id, ""),
     }
 
