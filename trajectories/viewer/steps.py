@@ -45,11 +45,6 @@ class Step:
         """What the call is about."""
         return short(self.turn.tool_call)
 
-    @property
-    def known(self) -> bool:
-        """Whether it is known what the repository looked like after it."""
-        return self.after is not None
-
     @cached_property
     def changed(self) -> str:
         """What it changed, as a diff; also empty where nobody knows."""

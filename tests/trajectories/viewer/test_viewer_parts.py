@@ -87,11 +87,11 @@ def test_steps_take_their_diffs_from_the_episode_or_else_from_a_replay():
     diff = "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n"
     bare = trajectory(turns=[turn("bash"), turn("bash"), turn("bash")])
     steps, whence = steps_of(bare)
-    assert whence == "" and not any(step.known for step in steps)
+    assert whence == "" and all(step.after is None for step in steps)
     replay = {"steps": [{"number": 1, "diff": ""}, {"number": 2, "diff": diff}]}
     steps, whence = steps_of(bare, replay)
     assert whence == "replay" and [step.changed_something for step in steps] == [False, True, False]
-    assert steps[1].changed.splitlines()[-1] == "+b" and not steps[2].known
+    assert steps[1].changed.splitlines()[-1] == "+b" and steps[2].after is None
     kept = bare.model_copy(update={"turns": [t.model_copy(update={"diff": diff}) for t in bare.turns]})
     steps, whence = steps_of(kept, replay)
     assert whence == "episode" and [step.changed_something for step in steps] == [True, False, False]
