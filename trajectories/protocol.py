@@ -235,8 +235,8 @@ class TrajectoryStore(Protocol):
     def findings(self, kind: FindingKind, subject: str, limit: int = 10) -> list[Finding]:
         """What was found out, the newest first."""
 
-    def pulse(self) -> tuple[int, int, int]:
-        """Numbers that change whenever something was added; cheap."""
+    def pulse(self) -> tuple[str, int]:
+        """What no other store has, and a number that every write raises. Cheap to ask for."""
 
     def close(self) -> None:
         """Release the connections. Safe to call twice."""

@@ -1,13 +1,15 @@
 """Connections to the store's database: opening it, transactions, and what went wrong in one sentence.
 
 Invariant: a write is one transaction that holds the write lock from its start, so whatever it read is still true when
-it writes; a process that dies in it leaves nothing behind. No driver's exception leaves this module.
+it writes; a process that dies in it leaves nothing behind. Every write raises the store's revision by one. No driver's
+exception leaves this module.
 """
 
 from __future__ import annotations
 
 import threading
 import traceback
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -24,6 +26,9 @@ from trajectories.storage.looking import look
 from trajectories.storage.schema import SCHEMA_VERSION, metadata, store_meta
 
 T = TypeVar("T")
+_WRITTEN = sa.text(
+    "UPDATE store_meta SET value = CAST(CAST(value AS BIGINT) + 1 AS VARCHAR(32)) WHERE key = 'revision'"
+)
 _OLDER = {str(version) for version in range(1, SCHEMA_VERSION)}
 
 
@@ -89,7 +94,9 @@ class Database:
     def _transact(self, work: Callable[[sa.Connection], T]) -> T:
         try:
             with self._writer.begin() as connection:
-                return work(connection)
+                result = work(connection)
+                connection.execute(_WRITTEN)
+                return result
         except KeyboardInterrupt as error:
             # One that came in the middle of a fetch holds the driver's cursor, and a cursor the write lock.
             traceback.clear_frames(error.__traceback__)
@@ -174,7 +181,8 @@ def _create(connection: sa.Connection) -> str:
     metadata.create_all(connection)
     version, _ = _version(connection)  # another process may have been quicker
     if version is None:
-        connection.execute(store_meta.insert().values(key="schema_version", value=str(SCHEMA_VERSION)))
+        about = {"schema_version": str(SCHEMA_VERSION), "identity": uuid.uuid4().hex, "revision": "0"}
+        connection.execute(store_meta.insert(), [{"key": key, "value": value} for key, value in about.items()])
         version = str(SCHEMA_VERSION)
     return version
 

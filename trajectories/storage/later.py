@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from trajectories.queries import Finding, FindingKind, Lesson, Margin
 from trajectories.storage import codec
 from trajectories.storage.filters import batches
-from trajectories.storage.schema import findings, lessons, margins, metrics, pairs, runs, tasks, trajectories
+from trajectories.storage.schema import findings, lessons, margins, metrics, runs, store_meta, tasks, trajectories
 
 
 def configuration(connection: sa.Connection, run: str) -> dict[str, Any] | None:
@@ -141,9 +141,8 @@ def unpack(data: bytes) -> dict[str, Any]:
     return found
 
 
-def pulse(connection: sa.Connection) -> tuple[int, int, int]:
-    """Numbers that change when trajectories, pairs, or metrics and findings were added."""
-    newest = (sa.func.max(table.c.position) for table in (trajectories, pairs))
-    first, second = (connection.scalar(sa.select(n)) or 0 for n in newest)
-    rows = connection.scalar(sa.select(sa.func.count()).select_from(metrics)) or 0
-    return first, second, rows + (connection.scalar(sa.select(sa.func.max(findings.c.number))) or 0)
+def pulse(connection: sa.Connection) -> tuple[str, int]:
+    """Which store it is, and its revision."""
+    query = sa.select(store_meta.c.key, store_meta.c.value).where(store_meta.c.key.in_(("identity", "revision")))
+    found: dict[str, str] = {key: value for key, value in connection.execute(query)}
+    return found["identity"], int(found["revision"])

@@ -70,8 +70,8 @@ class SQLLaterStore:
         """What was found out, the newest first."""
         return self._db.read(lambda c: later.read_findings(c, kind, subject, limit))
 
-    def pulse(self) -> tuple[int, int, int]:
-        """Numbers that change whenever something was added."""
+    def pulse(self) -> tuple[str, int]:
+        """What no other store has, and a number that every write raises."""
         return self._db.read(later.pulse)
 
 

@@ -111,7 +111,7 @@ class _Application:
         return PlainTextResponse("The store answers.")
 
 
-def _written(pulse: tuple[int, ...]) -> str:
+def _written(pulse: tuple[str, int]) -> str:
     return ".".join(map(str, pulse))
 
 

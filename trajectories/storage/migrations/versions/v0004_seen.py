@@ -1,10 +1,11 @@
-"""What is looked at: an index of words, metrics, tasks, lessons, margins, findings; who tampered is asked by.
+"""What is looked at: words, metrics, tasks, lessons, margins, findings, who tampered; a store has a revision.
 
 Bodies are only read: each once, for its words and its verdict.
 """
 
 import json
 import re
+import uuid
 from typing import Any
 
 import sqlalchemy as sa
@@ -43,6 +44,8 @@ def upgrade() -> None:
     _create_tables()
     op.add_column("trajectories", sa.Column("tampered", sa.Boolean, nullable=False, server_default=sa.false()))
     connection, told = op.get_bind(), op.get_context().opts["progress"]
+    meta = sa.text("INSERT INTO store_meta (key, value) VALUES (:key, :value)")
+    connection.execute(meta, [{"key": "identity", "value": uuid.uuid4().hex}, {"key": "revision", "value": "0"}])
     for statement in _WORDS[connection.dialect.name]:
         op.execute(statement)
     row = sa.table("trajectories", sa.column("position", sa.Integer), sa.column("tampered", sa.Boolean))
