@@ -17,22 +17,15 @@ from envs.changes import Changes
 from envs.definitions import changed_definitions, touched_functions, touched_sources
 from envs.grading import Grader, GradeReport
 from envs.grading.choose import TaskGrader
-from envs.patch import make_patch
 from envs.published import published_profile
-from envs.runtime import visible_targets
+from envs.session import Session, open_session
 from envs.spaces import AnyText
 from envs.task import RepoProfile, TaskInstance
-from envs.toolbox import Toolbox
+from envs.toolbox import Observation
 from envs.tools import Action, ActionError
-from envs.workspace import Workspace, open_workspace
 from sandbox.backends import open_backend
 from sandbox.loop import run_sync
 from sandbox.protocol import Limits, Sandbox, SandboxBackend
-
-_NAMED = 5
-"""Paths that are named where many were left out."""
-MAX_DIFF_CHARS = 1 << 20
-"""A longer diff is not kept with a step: there is one of them at each."""
 
 
 class EpisodeError(RuntimeError):
@@ -104,15 +97,13 @@ class SWEEnv(gymnasium.Env[str, str]):
         self.render_mode = render_mode
         self.observation_space = AnyText()
         self.action_space = AnyText()
-        self._workspace: Workspace | None = None
-        self._toolbox: Toolbox | None = None
         self._clear(None)
 
     def _clear(self, task: TaskInstance | None) -> None:
         self._task = task
+        self._session: Session | None = None
         self._result: StepResult | None = None
         self._transcript: list[tuple[str, str]] = []
-        self._changes, self._patch = Changes(), ""
         self.turns = 0
         self.report: GradeReport | None = None
         """The grader's verdict, once the episode ended with a submission."""
@@ -157,22 +148,20 @@ class SWEEnv(gymnasium.Env[str, str]):
             raise EpisodeError(f"task {task.instance_id} needs the profile {task.profile!r}, which was not given")
         await self.aclose()
         self._clear(task)
-        profile = self._profile(task)
-        self._workspace = await open_workspace(await self._opened(), task, profile, self.limits)
-        box = self._workspace.sandbox
-        self._changes = self._workspace.watch.last
-        self._toolbox = Toolbox(box, profile, visible_targets(task, profile), self.max_observation_chars)
+        backend, profile = await self._opened(), self._profile(task)
+        self._session = await open_session(backend, task, profile, self.limits, self.max_observation_chars)
         return task.problem_statement
 
     async def astep(self, action: Action | str) -> StepResult:
         """Act. What the policy got wrong is told in the observation. Raises `SandboxError`, `EpisodeError`."""
-        if self._toolbox is None:
+        session = self._session
+        if session is None or session.sandbox is None:
             raise EpisodeError("the episode is over: reset first" if self._result else "reset first")
         if not isinstance(action, str | Action):
             raise EpisodeError(f"{action!r} is no action: give an Action, or its JSON as text")
         self.turns += 1
         try:
-            result = await self._act(action, self._toolbox)
+            result = await self._act(action, session)
         except BaseException:
             await self.aclose()
             raise
@@ -180,73 +169,46 @@ class SWEEnv(gymnasium.Env[str, str]):
         self._result = result
         return result
 
-    async def _act(self, action: Action | str, toolbox: Toolbox) -> StepResult:
+    async def _act(self, action: Action | str, session: Session) -> StepResult:
         try:
             action = Action.from_json(action) if isinstance(action, str) else action
         except ActionError as error:
-            return await self._turn_over(f"error: {error}", None)
+            return await self._turn_over(Observation(f"error: {error}"), session)
         if action.name == "submit":
-            return await self._submit()
-        observation = await toolbox.call(action)
-        return await self._turn_over(observation.text, observation.exit_code, observation.cpu_seconds)
+            return await self._submit(session)
+        return await self._turn_over(await session.act(action), session)
 
-    async def _turn_over(self, observation: str, exit_code: int | None, cpu_seconds: float | None = None) -> StepResult:
+    async def _turn_over(self, observation: Observation, session: Session) -> StepResult:
         truncated = self.turns >= self.max_turns
         if truncated:
-            await self.patch()
-            await self.aclose()
+            await session.patch()
+            await session.close()
         elif self.record_diffs:
-            await self._look()
-        return self._recorded(StepResult(observation, 0.0, False, truncated, exit_code, cpu_seconds))
+            await session.look()
+        spent = (observation.exit_code, observation.cpu_seconds)
+        return self._recorded(StepResult(observation.text, 0.0, False, truncated, *spent), session)
 
-    async def _look(self) -> None:
-        """See what the last action has changed, if it can have changed anything."""
-        workspace, toolbox = self._workspace, self._toolbox
-        if workspace is None or toolbox is None or not (toolbox.ran or toolbox.written):
-            return
-        watch, written = workspace.watch, set(toolbox.written)
-        changes = await watch.look() if toolbox.ran else await watch.look_at(written)
-        toolbox.ran = False
-        toolbox.written.clear()
-        if (changes.before, changes.after) != (self._changes.before, self._changes.after):
-            self._patch = make_patch(changes.before, changes.after)
-        self._changes = changes
-
-    async def _submit(self) -> StepResult:
-        patch = await self.patch()
-        await self.aclose()
+    async def _submit(self, session: Session) -> StepResult:
+        patch = await session.patch()
+        await session.close()
         self.report = await self.grader.grade(self.task, self._profile(self.task), patch)
-        return self._recorded(StepResult(self._farewell(), 1.0 if self.report.resolved else 0.0, terminated=True))
+        reward = 1.0 if self.report.resolved else 0.0
+        return self._recorded(StepResult(session.farewell(), reward, terminated=True), session)
 
-    def _recorded(self, result: StepResult) -> StepResult:
+    def _recorded(self, result: StepResult, session: Session) -> StepResult:
         """With what differed at the last look, since which nothing can have changed."""
-        if not self.record_diffs:
-            return result
-        kept = self._patch if len(self._patch) <= MAX_DIFF_CHARS else None
-        return replace(result, diff=kept, tree=self._changes.tree)
-
-    def _farewell(self) -> str:
-        """What a submission says: nothing that the agent changed is left out without a word."""
-        left_out = self._changes.left_out
-        if not left_out:
-            return "submitted"
-        more = f" and {len(left_out) - _NAMED} more" * (len(left_out) > _NAMED)
-        named = ", ".join(left_out[:_NAMED])
-        return f"submitted without {named}{more}: links, binary and very large files are no part of a patch"
+        return replace(result, diff=session.diff, tree=session.changes.tree) if self.record_diffs else result
 
     async def patch(self) -> str:
         """What the agent changed, relative to what it was given, read from the sandbox; the last such once it is
         over. `answer`, `files`, `functions` and `sources` are those of the last call.
         """
-        self.disturbed()
-        await self._look()
-        return self._patch
+        return await self._session.patch() if self._session else ""
 
     async def aclose(self) -> None:
         """Stop the sandbox. Safe to call twice."""
-        workspace, self._workspace, self._toolbox = self._workspace, None, None
-        if workspace is not None:
-            await workspace.close()
+        if self._session is not None:
+            await self._session.close()
 
     def _profile(self, task: TaskInstance) -> RepoProfile:
         return self.profiles[task.profile] if task.profile in self.profiles else published_profile(task)
@@ -254,14 +216,18 @@ class SWEEnv(gymnasium.Env[str, str]):
     @property
     def sandbox(self) -> Sandbox | None:
         """The sandbox of the episode that is being played, for whoever looks on; None before and after."""
-        return self._workspace.sandbox if self._workspace else None
+        return self._session.sandbox if self._session else None
 
     def disturbed(self) -> None:
         """Somebody used the sandbox besides the agent: with the next step all of the repository is looked at."""
-        if self._toolbox is not None:
-            self._toolbox.ran = True
+        if self._session is not None:
+            self._session.disturbed()
 
     # -- what the episode came to -------------------------------------------------------------------------------
+
+    @property
+    def _changes(self) -> Changes:
+        return self._session.changes if self._session else Changes()
 
     @property
     def task(self) -> TaskInstance:

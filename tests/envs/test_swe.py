@@ -80,7 +80,7 @@ async def test_the_patch_is_what_lies_in_the_sandbox(env, task):
 async def test_what_is_no_part_of_the_patch_is_said(env, task):
     await env.areset(task)
     await env.astep(FIX)
-    await env._workspace.sandbox.run("ln -s /etc a-link; for n in 1 2 3 4 5 6; do printf '\\377' >$n.bin; done")
+    await env.sandbox.run("ln -s /etc a-link; for n in 1 2 3 4 5 6; do printf '\\377' >$n.bin; done")
     result = await env.astep(SUBMIT)
     assert result.observation.startswith("submitted without 1.bin, 2.bin, 3.bin, 4.bin, 5.bin and 2 more: links, ")
     assert result.reward == 1.0
@@ -116,7 +116,7 @@ async def test_steps_out_of_order(env, task):
 
 async def test_a_sandbox_that_dies_ends_the_episode_without_a_reward(env, task):
     await env.areset(task)
-    await env._workspace.sandbox.stop()
+    await env.sandbox.stop()
     with pytest.raises(SandboxError):
         await env.astep(Action("view", {"path": "README.md"}))
     with pytest.raises(EpisodeError):
