@@ -19,6 +19,8 @@ _ESCAPE = re.compile(
     r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]{0,4096}(?:\x07|\x1b\\|\x9c)"  # titles, links
     r"|\x1b[ -/]*[0-OQ-WYZ\\`-~]"  # the short ones
 )
+_MOST_NUMBERS = 64
+"""Numbers of one sequence: a longer one is nobody's colour."""
 _NEAR = 16_000
 """Characters before a part that are looked at for its colours."""
 _LEVELS = (0, 95, 135, 175, 215, 255)
@@ -69,8 +71,11 @@ def _span(text: str, style: Style) -> str:
 
 
 def changed(style: Style, given: str) -> Style:
-    """The style after the numbers of one sequence; what they mean by the ECMA-48 of terminals."""
-    numbers = [int(n[:9]) if n else 0 for n in re.split("[;:]", given)]
+    """The style after the numbers of one sequence, by the ECMA-48 of terminals; as it was after far too many."""
+    split = re.split("[;:]", given, maxsplit=_MOST_NUMBERS)
+    if len(split) > _MOST_NUMBERS:
+        return style
+    numbers = [int(n[:9]) if n else 0 for n in split]
     while numbers:
         first = numbers.pop(0)
         if first == 0:

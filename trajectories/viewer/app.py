@@ -1,11 +1,13 @@
 """The viewer as a web application.
 
-Invariant: nothing is ever written to the store. Whatever is wrong with a request or the store is a sentence on a page,
-and the pulse says whether the store is there and when it has more.
+Invariant: nothing is ever written to the store. Whatever is wrong with a request or the store is a sentence on a page;
+so is a fault of this program, which is logged as well and never taken for a mistake of who asks. The pulse says whether
+the store is there and when it has more.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -17,7 +19,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from trajectories.protocol import StoreError, StoreMissing
-from trajectories.viewer.asking import Asked, address
+from trajectories.viewer.asking import Asked, Mistake, address
 from trajectories.viewer.guard import Guard
 from trajectories.viewer.opening import Source
 from trajectories.viewer.page import Maker, Page
@@ -28,6 +30,8 @@ from trajectories.viewer.rendering import STATIC, asset, environment, render
 
 _KEPT = {"Cache-Control": "public, max-age=31536000, immutable"}
 _NOTHING = "Nothing is stored yet: a training run makes the store, and so does an import (contextrl traj import)."
+_FAULT = "This is a fault of the viewer, not of what was asked for. Where it runs, its log says more."
+_LOG = logging.getLogger(__name__)
 
 
 def make_app(store: str, *, token: str = "") -> ASGIApp:
@@ -55,7 +59,7 @@ class _Application:
         """Do once what is slow the first time, so that nobody waits for it: templates, connections, statements."""
         for name in self._jinja.list_templates():
             self._jinja.get_template(name)
-        with suppress(StoreError):
+        with suppress(Exception):  # whoever asks for it is told
             for row in self._source.store.page(limit=1):
                 trajectory(self._source, Asked([("id", row.id)]))
 
@@ -67,12 +71,14 @@ class _Application:
             pulse = ""
             try:
                 pulse = _written(self._source.store.pulse())  # before it is read: what comes meanwhile is shown later
-                page = make(self._source, asked)
+                return self._page(make(self._source, asked), path, pulse, 200)
             except StoreMissing:
                 return self._page(Page("message.html", "Runs", {"message": _NOTHING}, True), path, "", 200)
-            except (StoreError, ValueError) as error:
+            except (StoreError, Mistake) as error:
                 return self._page(_trouble("That cannot be shown", str(error)), path, pulse, 404)
-            return self._page(page, path, pulse, 200)
+            except Exception:
+                _LOG.exception("The page %s could not be made", path)
+                return self._page(_trouble("That cannot be shown", _FAULT), path, pulse, 500)
 
         return answer
 
@@ -80,9 +86,12 @@ class _Application:
         def answer(request: Request) -> Response:
             try:
                 page = make(self._source, Asked(request.query_params.multi_items()))
-            except (StoreError, ValueError) as error:
+                return HTMLResponse(render(self._jinja, page.template, page.values))
+            except (StoreError, Mistake) as error:
                 return PlainTextResponse(str(error), 404)
-            return HTMLResponse(render(self._jinja, page.template, page.values))
+            except Exception:
+                _LOG.exception("A part of a page, %s, could not be made", request.url.path)
+                return PlainTextResponse(_FAULT, 500)
 
         return answer
 

@@ -1,6 +1,6 @@
 """What an address asks for, read strictly, and addresses that ask for something.
 
-Invariant: a value that means nothing is a sentence (`ValueError`), never a silent default.
+Invariant: a value that means nothing is a sentence (`Mistake`), never a silent default.
 """
 
 from __future__ import annotations
@@ -10,6 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import parse_qsl, urlencode
 
 MOST_PAGES = 10_000_000
+MOST_CHARACTERS = 2**40
+"""Beyond any text."""
+
+
+class Mistake(ValueError):
+    """What was asked for makes no sense, or is not there; the message is a sentence for a page."""
 
 
 class Asked:
@@ -36,7 +42,7 @@ class Asked:
         """A value that must be there. `what`: how a sentence calls it."""
         found = self.text(name)
         if found is None:
-            raise ValueError(f"This page needs {what}: add ?{name}=... to the address.")
+            raise Mistake(f"This page needs {what}: add ?{name}=... to the address.")
         return found
 
     def whole(self, name: str, low: int = 0, high: int = MOST_PAGES) -> int | None:
@@ -45,7 +51,7 @@ class Asked:
         if found is None:
             return None
         if not (found.isascii() and found.isdigit() and low <= int(found[:20]) <= high):
-            raise ValueError(f"In the address {name} is a whole number from {low} to {high}, not {found[:40]!r}.")
+            raise Mistake(f"In the address {name} is a whole number from {low} to {high}, not {found[:40]!r}.")
         return int(found)
 
     def number(self, name: str) -> float | None:
@@ -56,14 +62,14 @@ class Asked:
         except ValueError:
             value = math.nan
         if value is not None and not math.isfinite(value):
-            raise ValueError(f"In the address {name} is a number, not {str(found)[:40]!r}.")
+            raise Mistake(f"In the address {name} is a number, not {str(found)[:40]!r}.")
         return value
 
     def choice(self, name: str, options: Sequence[str]) -> str | None:
         """One of a few words."""
         found = self.text(name)
         if found is not None and found not in options:
-            raise ValueError(f"In the address {name} is one of {', '.join(options)}, not {found[:40]!r}.")
+            raise Mistake(f"In the address {name} is one of {', '.join(options)}, not {found[:40]!r}.")
         return found
 
     def one_of(self, name: str, options: Mapping[str, bool]) -> bool | None:

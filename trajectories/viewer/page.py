@@ -19,4 +19,4 @@ class Page(NamedTuple):
 
 
 Maker = Callable[[Source, Asked], Page]
-"""Makes a page of what the store holds and what is asked for. Raises `StoreError`, `ValueError` with a sentence."""
+"""Makes a page of what the store holds and what is asked for. Raises `StoreError`, `Mistake` with a sentence."""

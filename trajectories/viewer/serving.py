@@ -1,7 +1,7 @@
 """Serving the viewer until it is told to end.
 
 Invariant: without a token it listens on loopback only. It ends within seconds at SIGTERM, with status 0, and at
-Ctrl-C. It keeps no log: addresses may hold the token.
+Ctrl-C. Its log has its own faults only: no addresses, which may hold the token.
 """
 
 from __future__ import annotations

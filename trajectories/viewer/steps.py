@@ -78,6 +78,6 @@ def steps_of(trajectory: Trajectory, replay: Mapping[str, Any] | None = None) ->
         found = {s.get("number"): s.get("diff") for s in (replay or {}).get("steps", []) if isinstance(s, Mapping)}
         diffs = [found.get(i) for i in range(1, len(diffs) + 1)]
         whence = "replay" if any(diff is not None for diff in diffs) else ""
-    before: list[str | None] = ["", *diffs[:-1]]
+    before = ["", *diffs][: len(diffs)]
     rows = zip(trajectory.turns, before, diffs, strict=True)
     return [Step(i, turn, b, a) for i, (turn, b, a) in enumerate(rows, 1)], whence

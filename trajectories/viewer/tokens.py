@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from trajectories.queries import Lesson
 from trajectories.records import Trajectory
 from trajectories.store import SQLStore
+from trajectories.viewer.asking import Mistake
 
 STEPS = 20
 BY = {"logprob": "log-probability", "advantage": "advantage", "mismatch": "trainer less sampler"}
@@ -50,9 +51,9 @@ class Tokens(NamedTuple):
 def tokens_of(
     trajectory: Trajectory, turn: int, by: str, lesson: Lesson | None, tokenizer: Any, start: int = 0
 ) -> Tokens:
-    """Tokens that turn number `turn` (from 1) sampled, from `start` on. Raises `ValueError`."""
+    """Tokens that turn number `turn` (from 1) sampled, from `start` on. Raises `Mistake`."""
     if not 1 <= turn <= len(trajectory.turns):
-        raise ValueError(f"There is no turn {turn} in trajectory {trajectory.id}.")
+        raise Mistake(f"There is no turn {turn} in trajectory {trajectory.id}.")
     ids = trajectory.turns[turn - 1].completion_ids
     values, why = _values(trajectory, turn, by, lesson)
     texts = decoded(tokenizer, ids) if tokenizer is not None else [str(i) for i in ids]

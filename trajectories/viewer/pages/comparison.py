@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trajectories.viewer.asking import Asked
+from trajectories.viewer.asking import Asked, Mistake
 from trajectories.viewer.configurations import lines
 from trajectories.viewer.curves import figures
 from trajectories.viewer.opening import Source
@@ -17,9 +17,9 @@ def compare(source: Source, asked: Asked) -> Page:
     """Runs by their curves and configurations, trajectories step by step."""
     runs, ids = asked.all("run"), asked.all("trajectory")
     if max(len(runs), len(ids)) > MOST:
-        raise ValueError(f"That is too many to compare: at most {MOST}.")
+        raise Mistake(f"That is too many to compare: at most {MOST}.")
     if bool(runs) == bool(ids):
-        raise ValueError("This page compares runs or trajectories: add ?run=a&run=b or ?trajectory=x&trajectory=y.")
+        raise Mistake("This page compares runs or trajectories: add ?run=a&run=b or ?trajectory=x&trajectory=y.")
     return _trajectories(source, ids) if ids else _runs(source, runs)
 
 
@@ -27,7 +27,7 @@ def _runs(source: Source, names: list[str]) -> Page:
     store = source.store
     known = {row.run: row for row in store.runs()}
     if unknown := [name for name in names if name not in known]:
-        raise ValueError(f"There is no run named {unknown[0]!r}.")
+        raise Mistake(f"There is no run named {unknown[0]!r}.")
     configured = [store.configuration(name) for name in names]
     values = {
         "rows": [known[name] for name in names],

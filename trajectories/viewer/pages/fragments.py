@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from trajectories.records import Trajectory
-from trajectories.viewer.asking import Asked
+from trajectories.viewer.asking import MOST_CHARACTERS, Asked, Mistake
 from trajectories.viewer.opening import Source
 from trajectories.viewer.page import Page
 from trajectories.viewer.parts import formed, next_piece
@@ -26,8 +26,8 @@ def text(source: Source, asked: Asked) -> Page:
     """A piece of a text, from `start` on, and what is left up to `end`."""
     form = asked.choice("form", FORMS) or "plain"
     whole = _text(source, asked)
-    start = min(asked.whole("start") or 0, len(whole))
-    end = asked.whole("end")
+    start = min(asked.whole("start", high=MOST_CHARACTERS) or 0, len(whole))
+    end = asked.whole("end", high=MOST_CHARACTERS)
     end = len(whole) if end is None else max(start, min(end, len(whole)))
     stop = next_piece(whole, start, end)
     rest = asked.changed(start=stop, end=end) if stop < end else ""
@@ -49,7 +49,7 @@ def _text(source: Source, asked: Asked) -> str:
 
 def _step(source: Source, found: Trajectory, number: int) -> Step:
     if number > len(found.turns):
-        raise ValueError(f"There is no turn {number} in trajectory {found.id}.")
+        raise Mistake(f"There is no turn {number} in trajectory {found.id}.")
     replays = source.store.findings("replay", found.id, limit=1)
     steps, _ = steps_of(found, replays[0].document if replays else None)
     return steps[number - 1]

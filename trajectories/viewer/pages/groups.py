@@ -9,7 +9,7 @@ from trajectories.queries import TrajectorySummary
 from trajectories.storage.upkeep import Upkeep
 from trajectories.viewer import listing
 from trajectories.viewer.aligning import advantages, aligned
-from trajectories.viewer.asking import Asked
+from trajectories.viewer.asking import Asked, Mistake
 from trajectories.viewer.opening import Source
 from trajectories.viewer.page import Page
 
@@ -43,7 +43,7 @@ def group(source: Source, asked: Asked) -> Page:
     run, name = asked.text("run") or "", asked.needed("group", "a group's name")
     found = source.store.summaries(run=run, group=name, limit=MOST_ROLLOUTS)
     if not found:
-        raise ValueError(f"There is no group {name!r} in run {run!r}.")
+        raise Mistake(f"There is no group {name!r} in run {run!r}.")
     total = source.store.count(run=run, group=name)
     values = {**side_by_side(source, found), "run": run, "group": name, "total": total}
     return Page("group.html", f"Group {name}", values, live=True)

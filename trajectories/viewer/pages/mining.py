@@ -7,7 +7,7 @@ import math
 from markupsafe import Markup
 
 from trajectories.mining.couples import FUNNEL
-from trajectories.viewer.asking import Asked
+from trajectories.viewer.asking import Asked, Mistake
 from trajectories.viewer.bars import funnel as drawn
 from trajectories.viewer.opening import Source
 from trajectories.viewer.page import Page
@@ -18,7 +18,7 @@ def funnel(source: Source, asked: Asked) -> Page:
     name = asked.text("name") or ""
     counts = source.store.funnel(name)
     if not counts:
-        raise ValueError(f"Nothing was mined in a run or a set named {name!r}.")
+        raise Mistake(f"Nothing was mined in a run or a set named {name!r}.")
     ordered = {stage: counts[stage] for stage in dict.fromkeys((*FUNNEL, *counts)) if stage in counts}
     values = {"name": name, "drawing": Markup(drawn(ordered, lambda count: math.log10(1 + count)))}
     return Page("funnel.html", f"Mining in {name or 'the run without a name'}", values, live=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from trajectories.storage.holders import state_of
 from trajectories.storage.upkeep import Upkeep
 from trajectories.store import SQLStore
-from trajectories.viewer.asking import Asked
+from trajectories.viewer.asking import Asked, Mistake
 from trajectories.viewer.configurations import lines
 from trajectories.viewer.curves import figures
 from trajectories.viewer.opening import Source
@@ -43,10 +43,10 @@ def run(source: Source, asked: Asked) -> Page:
     name, against = asked.text("name") or "", asked.text("against")
     known = {row.run: row for row in store.runs()}
     if name not in known and store.configuration(name) is None:
-        raise ValueError(f"There is no run named {name!r}.")
+        raise Mistake(f"There is no run named {name!r}.")
     others = [other for other in reversed(known) if other != name]
     if against is not None and against not in known:
-        raise ValueError(f"There is no run named {against!r} to compare with.")
+        raise Mistake(f"There is no run named {against!r} to compare with.")
     chosen = [name] if against is None else [name, against]
     found = {each: store.metrics(each) for each in chosen}
     configured = [store.configuration(each) for each in chosen]
