@@ -20,7 +20,7 @@ from trajectories.replay.foreign import ForeignStage
 from trajectories.replay.own import OwnStage
 from trajectories.replay.replaying import Replay
 from trajectories.replay.scaffolds import scaffold_of
-from trajectories.replay.tasks import Ground, find_ground
+from trajectories.replay.tasks import Ground, TaskMissing, find_ground
 from trajectories.store import SQLStore
 
 
@@ -36,6 +36,11 @@ class Wanted:
 def ground_of(trajectory: Trajectory, store: SQLStore | None, wanted: Wanted) -> Ground:
     """What it is replayed on. Raises `TaskMissing`."""
     foreign = scaffold_of(trajectory) != "own"
+    if wanted.repo is not None and not foreign:
+        raise TaskMissing(
+            "--repo is for trajectories of other programs: this one was played on a task of ours, which also says how "
+            "it is graded; give --tasks SET"
+        )
     return find_ground(trajectory, store=store, tasks=wanted.tasks, repo=wanted.repo, imported=foreign)
 
 

@@ -119,7 +119,7 @@ def test_mistakes(store, ground, tmp_path):
     assert "--interactive goes without --json" in refused("replay", GOOD, "--interactive", "--json")
     assert "there is no task nobody's" in refused("replay", UNKNOWN)
     assert "is no task set" in refused("replay", GOOD, "--tasks", "none")
-    assert "is no folder" in refused("replay", GOOD, "--repo", str(tmp_path / "none"))
+    assert "--repo is for trajectories of other programs" in refused("replay", GOOD, "--repo", str(tmp_path))
     assert "there is no sandbox backend" in refused("replay", GOOD, "--backend", "moon")
 
 

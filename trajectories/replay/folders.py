@@ -6,6 +6,7 @@ not at all.
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import tempfile
@@ -13,6 +14,8 @@ from pathlib import Path
 
 from envs.repos.fetch import normalise, tree_hash
 from sandbox.home import home
+
+_COMMIT = re.compile(r"[0-9a-fA-F]{4,64}")
 
 
 class TaskMissing(ValueError):
@@ -42,6 +45,8 @@ def _checked_out(folder: Path, commit: str, tree: Path) -> str:
         shutil.copytree(folder, tree, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", ".git"))
         return f"{folder} is no git repository: its files are taken as they are."
     wanted = commit or "HEAD"
+    if commit and not _COMMIT.fullmatch(commit):  # a record may say anything, options of git included
+        raise TaskMissing(f"the record's base commit {commit[:60]!r} is none: it must be hexadecimal digits")
     archive = subprocess.run(["git", "-C", str(folder), "archive", wanted], capture_output=True, check=False)
     if archive.returncode:
         raise TaskMissing(f"the repository {folder} has no commit {wanted}: git fetch it there, or give another --repo")

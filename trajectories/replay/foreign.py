@@ -15,7 +15,7 @@ from envs.published import published_profile
 from envs.runtime import image_of
 from envs.workspace import Workspace, open_workspace
 from sandbox.protocol import TESTBED, ExecResult, Limits, Sandbox, SandboxBackend
-from trajectories.records import Trajectory, Turn, Verdict
+from trajectories.records import Status, Trajectory, Turn, Verdict
 from trajectories.replay.editor import Editor, OutOfReach
 from trajectories.replay.editor_answers import plain, shown_alike
 from trajectories.replay.scaffolds import heard, paths_of, scaffold_of
@@ -86,6 +86,11 @@ class ForeignStage:
 
     def disturbed(self) -> None:
         """See `Stage`: all of it is looked at after every turn."""
+
+    @property
+    def ended(self) -> Status | None:
+        """See `Stage`: other programs end their episodes themselves."""
+        return None
 
     async def grade(self) -> Verdict | None:
         """See `Stage`."""

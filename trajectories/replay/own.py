@@ -16,7 +16,8 @@ from envs.swe import StepResult, SWEEnv
 from envs.task import RepoProfile, TaskInstance
 from envs.tools import Action
 from sandbox.protocol import Limits, Sandbox, SandboxBackend
-from trajectories.records import Trajectory, Turn, Verdict
+from trajectories.records import Status, Trajectory, Turn, Verdict
+from trajectories.replay.scaffolds import ENVIRONMENT
 from trajectories.replay.stage import Answer
 
 _NO_ACTION = ""
@@ -43,15 +44,14 @@ class OwnStage:
         self._profile = profile
         settings = environment_of(trajectory)
         played = len(trajectory.turns) + (trajectory.status != "truncated")
-        known = {field.name for field in fields(Limits)}
         self.env = SWEEnv(
             [task],
             {profile.name: profile} if profile else {},
             backend,
             grader,
-            limits=Limits(**{k: v for k, v in settings.get("limits", {}).items() if k in known}),
-            max_turns=max_turns or settings.get("max_turns") or max(played, 1),
-            max_observation_chars=settings.get("max_observation_chars", 4000),
+            limits=_limits(settings.get("limits", {})),
+            max_turns=max_turns or _number(settings.get("max_turns"), max(played, 1)),
+            max_observation_chars=_number(settings.get("max_observation_chars"), 4000),
         )
         self.last = StepResult("")
 
@@ -79,7 +79,8 @@ class OwnStage:
         """See `Stage`."""
         call, expected = turn.tool_call, turn.observation
         if self.last.done:
-            return Answer(expected, "", turn.exit_code, not_replayed="the environment has ended the episode already")
+            why = "the environment has ended the episode already"
+            return Answer(expected, "", turn.exit_code, not_replayed=why, ended=True)
         if call.error is not None or not call.name:
             self.last = await self.env.astep(_NO_ACTION)
             got = f"error: {call.error}" if call.error is not None else self.last.observation
@@ -101,6 +102,11 @@ class OwnStage:
         """See `Stage`."""
         self.env.disturbed()
 
+    @property
+    def ended(self) -> Status | None:
+        """See `Stage`."""
+        return "submitted" if self.last.terminated else "truncated" if self.last.truncated else None
+
     async def grade(self) -> Verdict | None:
         """See `Stage`: the environment has graded a submission already, and grades nothing else."""
         return Verdict(**asdict(self.env.report)) if self.env.report else None
@@ -116,5 +122,18 @@ class OwnStage:
 
 def environment_of(trajectory: Trajectory) -> dict[str, Any]:
     """The settings of the environment, as far as the episode wrote them down."""
-    found = trajectory.extra.get("environment")
+    found = trajectory.extra.get(ENVIRONMENT)
     return dict(found) if isinstance(found, dict) else {}
+
+
+def _limits(settings: Any) -> Limits:
+    """Those of then, as far as they make sense."""
+    known = {field.name for field in fields(Limits)}
+    try:
+        return Limits(**{k: v for k, v in dict(settings).items() if k in known})
+    except (TypeError, ValueError):
+        return Limits()
+
+
+def _number(value: Any, default: int) -> int:
+    return value if isinstance(value, int) and value > 0 else default

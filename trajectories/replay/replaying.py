@@ -76,6 +76,8 @@ class Replay:
     async def finish(self) -> ReplayReport:
         """Grade what it came to, if all of it was done again, and stop the sandbox. Raises `SandboxError`."""
         recorded, whole = self.trajectory, self.turn is None
+        if whole:
+            self._compare_end()
         verdict = await self.stage.grade() if whole and recorded.status == "submitted" else None
         if whole and recorded.status == "submitted" and self.steps and recorded.turns and not recorded.turns[-1].tree:
             self._compare_patch(await self.stage.patch())
@@ -107,6 +109,7 @@ class Replay:
         left, differs = list(answer.not_compared), []
         if answer.not_replayed:
             left = ["observation", "exit_code", "tree"]
+        differs += ["end"] * answer.ended
         if "observation" not in left:
             found = likeness(answer.expected, answer.got, self._moments, ordered=answer.ordered)
             differs += ["observation"] * (found == "different")
@@ -135,6 +138,14 @@ class Replay:
             seconds=seconds,
             cpu_seconds=answer.cpu_seconds,
         )
+
+    def _compare_end(self) -> None:
+        """How the episode ended, said at its last turn: one that its agent gave up is truncated too."""
+        ended, status = self.stage.ended, self.trajectory.status
+        if ended is not None and self.steps and status not in ("infra_error", ended):
+            last = self.steps[-1]
+            if "end" not in last.differs:
+                self.steps[-1] = last.model_copy(update={"same": False, "differs": [*last.differs, "end"]})
 
     def _compare_patch(self, patch: str) -> None:
         """What stands in for the trees that were not recorded: the patch that the episode came to."""

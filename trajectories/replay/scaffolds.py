@@ -20,6 +20,8 @@ Scaffold = Literal["own", "swe-agent", "mini-swe-agent", "openhands"]
 GAP = "\n[... left out ...]\n"
 """Between the two ends of a text that was shortened."""
 
+ENVIRONMENT = "environment"
+"""Key of `Trajectory.extra` under which our own episodes keep the environment's settings (`agents.episode`)."""
 _UPLOADED = re.compile(r"<uploaded_files>\s*(/\S+?)/?\s*</uploaded_files>")
 _CURRENT = re.compile(r"\(Current directory: (/[^\s)]+)")
 _WORKSPACE = re.compile(r"/workspace/[\w.-]*\w")
@@ -46,11 +48,11 @@ _UNENDED = re.compile(
 
 
 def scaffold_of(trajectory: Trajectory) -> Scaffold:
-    """By the agent's name; where that is not said, by what it called."""
+    """By the agent's name, by what our environment wrote down, else by what was called."""
     known: dict[str, Scaffold] = {name: name for name in ("swe-agent", "mini-swe-agent", "openhands")}
     if trajectory.agent in known:
         return known[trajectory.agent]
-    if all(map(_is_ours, trajectory.turns)):
+    if ENVIRONMENT in trajectory.extra or all(map(_is_ours, trajectory.turns)):
         return "own"
     called = {turn.tool_call.name for turn in trajectory.turns}
     if called & {"submit", "open", "goto", "edit", "create", "find_file", "search_file", "search_dir"}:
@@ -61,7 +63,7 @@ def scaffold_of(trajectory: Trajectory) -> Scaffold:
 def _is_ours(turn: Turn) -> bool:
     call = turn.tool_call
     if call.error is not None or not call.name:
-        return not turn.extra  # a call that another format had, or none of ours could be read
+        return not turn.extra  # else it is a call that another format had
     try:
         check_action(OwnAction(call.name, dict(call.arguments)))
     except ActionError as error:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sandbox.protocol import Sandbox
-from trajectories.records import Turn, Verdict
+from trajectories.records import Status, Turn, Verdict
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class Answer:
     """Whether the lines of the observation mean something in this order only."""
     not_compared: tuple[str, ...] = ()
     not_replayed: str = ""
+    ended: bool = False
+    """The episode was over before this turn, which it was not then."""
 
 
 class Stage(Protocol):
@@ -45,6 +47,10 @@ class Stage(Protocol):
     @property
     def sandbox(self) -> Sandbox | None:
         """The sandbox, while it runs."""
+
+    @property
+    def ended(self) -> Status | None:
+        """How the environment has ended the episode; None where it has not, or there is none to say."""
 
     async def open(self) -> None:
         """Start the sandbox. Raises `SandboxError`."""

@@ -55,7 +55,10 @@ def upgrade() -> None:
     while page := connection.execute(_BODIES, {"after": after}).all():
         tampered = []
         for position, keys, document in page:
-            data, *texts = _read(connection, bytes(keys), bytes(document))
+            try:
+                data, *texts = _read(connection, bytes(keys), bytes(document))
+            except (ValueError, LookupError, zstandard.ZstdError):
+                continue  # it is damaged, and was before; the others need not wait for it
             said = _said(data, texts)
             text = "\n".join(said) if connection.dialect.name == "sqlite" else _words(said)
             if text:

@@ -1,0 +1,58 @@
+"""Whose an episode is, how it ended, and what a record may not make git do."""
+
+import pytest
+from replay_ground import SCRIPT, record, replayed, with_turn
+
+from contextrl.forking import as_context
+from trajectories.records import ToolCall, Turn
+from trajectories.replay.folders import TaskMissing, kept_tree
+from trajectories.replay.report import ReplayReport, ReplayStep
+from trajectories.replay.scaffolds import scaffold_of
+
+
+async def test_ours_are_known_by_what_the_environment_wrote(episode):
+    wrong = ToolCall(name="edit", arguments={"path": "a.py"})  # SWE-agent has a tool of that name
+    turns = [*as_context(episode.turns[:2]), Turn(tool_call=wrong, observation="error: edit needs the argument new")]
+    assert scaffold_of(episode.model_copy(update={"turns": turns})) == "own"
+    assert scaffold_of(episode.model_copy(update={"turns": turns, "extra": {}})) == "swe-agent"
+
+
+async def test_an_end_that_was_another_is_named_at_the_last_step(backend, episode, profile, task):
+    truncated = episode.model_copy(update={"status": "truncated"})
+    report = await replayed(truncated, backend, profile, task)
+    assert [(s.number, s.differs) for s in report.divergences] == [(len(SCRIPT), ["end"])] and not report.agrees
+
+
+async def test_turns_behind_the_end_are_no_replay(backend, episode, profile, task):
+    early = with_turn(episode, 3, tool_call=ToolCall(name="submit"))
+    report = await replayed(early, backend, profile, task)
+    assert report.diverged_at == 3
+    assert all("end" in step.differs and step.not_replayed for step in report.steps[3:])
+
+
+async def test_an_episode_that_its_agent_gave_up_has_no_end_to_compare(backend, profile, task):
+    given_up = await record(backend, profile, task, SCRIPT[:4])
+    assert given_up.status == "truncated"
+    assert (await replayed(given_up, backend, profile, task)).agrees
+
+
+@pytest.mark.parametrize("settings", [{}, 7, {"max_turns": "many", "limits": 3}, {"limits": {"memory_mb": -1}}])
+async def test_settings_that_make_no_sense_are_left_alone(settings, backend, episode, profile, task):
+    odd = episode.model_copy(update={"extra": {"environment": settings}})
+    assert (await replayed(odd, backend, profile, task)).agrees
+
+
+def test_a_replay_in_which_nothing_was_done_again_agrees_with_nothing():
+    step = ReplayStep(number=1, action="browse", same=True, not_replayed="an unknown tool")
+    report = ReplayReport(trajectory_id="t", backend="local", image="i", steps=[step])
+    assert not report.agrees and report.model_copy(update={"steps": []}).agrees
+
+
+@pytest.mark.parametrize("commit", ["--output={victim}", "-o{victim}", "HEAD", "main~1", "abc"])
+def test_what_is_no_commit_never_reaches_git(commit, tmp_path):
+    (tmp_path / "repo" / ".git").mkdir(parents=True)
+    victim = tmp_path / "victim.txt"
+    victim.write_text("precious")
+    with pytest.raises(TaskMissing, match="hexadecimal"):
+        kept_tree(tmp_path / "repo", commit.format(victim=victim))
+    assert victim.read_text() == "precious"
