@@ -13,7 +13,8 @@ from typing import Any
 
 from trajectories.records import Trajectory, Turn
 from trajectories.touching.stepping import step_diff
-from trajectories.viewer.calls import Said, edit_diff, said, short
+from trajectories.viewer.calls import edit_diff, short
+from trajectories.viewer.saying import Said, plainly, said
 
 _MOST = 400_000
 """Characters of two diffs that are compared before anybody asks."""
@@ -34,6 +35,12 @@ class Step:
     def said(self) -> Said:
         """What the policy wrote."""
         return said(self.turn.text, self.turn.tool_call)
+
+    @property
+    def as_written(self) -> str:
+        """The call as it was written, where that says more than its tool and arguments do."""
+        call = self.turn.tool_call
+        return "" if call.error or plainly(self.said.call, call) else self.said.call
 
     @cached_property
     def edit(self) -> tuple[str, frozenset[str]]:

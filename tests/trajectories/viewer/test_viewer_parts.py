@@ -7,7 +7,7 @@ from trajectories.queries import Lesson
 from trajectories.records import ToolCall
 from trajectories.viewer.aligning import advantages, aligned
 from trajectories.viewer.asking import Asked, address
-from trajectories.viewer.calls import edit_diff, said
+from trajectories.viewer.calls import edit_diff
 from trajectories.viewer.configurations import lines
 from trajectories.viewer.contrasting import contrast
 from trajectories.viewer.curves import figures
@@ -16,26 +16,6 @@ from trajectories.viewer.steps import steps_of
 from trajectories.viewer.tokens import STEPS, coloured, scale, tokens_of
 
 CALL = ToolCall(name="bash", arguments={"command": "ls"})
-
-
-@pytest.mark.parametrize(
-    ("text", "parts"),
-    [
-        (
-            "<think>\nhm\n</think>\nI look.\n<tool_call>\n{}</tool_call>",
-            ("hm", "I look.", "<tool_call>\n{}</tool_call>"),
-        ),
-        ("<think>never ends", ("never ends", "", "")),
-        (
-            "THOUGHT: see\n```python\nx\n```\nso\n```bash\nls\n```\n",
-            ("", "THOUGHT: see\n```python\nx\n```\nso", "```bash\nls\n```\n"),
-        ),
-        ("only words", ("", "only words", "")),
-        ("words <function=bash>x", ("", "words ", "<function=bash>x")),
-    ],
-)
-def test_what_was_said_is_taken_apart(text, parts):
-    assert said(text, CALL) == parts
 
 
 def test_an_edit_is_told_as_a_diff():

@@ -18,7 +18,7 @@ from trajectories.viewer.tokens import BY, scale, tokenizer_of, tokens_of
 FORMS = ("ansi", "diff", "plain")
 WHOLE = ("statement", "patch", "gold")
 """Texts of a trajectory."""
-OF_A_TURN = ("observation", "words", "thought", "call", "argument", "edit", "changed", "after")
+OF_A_TURN = ("observation", "words", "thought", "call", "rest", "argument", "edit", "changed", "after")
 """Texts of one of its turns."""
 
 
@@ -66,7 +66,7 @@ def _of_turn(step: Step, part: str, name: str) -> str:
         return step.changed
     if part == "after":
         return step.after or ""
-    return {"words": step.said.words, "thought": step.said.thought, "call": step.said.call}[part]
+    return str(step.said._asdict()[part])
 
 
 def tokens(source: Source, asked: Asked) -> Page:
