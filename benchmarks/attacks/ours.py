@@ -48,9 +48,8 @@ class Range:
         env = SWEEnv([task], {profile.name: profile}, self.backend, limits=_LIMITS)
         try:
             await env.areset(task)
-            place = env._workspace
-            assert place is not None
-            await place.sandbox.run(action.command, timeout_s=5)
+            assert env.sandbox is not None
+            await env.sandbox.run(action.command, timeout_s=5)
             result = await env.astep(Call("submit", {}))
             return result.reward, await env.patch()
         finally:

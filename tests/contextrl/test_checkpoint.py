@@ -28,6 +28,7 @@ class Stepping(Run):
         self.recipe, self.folder, self.progress = recipe, folder, Silent()
         self.policy = load_policy(policy_source("tiny"))
         self.iteration, self.minutes, self.clock = 0, 0.0, Clock()
+        self.name, self.store = "r", SQLStore("sqlite://")
 
     async def _one_iteration(self) -> dict[str, Any]:
         return {"iteration": self.iteration, "resolve_rate": 0.0, "pairs_mined": 0, "selection_accuracy": {}}
@@ -56,6 +57,7 @@ async def test_the_last_iteration_is_kept_however_training_ended(tmp_path: Path,
     await run._iterate()
     kept = run.folder.checkpoint()
     assert run.iteration == last and (kept[1]["iteration"] if kept else 0) == last
+    assert [row["iteration"] for row in run.store.metrics("r")] == list(range(last))
 
 
 def test_two_saves_cut_short_leave_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
