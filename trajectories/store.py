@@ -30,10 +30,11 @@ from trajectories.storage.filters import ids_from
 from trajectories.storage.later_store import SQLLaterStore
 from trajectories.storage.pair_store import SQLPairStore
 from trajectories.storage.places import Place, PlaceNumbers, remember
+from trajectories.storage.tables import SQLTables
 from trajectories.storage.words import said_in
 
 
-class SQLStore(SQLPairStore, SQLLaterStore):
+class SQLStore(SQLPairStore, SQLLaterStore, SQLTables):
     """A `TrajectoryStore` (what each method promises is written there). Also a context manager.
 
     `where`: the path of a file, made with its folder if it is not there and `create` holds, or the URL of a database.

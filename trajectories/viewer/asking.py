@@ -9,6 +9,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import parse_qsl, urlencode
 
+from trajectories.viewer.words import NAMELESS
+
 MOST_PAGES = 10_000_000
 MOST_CHARACTERS = 2**40
 """Beyond any text."""
@@ -37,6 +39,15 @@ class Asked:
         """The last value of a name."""
         found = self.all(name)
         return found[-1] if found else None
+
+    def run(self, name: str) -> str | None:
+        """A run's name; the run without one stands in addresses as `NAMELESS`, since empty values count as left out."""
+        found = self.text(name)
+        return "" if found == NAMELESS else found
+
+    def runs(self, name: str) -> list[str]:
+        """All runs that are named, each once."""
+        return ["" if run == NAMELESS else run for run in self.all(name)]
 
     def needed(self, name: str, what: str) -> str:
         """A value that must be there. `what`: how a sentence calls it."""

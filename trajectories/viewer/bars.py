@@ -57,8 +57,13 @@ def stacked(series: Sequence[tuple[float, Mapping[str, float]]], unit: Callable[
     return drawing + legend({name: look(i) for i, name in enumerate(names, 1)})
 
 
-def funnel(steps: Mapping[str, int], scale: Callable[[float], float] = float) -> str:
-    """Bars one under the other, each as wide as its count compared with the largest, on a scale of its own."""
+def funnel(
+    steps: Mapping[str, int], meanings: Mapping[str, str] | None = None, scale: Callable[[float], float] = float
+) -> str:
+    """Bars one under the other, each as wide as its count compared with the largest, on a scale of its own.
+
+    `meanings`: name of a step -> what it counts.
+    """
     if not steps:
         return ""
     most = scale(max(*steps.values(), 1))
@@ -66,7 +71,8 @@ def funnel(steps: Mapping[str, int], scale: Callable[[float], float] = float) ->
     for name, count in steps.items():
         width = f"{max(0.0, scale(max(count, 0))) / most:.1%}"
         bar = f'<svg height="14"><rect class="c1" rx="3" width="{width}" height="14"/></svg>'
-        rows += f"<tr><th>{escape(name.replace('_', ' '))}</th><td>{bar}</td><td>{count:,}</td></tr>"
+        said = f'<td class="soft">{escape((meanings or {}).get(name, ""))}</td>' if meanings is not None else ""
+        rows += f"<tr><th>{escape(name.replace('_', ' '))}</th><td>{bar}</td><td>{count:,}</td>{said}</tr>"
     return f'<table class="funnel">{rows}</table>'
 
 

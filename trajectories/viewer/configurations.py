@@ -1,6 +1,7 @@
 """What runs were started with, and where two differ.
 
-Invariant: a value that only one of them has is a difference; lists are compared whole.
+Invariant: a value that only one of them has is a difference; a run whose configuration was not kept differs in nothing.
+Lists are compared whole.
 """
 
 from __future__ import annotations
@@ -15,18 +16,21 @@ class Line(NamedTuple):
 
     key: str
     values: tuple[str | None, ...]
+    known: tuple[bool, ...]
+    """Whether the run's configuration was kept: where it was not, its values are nowhere known."""
 
     @property
     def differs(self) -> bool:
-        """Whether not all have the same."""
-        return len(set(self.values)) > 1
+        """Whether not all of which it is known have the same."""
+        return len({value for value, known in zip(self.values, self.known, strict=True) if known}) > 1
 
 
 def lines(configurations: Sequence[Mapping[str, Any] | None]) -> list[Line]:
     """All keys, in the order of the first run that has them."""
     flat = [dict(_flat("", values or {})) for values in configurations]
     keys = dict.fromkeys(key for values in flat for key in values)
-    return [Line(key, tuple(values.get(key) for values in flat)) for key in keys]
+    known = tuple(bool(values) for values in configurations)
+    return [Line(key, tuple(values.get(key) for values in flat), known) for key in keys]
 
 
 def _flat(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -12,11 +12,10 @@ from typing import Any, Literal, NamedTuple, get_args
 from trajectories.queries import TrajectorySummary
 from trajectories.storage.upkeep import Upkeep
 from trajectories.viewer.asking import Asked
-from trajectories.viewer.listing import runs_of_group
 from trajectories.viewer.opening import Source
 from trajectories.viewer.page import Page
 from trajectories.viewer.pages.groups import group as group_page
-from trajectories.viewer.pages.mining import audit, funnel
+from trajectories.viewer.pages.mining import audit, sections
 from trajectories.viewer.pages.runs import run as run_page
 from trajectories.viewer.pages.trajectory import contents
 from trajectories.viewer.parts import Limits
@@ -66,7 +65,7 @@ def _trajectories(source: Source, name: str) -> list[Named]:
 
 
 def _groups(source: Source, name: str, run: str | None) -> list[Named]:
-    runs = source.store.database.read(lambda c: runs_of_group(c, name)) if name else []
+    runs = source.store.runs_of_group(name) if name else []
     return [Named("group", name, each) for each in runs if run in (None, each)]
 
 
@@ -120,7 +119,7 @@ def _run(source: Source, what: Named) -> Page:
         **_whole(source, _examples(listed)),
         "rows": listed,
         "total": source.store.count(run=what.name),
-        "drawing": funnel(source, asked).values["drawing"] if page.values["funnel"] else "",
+        "sections": list(sections(source.store.funnel(what.name))),
         "audits": audit(source, asked).values["audits"][:1],
     }
     return page._replace(template="export_run.html", values=values)

@@ -69,6 +69,7 @@ def environment(layout: str, go: Go, limits: parts.Limits) -> Environment:
         "when": written,
         "lasted": words.lasted,
         "number": words.number,
+        "named": words.named,
         "signed": words.signed,
         "grouped": lambda amount: f"{amount:,}",
         "masked": masked,

@@ -1,8 +1,11 @@
-"""Numbers and times as a page says them."""
+"""Numbers, times and names as a page says them."""
 
 from __future__ import annotations
 
 import math
+
+NAMELESS = "(without a name)"
+"""What the run without a name is called, on pages and in addresses."""
 
 
 def lasted(seconds: float | None) -> str:
@@ -36,6 +39,11 @@ def share(part: float, of: float) -> str:
 def count(amount: int, one: str, many: str = "") -> str:
     """`1 turn`, `2 turns`, `1,200 turns`."""
     return f"{amount:,} {one if amount == 1 else many or one + 's'}"
+
+
+def named(run: str) -> str:
+    """A run's name."""
+    return run or NAMELESS
 
 
 def brief(text: str, most: int = 80) -> str:

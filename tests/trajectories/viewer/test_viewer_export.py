@@ -69,7 +69,7 @@ def test_a_run(run, demo_file, offline):
     assert run(demo_file, "context-aware").exit_code == 0
     page = offline()
     assert page.locator("figure").count() == 16
-    assert page.locator(".funnel").count() == 1 and "Shortcut audit" in page.locator("main").inner_text()
+    assert page.locator(".funnel").count() == 3 and "Shortcut audit" in page.locator("main").inner_text()
     assert page.locator("main > details[id$=top]").count() == 5
     assert page.locator("#configuration .config tbody tr").count() > 10
 

@@ -117,7 +117,7 @@ def test_configurations_are_compared_key_by_key():
     found = lines([{"a": {"b": 1, "c": [1]}, "d": {}}, {"a": {"b": 2, "c": [1]}}, None])
     assert [(line.key, line.values, line.differs) for line in found] == [
         ("a.b", ("1", "2", None), True),
-        ("a.c", ("[1]", "[1]", None), True),
+        ("a.c", ("[1]", "[1]", None), False),
         ("d", ("{}", None, None), True),
     ]
     assert not lines([{"a": 1}, {"a": 1}])[0].differs

@@ -1,66 +1,100 @@
-"""Groups of rollouts: a list of them, and one with its rollouts side by side."""
+"""Groups of rollouts: a list of them, and one with its rollouts side by side.
+
+Invariant: what is computed of a group is computed of all of its rollouts, however few a page shows.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trajectories.queries import TrajectorySummary
+from trajectories.storage.tables import GroupFilters
 from trajectories.storage.upkeep import Upkeep
-from trajectories.viewer import listing
 from trajectories.viewer.aligning import advantages, aligned
 from trajectories.viewer.asking import Asked, Mistake
 from trajectories.viewer.opening import Source
 from trajectories.viewer.page import Page
+from trajectories.viewer.words import named
 
 PER_PAGE = 50
-MOST_ROLLOUTS = 32
+COLUMNS = 32
+"""Side by side on one page."""
 REWARDS = {"differ": True, "alike": False}
 
 
 def groups(source: Source, asked: Asked) -> Page:
-    """A page of groups."""
+    """A page of groups. Evaluations play each task once: groups of one rollout are listed when that is asked for."""
     store, number = source.store, asked.whole("page", 1) or 1
-    run, instance = asked.text("run"), asked.text("instance")
-    mixed = asked.one_of("rewards", REWARDS)
-    offset = (number - 1) * PER_PAGE
-    rows, total = store.database.read(lambda c: listing.groups(c, run, instance, mixed, offset, PER_PAGE))
+    filters: GroupFilters = {
+        "run": asked.run("run"),
+        "instance_id": asked.text("instance"),
+        "mixed": asked.one_of("rewards", REWARDS),
+    }
+    single = asked.choice("single", ("yes",)) is not None
+    filters["several"] = False
+    alone = 0 if single else store.count_groups(**filters)
+    filters["several"] = None if single else True
+    total = store.count_groups(**filters)
     values = {
-        "rows": rows,
+        "rows": store.page_groups(offset=(number - 1) * PER_PAGE, limit=PER_PAGE, **filters),
         "total": total,
+        "of_one": alone,
         "number": number,
-        "pages": max(1, -(-total // PER_PAGE)),
+        "pages": pages_of(total, PER_PAGE),
         "changed": asked.changed,
-        "asked": {name: asked.text(name) or "" for name in ("run", "instance", "rewards")},
-        "runs": [name for name in reversed(Upkeep(store).names("run")) if name],
+        "asked": {name: asked.text(name) or "" for name in ("run", "instance", "rewards", "single")},
+        "runs": [named(name) for name in reversed(Upkeep(store).names("run"))],
         "rewards": tuple(REWARDS),
     }
     return Page("groups.html", "Groups", values, live=True)
 
 
 def group(source: Source, asked: Asked) -> Page:
-    """One group, its rollouts side by side."""
-    run, name = asked.text("run") or "", asked.needed("group", "a group's name")
-    found = source.store.summaries(run=run, group=name, limit=MOST_ROLLOUTS)
+    """One group, its rollouts side by side, `COLUMNS` on a page."""
+    run, name = asked.run("run") or "", asked.needed("group", "a group's name")
+    found = source.store.summaries(run=run, group=name)
     if not found:
         raise Mistake(f"There is no group {name!r} in run {run!r}.")
-    total = source.store.count(run=run, group=name)
-    values = {**side_by_side(source, found), "run": run, "group": name, "total": total}
-    return Page("group.html", f"Group {name}", values, live=True)
+    return Page("group.html", f"Group {name}", {**columns(source, asked, found), "run": run, "group": name}, live=True)
 
 
-def side_by_side(source: Source, found: Sequence[TrajectorySummary]) -> dict[str, Any]:
-    """What a page of aligned trajectories shows."""
+def columns(source: Source, asked: Asked, found: Sequence[TrajectorySummary]) -> dict[str, Any]:
+    """A page of trajectories side by side."""
+    number = asked.whole("page", 1) or 1
+    first = (number - 1) * COLUMNS
+    if first >= len(found):
+        raise Mistake(f"There is no such page: the last one is {pages_of(len(found), COLUMNS)}.")
+    shown = found[first : first + COLUMNS]
+    relative = advantages([summary.reward for summary in found])[first : first + COLUMNS]
+    return {
+        **side_by_side(source, shown, relative),
+        "first": first + 1,
+        "total": len(found),
+        "number": number,
+        "pages": pages_of(len(found), COLUMNS),
+        "changed": asked.changed,
+    }
+
+
+def pages_of(total: int, each: int) -> int:
+    """How many pages so many rows take; at least one."""
+    return max(1, -(-total // each))
+
+
+def side_by_side(
+    source: Source, found: Sequence[TrajectorySummary], relative: Sequence[float | None]
+) -> Mapping[str, Any]:
+    """What a page of aligned trajectories shows. `relative`: advantages that are computed where none was kept."""
     store = source.store
     whole = [store.get_many([summary.id])[summary.id] for summary in found]
     lessons = store.lessons([summary.id for summary in found])
     kept = [lessons[s.id].advantage if s.id in lessons else None for s in found]
-    rewards = [s.reward for s in found]
     learned = any(a is not None for a in kept)
     return {
         "rollouts": found,
         "rows": aligned(whole),
-        "advantages": kept if learned else advantages(rewards),
+        "advantages": kept if learned else relative,
         "learned": learned,
         "logprobs": [_logprob(t.token_logprobs(), any(turn.logprobs for turn in t.turns)) for t in whole],
         "statement": whole[0].problem_statement,

@@ -11,13 +11,14 @@ from trajectories.judging.measures import measures
 from trajectories.judging.rules import outcomes
 from trajectories.queries import Margin, PairFilters, Stage, StoreError
 from trajectories.records import ContextPair, Judgement
+from trajectories.storage.tables import PairSort
 from trajectories.storage.upkeep import Upkeep
-from trajectories.viewer import listing
 from trajectories.viewer.asking import Asked
 from trajectories.viewer.charts import line_chart, number
 from trajectories.viewer.contrasting import contrast
 from trajectories.viewer.opening import Source
 from trajectories.viewer.page import Page
+from trajectories.viewer.words import named
 
 PER_PAGE = 50
 YES_NO = {"yes": True, "no": False}
@@ -38,7 +39,7 @@ def pairs(source: Source, asked: Asked) -> Page:
     """A page of pairs."""
     store, number_ = source.store, asked.whole("page", 1) or 1
     filters: PairFilters = {
-        "run": asked.text("run"),
+        "run": asked.run("run"),
         "repo": asked.text("repo"),
         "function": asked.text("function"),
         "stage": asked.choice("stage", get_args(Stage)),  # type: ignore[typeddict-item]
@@ -46,9 +47,10 @@ def pairs(source: Source, asked: Asked) -> Page:
         "instance_id": asked.text("instance"),
         "retired": asked.one_of("retired", YES_NO),
     }
-    sort, descending = asked.choice("sort", listing.PAIR_SORTS) or "position", asked.text("order") != "up"
+    sort: Any = asked.choice("sort", get_args(PairSort)) or "position"
+    descending = (asked.choice("order", ("up", "down")) or "down") == "down"
     offset = (number_ - 1) * PER_PAGE
-    rows = store.database.read(lambda c: listing.pair_rows(c, filters, sort, descending, offset, PER_PAGE))
+    rows = store.page_pairs(sort=sort, descending=descending, offset=offset, limit=PER_PAGE, **filters)
     total = store.count_pairs(**filters)
     names = Upkeep(store)
     values = {
@@ -62,7 +64,7 @@ def pairs(source: Source, asked: Asked) -> Page:
         "changed": asked.changed,
         "asked": {name: asked.text(name) or "" for name in NAMES},
         "filtering": any(value is not None for value in filters.values()),
-        "runs": [name for name in names.names("set") if name],
+        "runs": [named(name) for name in names.names("set")],
         "repos": names.names("repository with pairs"),
         "stages": get_args(Stage),
         "judgements": get_args(Judgement),

@@ -10,6 +10,7 @@ from trajectories.viewer.configurations import lines
 from trajectories.viewer.curves import figures
 from trajectories.viewer.opening import Source
 from trajectories.viewer.page import Page
+from trajectories.viewer.words import named
 
 MOST_RUNS = 12
 """Runs over each other."""
@@ -21,9 +22,11 @@ def runs(source: Source, asked: Asked) -> Page:
     """The table of runs, the newest first, and the curves of those that are chosen."""
     store = source.store
     rows = list(reversed(store.runs()))
-    chosen = [name for name in asked.all("run") if any(row.run == name for row in rows)]
+    chosen = asked.runs("run")
+    if unknown := [name for name in chosen if all(row.run != name for row in rows)]:
+        raise Mistake(f"There is no run named {unknown[0]!r}.")
     measured = {name: store.metrics(name) for name in chosen[:MOST_RUNS]}
-    if not asked.all("run"):
+    if not chosen:
         tried = ((row.run, store.metrics(row.run)) for row in rows[:_TRIED])
         measured = dict([next(((name, found) for name, found in tried if found), ("", []))])
     values = {
@@ -40,7 +43,7 @@ def runs(source: Source, asked: Asked) -> Page:
 def run(source: Source, asked: Asked) -> Page:
     """One run: curves, configuration, and its difference from another's."""
     store = source.store
-    name, against = asked.text("name") or "", asked.text("against")
+    name, against = asked.run("name") or "", asked.run("against")
     known = {row.run: row for row in store.runs()}
     if name not in known and store.configuration(name) is None:
         raise Mistake(f"There is no run named {name!r}.")
@@ -57,11 +60,11 @@ def run(source: Source, asked: Asked) -> Page:
         "alive": name in alive(store),
         "others": others,
         "figures": figures({each: rows for each, rows in found.items() if rows}),
-        "lines": lines(configured) if any(configured) else [],
+        "lines": lines(configured),
         "missing": [each for each, values in zip(chosen, configured, strict=True) if not values],
         "funnel": name in store.with_funnel(),
     }
-    return Page("run.html", f"Run {name or '(without a name)'}", values, live=True)
+    return Page("run.html", f"Run {named(name)}", values, live=True)
 
 
 def alive(store: SQLStore) -> frozenset[str]:

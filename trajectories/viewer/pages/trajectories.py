@@ -12,6 +12,7 @@ from trajectories.viewer.asking import Asked
 from trajectories.viewer.opening import Source
 from trajectories.viewer.page import Page
 from trajectories.viewer.snippets import Snippet, snippet
+from trajectories.viewer.words import named
 
 PER_PAGE = 50
 COLUMNS: Sequence[tuple[str, str]] = (
@@ -39,7 +40,7 @@ def filters_of(asked: Asked) -> Filters:
     """What an address filters by. Raises `ValueError`."""
     outcome = asked.choice("outcome", OUTCOMES)
     filters: Filters = {
-        "run": asked.text("run"),
+        "run": asked.run("run"),
         "repo": asked.text("repo"),
         "instance_id": asked.text("instance"),
         "group": asked.text("group"),
@@ -88,7 +89,7 @@ def trajectories(source: Source, asked: Asked) -> Page:
         "question": asked.changed(page=None),
         "changed": asked.changed,
         "snippets": _snippets(source, rows, filters.get("text")),
-        "runs": [name for name in reversed(names.names("run")) if name],
+        "runs": [named(name) for name in reversed(names.names("run"))],
         "repos": names.names("repository"),
         "statuses": get_args(Status),
         "outcome_names": OUTCOMES,
