@@ -6,7 +6,6 @@ from trajectories.storage.holders import this_process
 from trajectories.storage.upkeep import Upkeep
 from trajectories.store import SQLStore
 
-
 RECIPE = Recipe.model_validate({"name": "r", "repositories": [{"source": "generated:seed=0,modules=2"}]})
 
 
