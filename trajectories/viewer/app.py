@@ -8,7 +8,6 @@ the store is there and when it has more.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -20,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from trajectories.protocol import StoreError, StoreMissing
 from trajectories.viewer.asking import Asked, Mistake, address
-from trajectories.viewer.guard import Guard
+from trajectories.viewer.guard import TOKEN_VARIABLE, Guard
 from trajectories.viewer.opening import Source
 from trajectories.viewer.page import Maker, Page
 from trajectories.viewer.pages import FRAGMENTS, PAGES
@@ -29,6 +28,8 @@ from trajectories.viewer.parts import Limits
 from trajectories.viewer.rendering import STATIC, asset, environment, render
 
 _KEPT = {"Cache-Control": "public, max-age=31536000, immutable"}
+_TABLES = frozenset(("/", "/trajectories", "/groups", "/pairs"))
+"""Pages that are there without a store too."""
 _NOTHING = "Nothing is stored yet: a training run makes the store, and so does an import (contextrl traj import)."
 _FAULT = "This is a fault of the viewer, not of what was asked for. Where it runs, its log says more."
 _LOG = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ def make_app(store: str, *, token: str = "") -> ASGIApp:
     """The application over a store, which may be made only later."""
     made = _Application(Source(store))
     made.warm()
-    return Guard(made.starlette, token=token, refused=_refused)
+    return Guard(made.starlette, token=token, refused=_no_token if token else _foreign_name)
 
 
 class _Application:
@@ -53,7 +54,7 @@ class _Application:
             Route("/static/{name}", _static),
             Route("/{path:path}", self._unknown),
         ]
-        self.starlette = Starlette(routes=[*pages, *fragments, *own])
+        self.starlette = Starlette(routes=[*pages, *fragments, *own], exception_handlers={405: self._read_only})
 
     def warm(self) -> None:
         """Do once what is slow the first time, so that nobody waits for it: templates, connections, statements."""
@@ -73,9 +74,11 @@ class _Application:
                 pulse = _written(self._source.store.pulse())  # before it is read: what comes meanwhile is shown later
                 return self._page(make(self._source, asked), path, pulse, 200)
             except StoreMissing:
-                return self._page(Page("message.html", "Runs", {"message": _NOTHING}, True), path, "", 200)
+                nothing = Page("message.html", "Nothing is stored yet", {"message": _NOTHING}, True)
+                return self._page(nothing, path, "", 200 if path in _TABLES else 404)
             except (StoreError, Mistake) as error:
-                return self._page(_trouble("That cannot be shown", str(error)), path, pulse, 404)
+                trouble = _trouble("That cannot be shown", str(error), live=not pulse)
+                return self._page(trouble, path, pulse, 404 if pulse else 503)
             except Exception:
                 _LOG.exception("The page %s could not be made", path)
                 return self._page(_trouble("That cannot be shown", _FAULT), path, pulse, 500)
@@ -84,11 +87,14 @@ class _Application:
 
     def _fragment(self, make: Maker) -> Any:
         def answer(request: Request) -> Response:
+            status = 503
             try:
+                self._source.store.pulse()
+                status = 404
                 page = make(self._source, Asked(request.query_params.multi_items()))
                 return HTMLResponse(render(self._jinja, page.template, page.values))
             except (StoreError, Mistake) as error:
-                return PlainTextResponse(str(error), 404)
+                return PlainTextResponse(str(error), status)
             except Exception:
                 _LOG.exception("A part of a page, %s, could not be made", request.url.path)
                 return PlainTextResponse(_FAULT, 500)
@@ -102,6 +108,9 @@ class _Application:
     def _unknown(self, request: Request) -> Response:
         return self._page(_trouble("That cannot be shown", "There is no such page."), "", "", 404)
 
+    def _read_only(self, request: Request, _: Exception) -> Response:
+        return self._page(_trouble("That cannot be done", "The viewer only shows what is stored."), "", "", 405)
+
     def _pulse(self, request: Request) -> Response:
         try:
             return JSONResponse({"pulse": _written(self._source.store.pulse()), "problem": ""})
@@ -114,7 +123,7 @@ class _Application:
         try:
             self._source.store.pulse()
         except StoreMissing:
-            pass
+            return PlainTextResponse("There is no store yet.")
         except StoreError:
             return PlainTextResponse("The store does not answer.", 503)
         return PlainTextResponse("The store answers.")
@@ -124,8 +133,8 @@ def _written(pulse: tuple[str, int]) -> str:
     return ".".join(map(str, pulse))
 
 
-def _trouble(title: str, message: str) -> Page:
-    return Page("message.html", title, {"message": message})
+def _trouble(title: str, message: str, *, live: bool = False) -> Page:
+    return Page("message.html", title, {"message": message}, live)
 
 
 def _static(request: Request) -> Response:
@@ -135,13 +144,19 @@ def _static(request: Request) -> Response:
     return Response(asset(name), media_type=STATIC[name], headers=_KEPT)
 
 
-async def _refused(scope: Scope, receive: Receive, send: Send) -> None:
-    jinja = environment("layout.html", address, Limits())
-    values: Mapping[str, Any] = {
-        "title": "Not without the token",
-        "message": "Add ?token=... to the address.",
-        "path": "",
-        "pulse": "",
-        "live": False,
-    }
-    await HTMLResponse(render(jinja, "message.html", values), 401)(scope, receive, send)
+async def _no_token(scope: Scope, receive: Receive, send: Send) -> None:
+    await _refusal("Not without the token", "Add ?token=... to the address.", 401)(scope, receive, send)
+
+
+async def _foreign_name(scope: Scope, receive: Receive, send: Send) -> None:
+    message = (
+        "Without a token the viewer answers to names of this machine only: open http://localhost with its port. "
+        f"To reach it by another name, set {TOKEN_VARIABLE}."
+    )
+    await _refusal("Not under this name", message, 421)(scope, receive, send)
+
+
+def _refusal(title: str, message: str, status: int) -> Response:
+    """A page that needs no store."""
+    values = {"title": title, "message": message, "path": "", "pulse": "", "live": False}
+    return HTMLResponse(render(environment("layout.html", address, Limits()), "message.html", values), status)

@@ -96,6 +96,7 @@ def is_local(host: str) -> bool:
         name = urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return False
+    name = name.removesuffix(".")
     return name == "localhost" or is_loopback(name)
 
 

@@ -75,11 +75,13 @@ def test_beyond_loopback_a_token_is_needed(place):
 )
 def test_a_foreign_name_for_this_machine_is_refused(client, host):
     """A page of somebody else's may have its own name resolved to 127.0.0.1 and read what answers there."""
-    assert client.get("/", headers={"Host": host}).status_code == 401
-    assert client.get("/health", headers={"Host": host}).status_code == 401
+    answer = client.get("/", headers={"Host": host})
+    assert answer.status_code == 421 and "answers to names of this machine only" in answer.text
+    assert "token=..." not in answer.text
+    assert client.get("/health", headers={"Host": host}).status_code == 421
 
 
-@pytest.mark.parametrize("host", ["localhost:8600", "127.0.0.1", "[::1]:8600", "127.1.2.3"])
+@pytest.mark.parametrize("host", ["localhost:8600", "127.0.0.1", "[::1]:8600", "127.1.2.3", "localhost.", "LOCALHOST"])
 def test_this_machine_is_served_under_its_own_names(client, host):
     assert client.get("/", headers={"Host": host}).status_code == 200
 
@@ -94,13 +96,16 @@ def test_no_page_may_run_or_load_what_is_not_the_viewers_own(client, path):
 
 def test_nothing_can_be_written(client):
     for method in ("POST", "PUT", "DELETE", "PATCH"):
-        assert client.request(method, "/").status_code == 405
+        answer = client.request(method, "/")
+        assert answer.status_code == 405 and "The viewer only shows what is stored." in answer.text
 
 
 def test_a_store_that_comes_later_is_shown(client, place):
     assert "Nothing is stored yet" in client.get("/").text
     assert client.get("/pulse").json()["pulse"] == ""
-    assert client.get("/health").status_code == 200 and not Path(place).exists()
+    assert client.get("/health").text == "There is no store yet." and not Path(place).exists()
+    answer = client.get("/trajectory?id=x")
+    assert answer.status_code == 404 and "<title>Nothing is stored yet" in answer.text
     with SQLStore(place) as store:
         assert "no trajectories yet" in client.get("/").text
         store.add(trajectory(run="mine"))
@@ -117,7 +122,10 @@ def test_a_broken_store_is_unhealthy(client, place):
     assert client.get("/health").status_code == 503
     answer = client.get("/pulse")
     assert answer.status_code == 503 and "is not a database" in answer.json()["problem"]
-    assert "is not a database" in client.get("/").text
+    for path in ("/", "/trajectory?id=x", "/text?id=x"):
+        answer = client.get(path)
+        assert answer.status_code == 503 and "is not a database" in answer.text
+    assert 'data-live="yes"' in client.get("/").text
 
 
 def test_it_is_served_over_a_socket_and_ends(store, place):
