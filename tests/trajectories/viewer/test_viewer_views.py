@@ -221,7 +221,7 @@ def test_pairs_and_what_tells_their_contexts_apart(view, demo):
 
 def test_the_mining_funnel_and_the_audit(view, demo):
     page = view("funnel", name="context-aware")
-    stages, counts = (page.locator(f".funnel {cell}").all_inner_texts() for cell in ("th", "td:last-child"))
+    stages, counts = (page.locator(f".funnel {cell}").all_inner_texts() for cell in ("th", "td:nth-child(3)"))
     shown = {stage: int(count.replace(",", "")) for stage, count in zip(stages, counts, strict=True)}
     assert shown == demo.funnel("context-aware")
     view.shot("funnel")
