@@ -32,6 +32,8 @@ def html(
         raise ValueError(f"{output} is there already: give another --output, or --replace it")
     if output.is_dir():
         raise ValueError(f"{output} is a folder: give the name of a file")
+    if not output.parent.is_dir():
+        raise ValueError(f"{output.parent} is not there: give an --output in a folder that is")
     open_store(store).close()
     source = Source(store)
     try:
@@ -40,12 +42,15 @@ def html(
     finally:
         source.close()
     _write(output, text)
-    typer.echo(f"{found.kind} {found.name}, {len(text.encode()) / 1e6:.1f} MB: {output}")
+    typer.echo(f"{found.kind} {found.name}, {_size(len(text.encode()))}: {output}")
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
 
 
 def _write(path: Path, text: str) -> None:
     """All of it or nothing: written beside, then moved into place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.new")
     try:
         beside.write_text(text, encoding="utf-8")

@@ -40,7 +40,7 @@ def offline(open_page, tmp_path):
 def test_a_trajectory(run, demo_file, demo, tmp_path, offline):
     found = first_of(demo, "context-aware")
     result = run(demo_file, found.id[:6])
-    assert result.exit_code == 0 and f"trajectory {found.id}, 0." in result.output
+    assert result.exit_code == 0 and re.search(rf"trajectory {found.id}, \d+ kB: ", result.output)
     text = (tmp_path / "out.html").read_text()
     assert "<script" not in text and not re.search(r"https?://|url\(|@import", text)
     page = offline()
@@ -111,3 +111,11 @@ def test_a_file_that_is_there_stays(run, store, place, tmp_path):
     assert "is there already" in run(place, "b").output and (tmp_path / "out.html").read_text() == "mine"
     assert run(place, "shared", "--run", "b", "--replace").exit_code == 0
     assert (tmp_path / "out.html").read_text() != "mine"
+
+
+def test_a_folder_that_is_not_there_is_not_made(run, store, place, tmp_path):
+    store.add(trajectory("i1", run="b"))
+    result = CliRunner().invoke(
+        app, ["export", "html", "b", "-o", str(tmp_path / "no" / "out.html"), "--store", str(place)]
+    )
+    assert result.exit_code == 2 and "is not there" in result.output and not (tmp_path / "no").exists()

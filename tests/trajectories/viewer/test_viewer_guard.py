@@ -70,6 +70,20 @@ def test_beyond_loopback_a_token_is_needed(place):
         Viewer(place, host="0.0.0.0", port=0)
 
 
+@pytest.mark.parametrize(("token", "said"), [("x", "can be guessed"), ("\udcff" * 20, "ASCII characters only")])
+def test_a_token_that_is_none_is_refused(place, token, said):
+    with pytest.raises(ValueError, match=said):
+        Viewer(place, port=0, token=token)
+
+
+def test_a_port_that_is_taken_is_a_sentence(place):
+    with (
+        Viewer(place, port=0) as viewer,
+        pytest.raises(ValueError, match=f"cannot listen on 127.0.0.1, port {viewer.port}: something else listens"),
+    ):
+        Viewer(place, port=viewer.port)
+
+
 @pytest.mark.parametrize(
     "host", ["evil.example:8600", "evil.example", "", "[", "localhost.evil.example", "127.0.0.1.nip"]
 )
