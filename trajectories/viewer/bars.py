@@ -8,7 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
-from trajectories.viewer.charts import Scale, grid, legend, look, nice_ticks, number, percent, svg
+from trajectories.viewer.charts import (
+    MOST,
+    Scale,
+    drawable,
+    grid,
+    left_out,
+    legend,
+    look,
+    nice_ticks,
+    number,
+    percent,
+    svg,
+)
 
 
 def split_bar(parts: Mapping[str, float], unit: Callable[[float], str] = number) -> str:
@@ -31,30 +43,53 @@ def split_bar(parts: Mapping[str, float], unit: Callable[[float], str] = number)
 
 
 def stacked(series: Sequence[tuple[float, Mapping[str, float]]], unit: Callable[[float], str] = number) -> str:
-    """A column for each iteration, cut into its parts; `series`: (iteration, part -> value)."""
-    names = list(dict.fromkeys(name for _, parts in series for name in parts))
-    most = max((sum(parts.values()) for _, parts in series), default=0.0)
+    """A column for each iteration, cut into its parts, the mean of neighbours where there are too many.
+
+    `series`: (iteration, part -> value). What is no number, or below zero, is left out, and that is said.
+    """
+    drawn = [(x, {n: v for n, v in parts.items() if drawable(v) and v >= 0}) for x, parts in series if drawable(x)]
+    note = left_out(sum(len(parts) for _, parts in series) - sum(len(parts) for _, parts in drawn))
+    names = list(dict.fromkeys(name for _, parts in drawn for name in parts))
+    columns = _columns(drawn)
+    most = max((sum(parts.values()) for *_, parts in columns), default=0.0)
     if not most:
-        return ""
+        return note
     ticks = nice_ticks(0.0, most)
-    xs = [x for x, _ in series]
-    step = (max(xs) - min(xs)) / max(len(xs) - 1, 1) or 1.0
-    at = Scale((min(xs) - step / 2, max(xs) + step / 2), (ticks[0], ticks[-1]))
-    columns = ""
-    for x, parts in series:
-        base = 0.0
-        left, right = at.x(x - step * 0.45), at.x(x + step * 0.45)
-        for i, name in enumerate(names, 1):
-            if value := parts.get(name, 0.0):
-                top, bottom = at.y(base + value), at.y(base)
-                columns += (
-                    f'<rect class="{look(i)}" x="{left}" y="{top}" width="{max(right - left, 0.5):.1f}" '
-                    f'height="{bottom - top:.1f}"><title>{escape(name)}, iteration {x:g}: {escape(unit(value))}'
-                    "</title></rect>"
-                )
-                base += value
-    drawing = svg(grid(at, ticks, unit) + columns, ", ".join(names))
-    return drawing + legend({name: look(i) for i, name in enumerate(names, 1)})
+    first, last = columns[0][0], columns[-1][1]
+    step = (last - first) / max(len(drawn) - 1, 1) or 1.0
+    at = Scale((first - step / 2, last + step / 2), (ticks[0], ticks[-1]))
+    bars = "".join(_column(at, step, column, names, unit) for column in columns)
+    drawing = svg(grid(at, ticks, unit, "iteration") + bars, ", ".join(names))
+    return drawing + legend({name: look(i) for i, name in enumerate(names, 1)}) + note
+
+
+_Column = tuple[float, float, Mapping[str, float]]
+"""From an iteration to an iteration, and the mean of each part."""
+
+
+def _columns(series: Sequence[tuple[float, Mapping[str, float]]]) -> list[_Column]:
+    size = -(-len(series) // MOST) or 1
+    groups = [series[i : i + size] for i in range(0, len(series), size)]
+    return [
+        (some[0][0], some[-1][0], {n: sum(p.get(n, 0.0) for _, p in some) / len(some) for _, p in some for n in p})
+        for some in groups
+    ]
+
+
+def _column(at: Scale, step: float, column: _Column, names: Sequence[str], unit: Callable[[float], str]) -> str:
+    first, last, parts = column
+    left, right = at.x(first - step * 0.45), at.x(last + step * 0.45)
+    when = f"iteration {first:g}" if first == last else f"iterations {first:g} to {last:g}, mean"
+    base, drawn = 0.0, ""
+    for i, name in enumerate(names, 1):
+        if value := parts.get(name, 0.0):
+            top, bottom = at.y(base + value), at.y(base)
+            drawn += (
+                f'<rect class="{look(i)}" x="{left}" y="{top}" width="{max(right - left, 0.5):.1f}" '
+                f'height="{bottom - top:.1f}"><title>{escape(name)}, {when}: {escape(unit(value))}</title></rect>'
+            )
+            base += value
+    return drawn
 
 
 def funnel(

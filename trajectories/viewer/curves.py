@@ -1,7 +1,7 @@
 """What runs measured, as figures: one run, or several over each other.
 
-Invariant: a figure without data is left out; nothing is filled in between measurements. Several runs differ by colour,
-several measures of one run by dashes; of one run alone measures differ by colour.
+Invariant: a figure that nobody measured is left out; nothing is filled in between measurements. Several runs differ by
+colour, several measures of one run by dashes; of one run alone measures differ by colour.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from trajectories.viewer.bars import stacked
-from trajectories.viewer.charts import Points, line_chart, number, percent
+from trajectories.viewer.charts import Points, drawable, line_chart, number, percent
 from trajectories.viewer.texts import visible
 from trajectories.viewer.words import lasted
 
 Rows = Sequence[Mapping[str, Any]]
-SPLIT = ("sampling", "sandbox", "grading", "learning", "weight_sync")
+SPLIT = ("sampling", "sandbox", "grading", "learning", "weight_sync", "learn")
 """What an iteration's time is spent on; `rollout` is the sum of what runs side by side, and not among them."""
 
 
@@ -48,7 +48,7 @@ def _parts(value: float) -> str:
 _KINDS = (
     _Kind(
         "Resolve rate",
-        "Share of an iteration's episodes that solved their task; the line is the mean of five.",
+        "Share of an iteration's episodes that solved their task.",
         {"resolve_rate": "resolve rate"},
         percent,
         (0.0, 1.0),
@@ -95,8 +95,12 @@ _KINDS = (
 
 def figures(runs: Mapping[str, Rows]) -> list[Figure]:
     """All figures that these runs have data for. `runs`: name -> rows of its metrics."""
-    drawn = [Figure(kind.title, kind.text, Markup(_drawn(kind, runs))) for kind in _KINDS]
+    drawn = [Figure(kind.title, _told(kind), Markup(_drawn(kind, runs))) for kind in _KINDS]
     return [figure for figure in drawn if figure.drawing] + list(_times(runs))
+
+
+def _told(kind: _Kind) -> str:
+    return f"{kind.text} The line is the mean of {kind.smooth} iterations." if kind.smooth > 1 else kind.text
 
 
 def _drawn(kind: _Kind, runs: Mapping[str, Rows]) -> str:
@@ -117,14 +121,15 @@ def _curves(kind: _Kind, rows: Rows) -> dict[str, list[tuple[float, float]]]:
     for row in rows:
         for key, name in kind.keys.items():
             for called, value in _values(row, key, name):
-                if measured(value) and measured(row.get("iteration")):
-                    found.setdefault(called, []).append((float(row["iteration"]), float(value)))
+                found.setdefault(called, []).append((_float(row.get("iteration")), _float(value)))
     return dict(sorted(found.items())) if "*" in str(kind.keys) else found
 
 
 def _values(row: Mapping[str, Any], key: str, name: str) -> Iterator[tuple[str, Any]]:
     outer, _, inner = key.partition(".")
-    value = row.get(outer)
+    if outer not in row:
+        return
+    value = row[outer]
     if not inner:
         yield name, value
     elif not isinstance(value, Mapping):
@@ -132,27 +137,23 @@ def _values(row: Mapping[str, Any], key: str, name: str) -> Iterator[tuple[str, 
             yield "all", value
     elif inner == "*":
         yield from ((visible(str(level)), inside) for level, inside in value.items())
-    else:
-        yield name, value.get(inner)
+    elif inner in value:
+        yield name, value[inner]
 
 
-def measured(value: Any) -> bool:
-    """Whether it is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _float(value: Any) -> float:
+    """A measurement; what no chart can draw is no number."""
+    return float(value) if drawable(value) else math.nan
 
 
 def _times(runs: Mapping[str, Rows]) -> Iterator[Figure]:
     for run, rows in runs.items():
         series = [
-            (float(row["iteration"]), {name.replace("_", " "): float(seconds[name]) for name in _spent(seconds)})
+            (_float(row.get("iteration")), {n.replace("_", " "): _float(seconds[n]) for n in SPLIT if n in seconds})
             for row in rows
-            if isinstance(seconds := row.get("seconds"), Mapping) and measured(row.get("iteration"))
+            if isinstance(seconds := row.get("seconds"), Mapping)
         ]
         if drawing := stacked(series, lasted):
             of = f", {run}" if len(runs) > 1 else ""
             text = "Of an iteration: sampling, sandbox and grading run side by side in a rollout."
             yield Figure(f"Time split{of}", text, Markup(drawing))
-
-
-def _spent(seconds: Mapping[str, Any]) -> list[str]:
-    return [name for name in (*SPLIT, "learn") if measured(seconds.get(name))]

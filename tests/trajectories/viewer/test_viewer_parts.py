@@ -107,7 +107,8 @@ def test_curves_are_of_what_was_measured():
     rows = [{"iteration": i, "kl": 0.1 * i, "entropy": float("nan"), "selection_accuracy": 0.5} for i in range(3)]
     rows[1].pop("kl")
     found = {figure.title: figure.drawing for figure in figures({"one": rows})}
-    assert list(found) == ["Selection accuracy", "KL"]
+    assert list(found) == ["Selection accuracy", "KL", "Entropy"]
+    assert found["Entropy"].startswith('<p class="soft">3 values are left out') and "left out" not in found["KL"]
     assert found["KL"].count("<circle") == 2 and "style=" not in found["KL"]
     both = {figure.title: figure.drawing for figure in figures({"one": rows, "<two>": rows})}
     assert both["KL"].count("<polyline") == 2 and "&lt;two&gt;" in both["KL"] and "<two>" not in both["KL"]
