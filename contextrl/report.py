@@ -26,6 +26,7 @@ import yaml
 from contextrl.figures import Metrics, figures_of
 from contextrl.progress import duration
 from trajectories.records import Trajectory
+from trajectories.touching.marking import marked
 from trajectories.viewer.bars import interval_bar
 
 MEASURES = {"resolve_rate": "Resolve rate", "selection_accuracy": "Selection accuracy"}
@@ -104,7 +105,7 @@ def render(report: Mapping[str, Any], metrics: Metrics) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    jinja.filters |= {"duration": duration, "estimate": estimate, "diff": diff_lines}
+    jinja.filters |= {"duration": duration, "estimate": estimate, "diff": marked}
     jinja.globals |= {"measures": MEASURES, "change": change_sentence, "ranges": _ranges}
     page = jinja.get_template("report.html")
     return page.render(
@@ -123,12 +124,6 @@ def estimate(report: Mapping[str, Any], key: str, bare: bool = False, digits: in
         return "not measured"
     around = f" [{interval[0] * 100:.{digits}f}, {interval[1] * 100:.{digits}f}]" if interval and not bare else ""
     return f"{value * 100:.1f}%{around}"
-
-
-def diff_lines(patch: str) -> list[tuple[str, str]]:
-    """A unified diff's lines with the class that colours each."""
-    classes = {"+": "add", "-": "del", "@": "hunk"}
-    return [("file" if line[:3] in ("+++", "---") else classes.get(line[:1], ""), line) for line in patch.splitlines()]
 
 
 def groups(report: Mapping[str, Any], *, splits: bool = False) -> dict[str, Mapping[str, Any]]:

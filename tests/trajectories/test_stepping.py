@@ -1,5 +1,6 @@
 """What one step changed, from what had changed before it and after it."""
 
+import subprocess
 from difflib import unified_diff
 
 import pytest
@@ -46,6 +47,18 @@ def test_files_that_the_step_did_not_touch_are_not_in_it():
         step_diff(kept, kept + diff("a\n", "c\n", "new.py")) == "--- a/new.py\n+++ b/new.py\n@@ -1,1 +1,1 @@\n-a\n+c\n"
     )
     assert step_diff(kept, kept) == step_diff("", "") == ""
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_an_empty_file_that_is_made_or_removed_can_be_applied(tmp_path, back):
+    made = "diff --git a/e.py b/e.py\nnew file mode 100644\nindex 0000000..e69de29\n"
+    found = step_diff(made, "") if back else step_diff("", made)
+    if back:
+        (tmp_path / "e.py").touch()
+    subprocess.run(["git", "apply", "-"], cwd=tmp_path, input=found, text=True, check=True)
+    assert (tmp_path / "e.py").exists() != back
+    (file,) = parse(found)
+    assert (file.old, file.new) == (("e.py", None) if back else (None, "e.py"))
 
 
 def test_a_step_back_is_told_as_one():

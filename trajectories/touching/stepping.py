@@ -42,6 +42,8 @@ def _of_file(path: str, old: FileDiff | None, new: FileDiff | None) -> str:
     was, now = (_applied(base, hunks) for hunks in heads)
     gone_before, gone_after = _absent(old, new), _absent(new, old)
     lines = "".join(_hunks(was, now, shift))
+    if not lines and gone_before != gone_after:  # an empty file has no hunk that says so
+        return f"diff --git a/{path} b/{path}\n{'new' if gone_before else 'deleted'} file mode 100644\n"
     left = "/dev/null" if gone_before else f"a/{path}"
     right = "/dev/null" if gone_after else f"b/{path}"
     return f"--- {left}\n+++ {right}\n{lines}"

@@ -15,15 +15,12 @@ _SHORT = 400
 
 
 def edit_diff(call: ToolCall) -> tuple[str, frozenset[str]]:
-    """What an edit puts in the place of what, as a diff, and the arguments that it tells; empty for other calls."""
+    """What an edit puts in the place of what, each line with its sign, and the arguments that it tells; else empty."""
     given = call.arguments
     for old, new in _SIDES:
         if old in given and new in given and len(given[old]) + len(given[new]) <= _MOST:
-            path = next((given[name] for name in _PATHS if name in given), "")
             lines = unified_diff(given[old].splitlines(), given[new].splitlines(), n=1_000, lineterm="")
-            shown = "\n".join(line for line in list(lines)[3:]) or "(the same text)"
-            head = f"--- {path}\n+++ {path}\n" if path else ""
-            return head + shown, frozenset((old, new))
+            return "\n".join(list(lines)[3:]) or "(the same text)", frozenset((old, new))
     return "", frozenset()
 
 

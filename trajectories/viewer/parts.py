@@ -5,11 +5,12 @@ Invariant: a page's first sight of a text is bounded, and so is every piece; tog
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from markupsafe import Markup, escape
 
+from trajectories.touching.marking import marked
 from trajectories.viewer import ansi
 from trajectories.viewer.texts import lines_of, piece, visible
 
@@ -17,7 +18,6 @@ FIRST_LINES, FIRST_CHARACTERS = 40, 6_000
 """What a page shows of a text at first."""
 PIECE = 64_000
 """Characters of a piece that is fetched."""
-_MARK = {"+": "add", "-": "del", "@": "hunk", "\\": "soft"}
 
 
 class Limits(NamedTuple):
@@ -44,7 +44,7 @@ class Shown(NamedTuple):
 
 
 def shown(text: str, form: str, limits: Limits) -> Shown:
-    """The ends of a text. `form`: `ansi`, `diff`, or `plain`."""
+    """The ends of a text. `form`: `ansi`, `diff`, `edit` (each line with its sign), or `plain`."""
     cut = piece(text, lines=limits.lines, characters=limits.characters)
     if cut is None:
         return Shown(formed(text, form, 0, len(text)), Markup(), 0, 0, 0)
@@ -65,21 +65,19 @@ def formed(text: str, form: str, start: int, end: int) -> Markup:
     if form == "ansi":
         return ansi.rendered(text, start, end)
     if form == "diff":
-        return Markup().join(_diff_lines(text[start:end]))
+        return Markup().join(_diff_lines(marked(text, start, end)))
+    if form == "edit":
+        return Markup().join(_diff_lines(_edit_lines(text[start:end])))
     return escape(visible(lines_of(text[start:end])))
 
 
-def _diff_lines(patch: str) -> Iterator[Markup]:
-    for line in lines_of(patch).removesuffix("\n").split("\n"):
-        header = line.startswith(("+++ ", "--- ", "diff --git ", "index ", "new file", "deleted file"))
-        mark = "file" if header else _MARK.get(line[:1], "same")
-        yield Markup('<span class="{}">{}\n</span>').format(mark, visible(ansi.plain(line)))
+def _diff_lines(lines: Iterable[tuple[str, str]]) -> Iterator[Markup]:
+    for kind, line in lines:
+        yield Markup('<span class="{}">{}\n</span>').format(
+            kind, visible(ansi.plain(lines_of(line.removesuffix("\r"))))
+        )
 
 
-def sizes(patch: str) -> Mapping[str, int]:
-    """How many lines a diff adds and takes out."""
-    lines = patch.split("\n")
-    return {
-        "added": sum(line.startswith("+") and not line.startswith("+++ ") for line in lines),
-        "removed": sum(line.startswith("-") and not line.startswith("--- ") for line in lines),
-    }
+def _edit_lines(text: str) -> Iterator[tuple[str, str]]:
+    for line in text.removesuffix("\n").split("\n"):
+        yield {"+": "add", "-": "del"}.get(line[:1], "same"), line

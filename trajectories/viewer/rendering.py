@@ -18,6 +18,7 @@ from markupsafe import Markup, escape
 from trajectories.queries import OUTCOMES
 from trajectories.records import MASK
 from trajectories.times import written
+from trajectories.touching.marking import sizes
 from trajectories.viewer import ansi, parts, tokens, words
 from trajectories.viewer.asking import address
 from trajectories.viewer.bars import small_interval
@@ -59,7 +60,7 @@ def environment(layout: str, go: Go, limits: parts.Limits) -> Environment:
         "link": _linking(go),
         "address": address,
         "shown": lambda text, form: parts.shown(text, form, limits),
-        "diff_sizes": parts.sizes,
+        "diff_sizes": sizes,
         "outcomes": OUTCOMES,
         "count": words.count,
         "share": words.share,

@@ -20,7 +20,7 @@ CALL = ToolCall(name="bash", arguments={"command": "ls"})
 
 def test_an_edit_is_told_as_a_diff():
     diff, told = edit_diff(ToolCall(name="edit", arguments={"path": "a.py", "old_str": "a\nb", "new_str": "a\nc"}))
-    assert diff == "--- a.py\n+++ a.py\n a\n-b\n+c" and told == {"old_str", "new_str"}
+    assert diff == " a\n-b\n+c" and told == {"old_str", "new_str"}
     assert edit_diff(CALL) == ("", frozenset())
 
 

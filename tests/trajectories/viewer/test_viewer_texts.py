@@ -113,3 +113,12 @@ def test_a_diff_is_coloured_line_by_line():
         ("add", "+new\n"),
         ("same", " same\n"),
     ]
+
+
+def test_a_comment_that_was_taken_out_is_no_header_of_a_file():
+    diff = "--- a/x.sql\n+++ b/x.sql\n@@ -1 +1 @@\n--- drop old\n+++ new\n"
+    page = str(formed(diff, "diff", 0, len(diff)))
+    assert '<span class="del">--- drop old\n' in page and '<span class="add">+++ new\n' in page
+    middle = diff.index("--- drop")
+    assert str(formed(diff, "diff", middle, len(diff))) == page[page.index('<span class="del">') :]
+    assert formed("--- drop", "edit", 0, 8) == Markup('<span class="del">--- drop\n</span>')

@@ -15,7 +15,7 @@ from trajectories.viewer.parts import formed, next_piece
 from trajectories.viewer.steps import Step, steps_of
 from trajectories.viewer.tokens import BY, scale, tokenizer_of, tokens_of
 
-FORMS = ("ansi", "diff", "plain")
+FORMS = ("ansi", "diff", "edit", "plain")
 WHOLE = ("statement", "patch", "gold")
 """Texts of a trajectory."""
 OF_A_TURN = ("observation", "words", "thought", "call", "rest", "argument", "edit", "changed", "after")
