@@ -102,6 +102,8 @@ def _linking(go: Go) -> Callable[..., Markup]:
     def link(text: object, path: str, *, css: str = "", fragment: str = "", **values: object) -> Markup:
         """A link, or its text where it leads nowhere. `fragment`: the place on the page."""
         shown = escape(_final(text))
+        if not shown.strip():
+            shown = Markup("␣") * max(1, len(shown))  # there is something to click
         if (there := go(path, **values)) is None:
             return shown
         more = Markup(' class="{}"').format(css) if css else Markup()

@@ -10,9 +10,14 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+_MARK = "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
+"""What stands above or below the sign before it."""
+_SCRIPT = "[\u0600-\u1fff\u203c-\u2bff\u3030-\u32ff\ufe0e\ufe0f\U0001f000-\U0001faff]"
+"""Signs of scripts that joiners stand in, and symbols."""
 _ODD = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff"
-    "\ufeff\ufff9-\ufffb\ufffe\uffff\U000e0000-\U000e007f]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e"
+    "\u2060-\u206f\u2800\u3164\ud800-\udfff\ufe00-\ufe0d\ufeff\uffa0\ufff9-\ufffb\ufffe\uffff\U000e0000-\U000e0fff]"
+    f"|(?<!{_SCRIPT})[\u200c\u200d\ufe0e\ufe0f]|[\u200c\u200d](?!{_SCRIPT})|(?<=[\ufe0e\ufe0f])[\ufe0e\ufe0f]|(?<={_MARK}{{8}}){_MARK}"
 )
 _CARRIAGE = re.compile(r"\r\n?")
 
@@ -27,7 +32,11 @@ class Piece(NamedTuple):
 
 
 def visible(text: str) -> str:
-    """The text with every character that cannot be seen, or moves others, replaced by a sign for it."""
+    """The text with every character that cannot be seen, or moves others, replaced by a sign for it.
+
+    Joiners and the choice between text and picture stay between signs that are written with them, spaces of all widths
+    stay spaces, and of the marks upon one letter eight stay.
+    """
     return _ODD.sub(_sign, text) if _ODD.search(text) else text
 
 

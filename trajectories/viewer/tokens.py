@@ -16,7 +16,8 @@ from trajectories.records import Trajectory
 from trajectories.store import SQLStore
 from trajectories.viewer.asking import Mistake
 
-STEPS = 20
+STEPS = 21
+"""Odd, so that one of them stands for nothing between two colours."""
 BY = {"logprob": "log-probability", "advantage": "advantage", "mismatch": "trainer less sampler"}
 """What tokens are coloured by."""
 FARTHEST = {"logprob": -4.75, "advantage": 2.0, "mismatch": 0.5}
@@ -88,12 +89,12 @@ def coloured(by: str) -> Callable[[float], str]:
     farthest = FARTHEST[by]
 
     def one(value: float) -> str:
-        share = min(1.0, max(0.0, value / farthest)) if math.isfinite(value) else 1.0
-        return f"s{round(share * (STEPS - 1))}"
+        share = min(1.0, max(0.0, value / farthest))
+        return "" if math.isnan(value) else f"s{round(share * (STEPS - 1))}"
 
     def both(value: float) -> str:
-        share = min(1.0, max(-1.0, value / farthest)) if math.isfinite(value) else 1.0
-        return f"v{round((share + 1) / 2 * (STEPS - 1))}"
+        share = min(1.0, max(-1.0, value / farthest))
+        return "" if math.isnan(value) else f"v{round((share + 1) / 2 * (STEPS - 1))}"
 
     return one if by == "logprob" else both
 

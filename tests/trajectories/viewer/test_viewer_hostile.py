@@ -15,9 +15,9 @@ from trajectories.viewer.opening import Source
 OURS = {
     "!doctype", "a", "article", "b", "body", "br", "button", "circle", "code", "dd", "details", "dialog", "div", "dl",
     "dt", "figcaption", "figure", "form", "g", "h1", "h2", "h3", "h4", "head", "header", "html", "i", "input", "kbd",
-    "label", "line", "link", "main", "mark", "meta", "nav", "option", "p", "polyline", "pre", "rect", "script",
-    "section", "select", "span", "style", "summary", "svg", "table", "tbody", "td", "text", "th", "thead", "title",
-    "tr",
+    "label", "line", "link", "main", "mark", "meta", "nav", "noscript", "option", "p", "polyline", "pre", "rect",
+    "script", "section", "select", "span", "style", "summary", "svg", "table", "tbody", "td", "text", "th", "thead",
+    "title", "tr",
 }  # fmt: skip
 """Elements that the viewer makes."""
 HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")

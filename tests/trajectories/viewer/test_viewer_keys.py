@@ -81,3 +81,16 @@ def test_a_slash_searches_and_a_question_mark_helps(url, page):
     page.keyboard.press("Enter")
     page.wait_for_url("**/trajectories?text=canary")
     assert "No trajectory passes these filters." in page.locator("main").inner_text()
+
+
+def test_enter_opens_a_row_of_a_group_and_keys_rest_while_help_is_open(url, demo, page):
+    found = first_of(demo, "context-aware")
+    page.goto(f"{url}group?run={found.run}&group={found.group}")
+    page.keyboard.press("j")
+    page.keyboard.press("?")
+    page.keyboard.press("j")
+    assert page.get_by_role("dialog").is_visible()
+    page.keyboard.press("?")
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/trajectory?id=*#turn-*")

@@ -6,8 +6,9 @@ import time
 from pathlib import Path
 
 import pytest
-from trajectory_builders import trajectory
+from trajectory_builders import pair, trajectory
 
+from trajectories.queries import Margin
 from trajectories.store import SQLStore
 
 pytestmark = pytest.mark.slow
@@ -157,3 +158,39 @@ def test_a_viewer_that_ends_is_told(serve, place, page, open_page):
     assert "The viewer does not answer" in page.locator("#banner").inner_text()
     page.close()
     page.problems.clear()  # the browser itself says that nobody answers
+
+
+def test_a_pair_shows_margins_that_were_measured_since(serve, place, page):
+    a, b = trajectory("i1"), trajectory("i2", shown=("-", 7), right=("+", 7))
+    with SQLStore(place) as store:
+        store.add_many([a, b])
+        (kept,) = store.add_pairs([pair(a, b)])
+        page.goto(f"{serve(place)}pair?id={kept.id}")
+        assert "No policy has learned from it yet" in page.locator("main").inner_text()
+        store.add_margins(Margin(kept.id, version, True, 0.1 * version) for version in range(5))
+        wait_until(page, lambda: page.locator("circle.hover").count() == 5)
+        store.retire_pairs([kept.id], "its label fell")
+        wait_until(page, lambda: "retired: its label fell" in page.locator(".about").inner_text())
+
+
+def test_a_trajectory_shows_what_was_found_out_since_and_keeps_what_was_fetched(serve, place, page):
+    with SQLStore(place) as store:
+        store.add(trajectory("i1"))
+        page.goto(f"{serve(place)}trajectory?id=i1-0")
+        page.locator("#turn-1").get_by_role("button", name="tokens").click()
+        page.locator("#turn-1 .tokens").wait_for()
+        store.mark_filtered(["i1-0"], "its group is all alike")
+        wait_until(page, lambda: "its group is all alike" in page.locator(".about").inner_text())
+        store.add_finding("replay", "i1-0", {"steps": [], "backend": "docker", "diverged_at": None})
+        wait_until(page, lambda: page.locator(".replay").count() == 1)
+    assert page.locator("#turn-1 .tokens").count() == 1
+    assert page.locator("#turn-1").get_by_role("button", name="tokens", exact=True).count() == 0
+
+
+def test_another_store_at_the_same_place_is_shown(serve, place, page):
+    fill(place, 3)
+    with SQLStore(f"{place}.other") as other:
+        other.add_many(trajectory(f"other{i}", run="mine") for i in range(3))
+    page.goto(f"{serve(place)}trajectories")
+    Path(f"{place}.other").replace(place)
+    wait_until(page, lambda: page.locator("main tbody tr").first.get_attribute("id") == "t-other2-0")

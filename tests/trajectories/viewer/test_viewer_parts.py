@@ -13,7 +13,7 @@ from trajectories.viewer.contrasting import contrast
 from trajectories.viewer.curves import figures
 from trajectories.viewer.snippets import snippet
 from trajectories.viewer.steps import steps_of
-from trajectories.viewer.tokens import STEPS, coloured, scale, tokens_of
+from trajectories.viewer.tokens import STEPS, coloured, scale, stylesheet, tokens_of
 
 CALL = ToolCall(name="bash", arguments={"command": "ls"})
 
@@ -99,8 +99,9 @@ def test_colours_go_in_steps_from_end_to_end():
         steps = scale(by)
         assert len({css for css, _ in steps}) == len(steps) == STEPS
     paint = coloured("mismatch")
-    assert (paint(-9), paint(float("nan")), paint(9)) == ("v0", "v19", "v19")
-    assert coloured("logprob")(0.0) == "s0" and coloured("logprob")(-99) == "s19"
+    assert (paint(-9), paint(9), paint(float("-inf")), paint(float("nan"))) == ("v0", "v20", "v0", "")
+    assert coloured("logprob")(0.0) == "s0" and coloured("logprob")(-99) == "s20"
+    assert f".{paint(0.0)}{{background:color-mix(in srgb,var(--bad) 0%,transparent)}}" in stylesheet()
 
 
 def test_curves_are_of_what_was_measured():

@@ -122,3 +122,18 @@ def test_a_comment_that_was_taken_out_is_no_header_of_a_file():
     middle = diff.index("--- drop")
     assert str(formed(diff, "diff", middle, len(diff))) == page[page.index('<span class="del">') :]
     assert formed("--- drop", "edit", 0, 8) == Markup('<span class="del">--- drop\n</span>')
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\u3164b\u2800", "a⟨U+3164⟩b⟨U+2800⟩"),
+        ("secret\U000e0148\ufe01", "secret⟨U+E0148⟩⟨U+FE01⟩"),
+        ("a\u200db x\ufe0f", "a⟨U+200D⟩b x⟨U+FE0F⟩"),
+        ("⚠\ufe0f ❤\ufe0f\u200d🔥 \u0645\u06cc\u200c\u062e", "⚠\ufe0f ❤\ufe0f\u200d🔥 \u0645\u06cc\u200c\u062e"),
+        ("e" + "\u0301" * 10, "e" + "\u0301" * 8 + "⟨U+0301⟩" * 2),
+        ("\u00a0", "\u00a0"),
+    ],
+)
+def test_what_cannot_be_seen_has_a_sign_but_where_a_script_is_written_with_it(text, shown):
+    assert visible(text) == shown

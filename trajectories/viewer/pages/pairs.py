@@ -34,6 +34,8 @@ COLUMNS = (
     ("created_at", "mined"),
 )
 
+NUMBERS = ("similarity", "uses")
+
 
 def pairs(source: Source, asked: Asked) -> Page:
     """A page of pairs."""
@@ -61,6 +63,7 @@ def pairs(source: Source, asked: Asked) -> Page:
         "sort": sort,
         "descending": descending,
         "columns": COLUMNS,
+        "numbers": NUMBERS,
         "changed": asked.changed,
         "asked": {name: asked.text(name) or "" for name in NAMES},
         "filtering": any(value is not None for value in filters.values()),

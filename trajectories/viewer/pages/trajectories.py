@@ -30,6 +30,7 @@ COLUMNS: Sequence[tuple[str, str]] = (
     ("created_at", "begun"),
 )
 """What is sorted by, and the heading of its column."""
+NUMBERS = ("iteration", "policy_version", "reward", "turns", "tokens", "seconds")
 OUTCOMES = ("resolved", "failed", "not graded")
 YES_NO = {"yes": True, "no": False}
 NAMES = ("run", "repo", "instance", "group", "status", "outcome", "agent", "policy", "iteration")
@@ -86,6 +87,7 @@ def trajectories(source: Source, asked: Asked) -> Page:
         "sort": sort,
         "descending": descending,
         "columns": COLUMNS,
+        "numbers": NUMBERS,
         "question": asked.changed(page=None),
         "changed": asked.changed,
         "snippets": _snippets(source, rows, filters.get("text")),

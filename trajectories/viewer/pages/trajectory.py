@@ -44,7 +44,7 @@ def trajectory(source: Source, asked: Asked) -> Page:
         "previous": before,
         "next": behind,
     }
-    return Page("trajectory.html", f"Trajectory {found.id}", values)
+    return Page("trajectory.html", f"Trajectory {found.id}", values, live=True)
 
 
 def contents(source: Source, found: Trajectory, prefix: str = "") -> dict[str, Any]:

@@ -2,7 +2,8 @@
 // escaped, and the page's policy lets no script in but this one.
 "use strict";
 
-const every = 2000; // milliseconds between two looks at the store
+const every = 2000; // milliseconds between two looks at the store; more where a look takes long
+const share = 10; // of the time, at most one part goes into looking
 const body = document.body;
 
 // --- live update -------------------------------------------------------------------------------------------------
@@ -88,9 +89,11 @@ async function look() {
 }
 
 (async () => {
-  for (;;) {
-    await new Promise((done) => setTimeout(done, every));
+  for (let took = 0; ; ) {
+    await new Promise((done) => setTimeout(done, Math.max(every, took * share)));
+    const started = performance.now();
     await look();
+    took = performance.now() - started;
   }
 })();
 document.addEventListener("visibilitychange", look);
@@ -106,7 +109,7 @@ document.addEventListener("click", async (event) => {
     const answer = await fetch(button.dataset.load, { credentials: "same-origin" });
     const text = await answer.text();
     if (!answer.ok) throw new Error(text);
-    const fetched = document.createElement("div");
+    const fetched = document.createElement(place.nodeName); // of the kind that a fresh page has there
     fetched.dataset.fetched = "yes";
     fetched.append(...new DOMParser().parseFromString(text, "text/html").body.childNodes);
     place.replaceWith(fetched);
@@ -149,6 +152,15 @@ function toggle(selector) {
   for (const fold of folds) fold.open = open;
 }
 
+// A row that is in focus opens as its link does; a link, box or button does what it always does.
+function enter() {
+  const row = document.activeElement.closest("tr[data-item]");
+  if (row !== document.activeElement) return false;
+  const there = row.querySelector("a.open, a[href]");
+  if (there) there.click();
+  return Boolean(there);
+}
+
 function help() {
   const dialog = document.getElementById("help");
   if (dialog.open) dialog.close();
@@ -162,6 +174,7 @@ const keys = {
   l: () => press("l"),
   o: () => toggle("details.fold"),
   d: () => toggle("details.stepdiff"),
+  Enter: enter,
   "?": help,
   "/": () => {
     const field = [...document.querySelectorAll("[data-search]")].pop();
@@ -174,8 +187,8 @@ document.addEventListener("keydown", (event) => {
   const typing = event.target.closest("input:not([type=checkbox]), select, textarea");
   if (typing && event.key === "Escape") typing.blur();
   if (typing || event.ctrlKey || event.metaKey || event.altKey || !Object.hasOwn(keys, event.key)) return;
-  event.preventDefault();
-  keys[event.key]();
+  if (document.getElementById("help").open && event.key !== "?") return;
+  if (keys[event.key]() !== false) event.preventDefault();
 });
 document.querySelector("[data-help]").addEventListener("click", help);
 document.addEventListener("focusin", (event) => {
