@@ -12,13 +12,15 @@ from trajectories.viewer.asking import MOST_CHARACTERS, Asked, Mistake
 from trajectories.viewer.opening import Source
 from trajectories.viewer.page import Page
 from trajectories.viewer.parts import formed, next_piece
+from trajectories.viewer.replays import TEXTS, replayed_text
 from trajectories.viewer.steps import Step, steps_of
 from trajectories.viewer.tokens import BY, scale, tokenizer_of, tokens_of
 
 FORMS = ("ansi", "diff", "edit", "plain")
 WHOLE = ("statement", "patch", "gold")
 """Texts of a trajectory."""
-OF_A_TURN = ("observation", "words", "thought", "call", "rest", "argument", "edit", "changed", "after")
+OF_A_PAIR = ("answer", "confounder answer")
+OF_A_TURN = ("observation", "words", "thought", "call", "rest", "argument", "edit", "changed", "after", "replay")
 """Texts of one of its turns."""
 
 
@@ -37,6 +39,9 @@ def text(source: Source, asked: Asked) -> Page:
 
 
 def _text(source: Source, asked: Asked) -> str:
+    if (pair := asked.text("pair")) is not None:
+        answers = source.store.get_pair(pair)
+        return answers.shown_answer if asked.choice("part", OF_A_PAIR) == "answer" else answers.confounder_answer
     found = source.trajectory(asked.needed("id", "a trajectory's id"))
     part = asked.choice("part", (*WHOLE, *OF_A_TURN)) or "observation"
     if part == "gold":
@@ -44,7 +49,11 @@ def _text(source: Source, asked: Asked) -> str:
         return str(task.get("patch") or "")
     if part in WHOLE:
         return {"statement": found.problem_statement, "patch": found.patch}[part]
-    return _of_turn(_step(source, found, asked.whole("turn", 1) or 1), part, asked.text("name") or "")
+    turn, name = asked.whole("turn", 1) or 1, asked.text("name") or ""
+    if part == "replay":
+        replays = source.store.findings("replay", found.id)
+        return replayed_text(replays, asked.text("replay") or "", turn, asked.choice("name", tuple(TEXTS)) or "diff")
+    return _of_turn(_step(source, found, turn), part, name)
 
 
 def _step(source: Source, found: Trajectory, number: int) -> Step:

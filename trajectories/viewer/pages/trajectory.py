@@ -10,6 +10,7 @@ from trajectories.viewer.asking import Asked
 from trajectories.viewer.opening import Source
 from trajectories.viewer.page import Page
 from trajectories.viewer.pages.trajectories import filters_of, order_of
+from trajectories.viewer.replays import replays_of
 from trajectories.viewer.steps import steps_of
 from trajectories.viewer.timeline import timeline
 
@@ -50,8 +51,8 @@ def trajectory(source: Source, asked: Asked) -> Page:
 def contents(source: Source, found: Trajectory, prefix: str = "") -> dict[str, Any]:
     """All that a page, or a file, shows of a trajectory. `prefix`: of the places on it, where others are there too."""
     store = source.store
-    replays = [finding.document for finding in store.findings("replay", found.id)]
-    steps, whence = steps_of(found, replays[0] if replays else None)
+    replays = store.findings("replay", found.id)
+    steps, whence = steps_of(found, replays[0].document if replays else None)
     task = store.task(found.instance_id, found.run)
     (summary,) = store.summaries(after=store.position(found.id) - 1, limit=1)
     return {
@@ -62,7 +63,7 @@ def contents(source: Source, found: Trajectory, prefix: str = "") -> dict[str, A
         "prefix": prefix,
         "gold": (task or {}).get("patch") or "",
         "tests": tests_of(found, task),
-        "replays": replays,
+        "replays": replays_of(replays),
         "lesson": store.lessons([found.id]).get(found.id),
         "filtered": summary.filtered,
         "tokens": summary.tokens > 0,
