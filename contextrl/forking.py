@@ -29,6 +29,10 @@ MORE_TURNS = 8
 """How many turns a fork may have at least, behind the replayed ones."""
 
 
+HUMAN = "human"
+"""The successor who may leave."""
+
+
 class ForkError(ValueError):
     """A replay cannot be handed over; the message says why and what to do."""
 
@@ -70,6 +74,8 @@ def hand_over(replay: Replay, successor: Successor, *, anyway: bool = False) -> 
         forked = run_sync(episode.finish())
     except (SandboxError, EngineError, PolicyError) as error:
         forked = episode.fail(error)
+    if successor.name == HUMAN and not episode.done:  # who leaves has failed nothing
+        forked = forked.model_copy(update={"reward": None})
     extra = {"forked_from": {"trajectory": original.id, "step": step}}
     return forked.model_copy(update={"run": f"{original.run}{SUFFIX}", "extra": forked.extra | extra})
 

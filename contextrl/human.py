@@ -17,6 +17,7 @@ from pathlib import Path
 
 from agents.episode import Episode
 from agents.toolformat import FORMATS
+from contextrl.forking import HUMAN
 from envs.swe import SWEEnv
 from envs.tools import Action
 from sandbox.loop import run_sync
@@ -43,7 +44,7 @@ class Typo(ValueError):
 class HumanSuccessor:
     """Reads commands and carries them out until the episode ends."""
 
-    name = "human"
+    name = HUMAN
 
     def __init__(self, read: Callable[[str], str] = input, write: Callable[[str], None] = print) -> None:
         """`read` is given a prompt and returns a line; it raises `EOFError` at the end."""

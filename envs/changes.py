@@ -8,6 +8,7 @@ count, nor which backend it is. Empty folders and special files are not looked a
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -53,9 +54,16 @@ class _Difference(NamedTuple):
 class Watch:
     """Looks at one sandbox. What cannot have changed since the last look is not read again."""
 
-    def __init__(self, sandbox: Sandbox, origin: Origin, times: Mapping[str, float]) -> None:
-        """`times`: path -> time of modification when it was given, where that is not `EPOCH`."""
+    def __init__(
+        self, sandbox: Sandbox, origin: Origin, times: Mapping[str, float], given_at: float | None = None
+    ) -> None:
+        """`times`: path -> time of modification when it was given, where that is not `EPOCH`.
+
+        `given_at`: when all was given, by the sandbox's clock: what changed its status later is read, whatever time of
+        modification somebody set. None where that clock is another machine's.
+        """
         self._sandbox, self._origin, self._times = sandbox, origin, times
+        self._given_at = math.inf if given_at is None else given_at
         self._there = dict(origin.given)
         self._found: dict[str, _Difference] = {}
         """Path -> how it differed at the last look, if it did."""
@@ -117,7 +125,10 @@ class Watch:
             path
             for path, file in there.items()
             if file.shown != given.get(path)
-            or (file.modified != self._times.get(path, EPOCH) and file.shown.size != LINK)
+            or (
+                file.shown.size != LINK
+                and (file.modified != self._times.get(path, EPOCH) or file.changed > self._given_at)
+            )
         ]
         found += [path for path in given if path not in there]
         return sorted((path for path in found if not is_cache(path)), key=lambda path: (path not in given, path))

@@ -7,6 +7,7 @@ given: neither git nor any program of the sandbox that an agent could have repla
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,9 +36,11 @@ class Workspace:
     origin: Origin
     times: Mapping[str, float] = field(default_factory=dict)
     """Path -> time of modification when it was given, where that is not `EPOCH`."""
+    given_at: float | None = None
+    """When all was given; None where the sandbox has another machine's clock."""
 
     def __post_init__(self) -> None:
-        self.watch = Watch(self.sandbox, self.origin, self.times)
+        self.watch = Watch(self.sandbox, self.origin, self.times, self.given_at)
 
     async def changes(self) -> Changes:
         """What the agent changed. Raises `SandboxError` when the sandbox failed."""
@@ -53,6 +56,10 @@ def _times(there: Mapping[str, Listed]) -> dict[str, float]:
     return {path: file.modified for path, file in there.items()}
 
 
+def _now(backend: SandboxBackend) -> float | None:
+    return None if backend.name == "remote" else time.time()
+
+
 async def open_workspace(
     backend: SandboxBackend, task: TaskInstance, profile: RepoProfile, limits: Limits
 ) -> Workspace:
@@ -65,14 +72,15 @@ async def open_workspace(
             changed = await break_image(sandbox, task)
             there = await list_files(sandbox)
             given = {path: file.shown for path, file in there.items()}
-            return Workspace(sandbox, ImageOrigin(image, backend, limits, given, changed), _times(there))
-        origin = TreeOrigin(task, profile)
+            origin: Origin = ImageOrigin(image, backend, limits, given, changed)
+            return Workspace(sandbox, origin, _times(there), _now(backend))
+        origin = tree = TreeOrigin(task, profile)
         setup = {path: text.encode() for path, text in task.setup.items()}
-        await sandbox.write({**setup, **origin.repository})
+        await sandbox.write({**setup, **tree.repository})
         hidden = len(origin.given) <= _SMALL_TREE and any(path not in task.problem_statement for path in setup)
-        await _set_times(sandbox, None if hidden else [*setup, *origin.repository])
-        known = hidden or origin.equal_times
-        return Workspace(sandbox, origin, {} if known else _times(await list_files(sandbox)))
+        await _set_times(sandbox, None if hidden else [*setup, *tree.repository])
+        known = hidden or tree.equal_times
+        return Workspace(sandbox, origin, {} if known else _times(await list_files(sandbox)), _now(backend))
     except BaseException:
         await sandbox.stop()
         raise

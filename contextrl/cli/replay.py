@@ -147,6 +147,7 @@ def _fork(
 ) -> None:
     from contextrl.replays import open_replay
 
+    opened.add_lessons([])  # a store that cannot be written is told now, and not when somebody has worked
     with open_replay(found, ground, wanted, max_turns=_more(found, step, successor.name)) as running:
         _run(running, step, not anyway)
         forked = handed_over(running, successor, opened, anyway)

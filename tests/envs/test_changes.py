@@ -22,6 +22,9 @@ BACK = Action("edit", {"path": "shop/money.py", "old": "+ tax", "new": "- tax"})
 DIFFERENT = {
     "a text": "echo x >>shop/text.py",
     "another text": "echo y >>shop/text.py",
+    "as many characters, and the time of before": (
+        "printf X | dd of=shop/text.py bs=1 conv=notrunc status=none; touch -d @946684800 shop/text.py"
+    ),
     "a new file": "echo x >new.py",
     "a new file of the same contents": "echo x >other.py",
     "the same as a program": "echo x >new.py; chmod +x new.py",
@@ -75,6 +78,17 @@ async def test_it_tells_apart_what_differs_and_is_the_same_in_both_backends(task
     assert len({local[name] for name in DIFFERENT}) == len(DIFFERENT)
     assert len({local[name] for name in EQUAL}) == 1 and local["nothing"] not in {local[name] for name in DIFFERENT}
     assert await trees("docker", DIFFERENT | EQUAL, task, profile) == local
+
+
+async def test_a_folder_that_was_closed_ends_nothing(backend, task, profile, limits):
+    place = await open_workspace(backend, task, profile, limits)
+    try:
+        assert (
+            await place.sandbox.run("mkdir shut; echo x >shut/a.py; chmod 0 shut; echo y >>shop/text.py")
+        ).exit_code == 0
+        assert "shop/text.py" in (await place.changes()).after
+    finally:
+        await place.close()
 
 
 async def test_another_repository_has_another_hash(backend, task, profile, limits):

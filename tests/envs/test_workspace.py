@@ -85,9 +85,11 @@ async def test_what_was_changed_is_found_however_it_was_done(place):
     assert before["shop/money.py"] == BROKEN and changes.left_out == []
 
 
-async def test_who_sets_the_old_time_on_a_file_of_the_old_size_hides_the_change_from_the_grader_too(place):
+async def test_who_sets_the_old_time_on_a_file_of_the_old_size_hides_nothing(place):
+    """The time of the last change of status is the kernel's: nobody can choose it."""
     await place.sandbox.run("sed -i 's/- tax/+ tax/' shop/money.py; touch -d @946684800 shop/money.py")
-    assert_nothing_changed(await place.changes())
+    changes = await place.changes()
+    assert changes.after == {"shop/money.py": MONEY} and changes.before == {"shop/money.py": BROKEN}
 
 
 async def test_what_no_patch_can_hold_is_left_out_and_said(place):

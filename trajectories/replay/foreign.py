@@ -29,8 +29,11 @@ _SAYS_NOTHING = {"submit", "exit_forfeit", "exit_cost", "finish"}
 """Calls that end an episode, or ask for a review of it: they change nothing."""
 _LOGGED = "Your thought has been logged."
 _MERGED = 'exec bash -c "$0" 2>&1'
-_LISTS = re.compile(r"\b(find|grep|egrep|rg|ag|ls|tree|fd|du|xargs|python3?|pytest|test|tox|make|git|pip|env)\b")
-"""Programs whose lines may come in another order."""
+_LISTS = re.compile(
+    r"(?:^|[|;&(]\s*|&&\s*|\bxargs\s+(?:-\S+\s+)*)(?:(?:find|fd|rg|ag|du|env|printenv)\b|[ef]?grep\s+(?:\S+\s+)*?-\w*[rR])"
+    r"|\bpytest\b.*\s-n\s*[\w]"
+)
+"""Commands whose lines come in the order of a folder's entries, or of processes that run beside each other."""
 _STATE = re.compile(r"\n?\(Open file: [^\n]*\)\n\(Current directory: [^\n]*\)\n(?:bash-\$)?\s*\Z")
 
 
@@ -72,16 +75,16 @@ class ForeignStage:
     async def play(self, turn: Turn) -> Answer:
         """See `Stage`."""
         call = turn.tool_call
-        if not call.name or call.error is not None or call.name in _SAYS_NOTHING:
+        if why := playable(turn):
+            answer = self._unplayed(turn, why)
+        elif not call.name or call.error is not None or call.name in _SAYS_NOTHING:
             answer = self._unheard(turn, "observation", "exit_code")
         elif call.name == "think":
             answer = self._answered(turn.observation.strip().removeprefix("OBSERVATION:\n"), _LOGGED)
         elif call.name == "bash":
             answer = await self._shell(turn)
-        elif call.name == "str_replace_editor" or call.name in COMMANDS:
-            answer = await self._edit(turn)
         else:
-            answer = self._unplayed(turn, f"there is no {call.name} here")
+            answer = await self._edit(turn)
         return answer
 
     def disturbed(self) -> None:
@@ -120,13 +123,11 @@ class ForeignStage:
     async def _shell(self, turn: Turn) -> Answer:
         arguments, said = turn.tool_call.arguments, heard(turn, self._scaffold)
         command = self._paths.ours(arguments.get("command", ""))
-        if arguments.get("is_input", "false").lower() == "true" or not command.strip():
-            return self._unplayed(turn, "it is input to a command that runs, not a command")
         if not said.ran:
             return self._unheard(turn, "observation", "exit_code")
         result = await self._run(command)
         await self._look()
-        left = ["exit_code"] * (turn.exit_code is None)
+        left = ["exit_code"] * (turn.exit_code is None or not said.ended)
         unheard = self._scaffold != "swe-agent" and turn.exit_code is None and not turn.observation
         left += ["observation"] * (unheard or not said.ended or result.timed_out)
         got = said.cut(result.stdout.replace("\r\n", "\n")).strip("\n")
@@ -136,7 +137,7 @@ class ForeignStage:
             turn.exit_code,
             result.exit_code,
             result.cpu_seconds,
-            ordered=not _LISTS.search(command),
+            ordered=not lists(command),
             not_compared=tuple(left),
         )
 
@@ -205,13 +206,21 @@ def _quoted(command: str) -> str:
     return "'" + command.replace("'", "'\"'\"'") + "'"
 
 
+def lists(command: str) -> bool:
+    """Whether the lines of a shell command's output mean the same in another order."""
+    return bool(_LISTS.search(command))
+
+
 def playable(turn: Turn) -> str:
     """Why a turn of another scaffold cannot be done again, as far as its call tells; empty where it can."""
     call = turn.tool_call
+    if call.error is not None:
+        return ""
     known = {"bash", "think", "str_replace_editor", ""} | _SAYS_NOTHING | COMMANDS
     if call.name not in known:
         return f"there is no {call.name} here"
-    if call.name == "bash" and call.arguments.get("is_input", "false").lower() == "true":
+    typed = call.arguments.get("is_input", "false").lower() == "true" or not call.arguments.get("command", "").strip()
+    if call.name == "bash" and typed:
         return "it is input to a command that runs, not a command"
     path = call.arguments.get("path", TESTBED)
     return "" if call.name != "str_replace_editor" or path.startswith("/") else f"{path} is no absolute path"

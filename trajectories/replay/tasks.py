@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,22 @@ def find_ground(
     `tasks`: a task set by name; `repo`: a folder with the repository, a git repository or the files as they were;
     `imported`: the trajectory is another program's, so that its repository alone is of use.
     """
+    found = _found(trajectory, store=store, tasks=tasks, repo=repo, imported=imported)
+    then, now = trajectory.base_commit, found.task.base_commit
+    if repo is None and then and now and not now.startswith(then):
+        note = f"The record is of the base commit {then[:12]}, its task of {now[:12]}."
+        return replace(found, note=f"{found.note} {note}".strip())
+    return found
+
+
+def _found(
+    trajectory: Trajectory,
+    *,
+    store: TrajectoryStore | None = None,
+    tasks: str | None = None,
+    repo: Path | None = None,
+    imported: bool = False,
+) -> Ground:
     if repo is not None:
         return _of_folder(trajectory, repo)
     if tasks is not None:

@@ -6,6 +6,7 @@ from replay_ground import SCRIPT, record, replayed, with_turn
 from contextrl.forking import as_context
 from trajectories.records import ToolCall, Turn
 from trajectories.replay.folders import TaskMissing, kept_tree
+from trajectories.replay.foreign import lists
 from trajectories.replay.report import ReplayReport, ReplayStep
 from trajectories.replay.scaffolds import scaffold_of
 
@@ -56,3 +57,23 @@ def test_what_is_no_commit_never_reaches_git(commit, tmp_path):
     with pytest.raises(TaskMissing, match="hexadecimal"):
         kept_tree(tmp_path / "repo", commit.format(victim=victim))
     assert victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("command", "any_order"),
+    [
+        ("find . -name '*.py'", True),
+        ("cd src && grep -rn total .", True),
+        ("grep total -r .", True),
+        ("(rg total)", True),
+        ("pytest -n 4 tests", True),
+        ("python3 -c 'print(1); print(2)'", False),
+        ("cat a.py", False),
+        ("grep -n total a.py", False),
+        ("ls -la", False),
+        ("git log", False),
+        ("pytest -q tests", False),
+    ],
+)
+def test_only_listings_may_come_in_another_order(command, any_order):
+    assert lists(command) == any_order
