@@ -1,7 +1,7 @@
 """Trajectories, groups and runs as one file that opens anywhere: offline, from disk, without a script.
 
-Invariant: the file makes no request and holds no script, and a policy in it forbids both. It is a few MB at most: what
-is left out of long texts is said at its place and at the top.
+Invariant: the file makes no request and holds no script, and a policy in it forbids both. It is 5 MB at most: nothing
+is left out that fits, and what is left out is said at its place and at the top.
 """
 
 from __future__ import annotations
@@ -23,8 +23,20 @@ from trajectories.viewer.rendering import environment, render
 
 Kind = Literal["trajectory", "group", "run"]
 MOST_BYTES = 5_000_000
-LIMITS = (Limits(400, 30_000), Limits(120, 8_000), Limits(40, 2_000), Limits(12, 500))
-"""Tried in turn until the file is small enough."""
+LIMITS = tuple(
+    (Limits(lines, characters), turns)
+    for lines, characters, turns in (
+        (1_000_000, 10_000_000, 1_000_000),
+        (4_000, 300_000, 1_000_000),
+        (400, 30_000, 2_000),
+        (120, 8_000, 1_000),
+        (40, 2_000, 400),
+        (12, 500, 100),
+        (6, 200, 20),
+        (2, 80, 1),
+    )
+)
+"""What is shown of a text, and turns of a trajectory: tried one after the other until the file is small enough."""
 ROWS, EXAMPLES = 500, 6
 """Of a run: trajectories that are listed, and those that are shown whole."""
 _MOST_FOUND = 5
@@ -76,13 +88,12 @@ def _runs(source: Source, name: str) -> list[Named]:
 def export(source: Source, what: Named) -> str:
     """The file's text. Raises `StoreError`, `ValueError`."""
     assert what.kind in get_args(Kind)
-    text = ""
-    for limits in LIMITS:
-        page = {"trajectory": _trajectory, "group": _group, "run": _run}[what.kind](source, what)
-        text = _rendered(page, limits)
+    make = {"trajectory": _trajectory, "group": _group, "run": _run}[what.kind]
+    for limits, turns in LIMITS:
+        text = _rendered(make(source, what, turns), limits)
         if len(text.encode()) <= MOST_BYTES:
-            break
-    return text
+            return text
+    raise ValueError(f"the {what.kind} {what.name!r} does not fit into {MOST_BYTES // 10**6} MB: export parts of it")
 
 
 def _rendered(page: Page, limits: Limits) -> str:
@@ -97,26 +108,26 @@ def _rendered(page: Page, limits: Limits) -> str:
     return render(jinja, page.template, {"title": page.title, "limits": limits, **page.values})
 
 
-def _trajectory(source: Source, what: Named) -> Page:
-    found = source.trajectory(what.name)
-    return Page("trajectory.html", f"Trajectory {found.id}", contents(source, found))
+def _trajectory(source: Source, what: Named, turns: int) -> Page:
+    found = source.trajectory(what.name, tokens=True)
+    return Page("trajectory.html", f"Trajectory {found.id}", contents(source, found, most=turns))
 
 
-def _group(source: Source, what: Named) -> Page:
+def _group(source: Source, what: Named, turns: int) -> Page:
     asked = Asked([("run", what.run), ("group", what.name)])
     page = group_page(source, asked)
     return page._replace(
-        template="export_group.html", values={**page.values, **_whole(source, page.values["rollouts"])}
+        template="export_group.html", values={**page.values, **_whole(source, page.values["rollouts"], turns)}
     )
 
 
-def _run(source: Source, what: Named) -> Page:
+def _run(source: Source, what: Named, turns: int) -> Page:
     asked = Asked([("name", what.name)])
     page = run_page(source, asked)
     listed = source.store.page(run=what.name, limit=ROWS)
     values = {
         **page.values,
-        **_whole(source, _examples(listed)),
+        **_whole(source, _examples(listed), turns),
         "rows": listed,
         "total": source.store.count(run=what.name),
         "sections": list(sections(source.store.funnel(what.name))),
@@ -136,6 +147,7 @@ def _examples(rows: Sequence[TrajectorySummary]) -> list[TrajectorySummary]:
     return [t for fits, most in wanted for t in [row for row in rows if fits(row)][:most]][:EXAMPLES]
 
 
-def _whole(source: Source, rows: Sequence[TrajectorySummary]) -> dict[str, Any]:
-    found = [contents(source, source.trajectory(row.id), prefix=f"t{i}-") for i, row in enumerate(rows, 1)]
+def _whole(source: Source, rows: Sequence[TrajectorySummary], turns: int) -> dict[str, Any]:
+    whole = ((f"t{i}-", source.trajectory(row.id, tokens=True)) for i, row in enumerate(rows, 1))
+    found = [contents(source, trajectory, prefix, most=turns) for prefix, trajectory in whole]
     return {"whole": found}

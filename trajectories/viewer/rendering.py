@@ -7,6 +7,7 @@ this package made it as HTML. There is no style attribute, no inline script and 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.resources import files
@@ -22,8 +23,10 @@ from trajectories.touching.marking import sizes
 from trajectories.viewer import ansi, parts, tokens, words
 from trajectories.viewer.asking import address
 from trajectories.viewer.bars import small_interval
+from trajectories.viewer.steps import MOST_TURNS
 from trajectories.viewer.texts import visible
 
+_TURN = re.compile(r"turn-(\d+)")
 STATIC = {"viewer.css": "text/css", "viewer.js": "text/javascript", "colours.css": "text/css"}
 Go = Callable[..., str | None]
 """Path and values -> the address, or None where that cannot be gone to."""
@@ -104,11 +107,14 @@ def _linking(go: Go) -> Callable[..., Markup]:
         shown = escape(_final(text))
         if not shown.strip():
             shown = Markup("␣") * max(1, len(shown))  # there is something to click
+        turn = _TURN.fullmatch(fragment)
+        if turn and path == "/trajectory" and int(turn[1]) > MOST_TURNS:
+            values["turn"] = turn[1]
         if (there := go(path, **values)) is None:
             return shown
         more = Markup(' class="{}"').format(css) if css else Markup()
-        if fragment and not there.startswith("#"):
-            there = f"{there}#{fragment}"
+        if fragment:  # in a file the place is one of its own, which a prefix tells from the others
+            there = there.removesuffix("top") + fragment if there.startswith("#") else f"{there}#{fragment}"
         return Markup('<a href="{}"{}>{}</a>').format(there, more, shown)
 
     return link

@@ -16,6 +16,8 @@ from trajectories.touching.stepping import step_diff
 from trajectories.viewer.calls import edit_diff, short
 from trajectories.viewer.saying import Said, plainly, said
 
+MOST_TURNS = 200
+"""Turns of one page."""
 _MOST = 400_000
 """Characters of two diffs that are compared before anybody asks."""
 

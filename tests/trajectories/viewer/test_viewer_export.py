@@ -60,9 +60,10 @@ def test_a_group(run, demo_file, demo, offline):
     page = offline()
     assert page.locator("table.aligned tbody tr.first").count() == 1
     page.locator("table.aligned thead a").nth(1).click()
-    assert page.url.endswith("#t2-top")
-    page.locator('[id="t2-top"] > summary').click()
-    assert page.locator('[id="t2-turn-1"]').is_visible()
+    assert page.url.endswith("#t2-top") and page.locator('[id="t2-turn-1"]').is_visible(), "the fold is open by itself"
+    page.locator("table.aligned tbody a").last.click()
+    place = page.url.partition("#")[2]
+    assert "-turn-" in place and page.locator(f"[id='{place}']").is_visible()
 
 
 def test_a_run(run, demo_file, offline):
@@ -70,7 +71,7 @@ def test_a_run(run, demo_file, offline):
     page = offline()
     assert page.locator("figure").count() == 16
     assert page.locator(".funnel").count() == 3 and "Shortcut audit" in page.locator("main").inner_text()
-    assert page.locator("main > details[id$=top]").count() == 5
+    assert page.locator("main > details > [id$=top]").count() == 5
     assert page.locator("#configuration .config tbody tr").count() > 10
 
 
@@ -84,6 +85,21 @@ def test_what_is_too_long_is_cut_and_said(run, store, place, tmp_path):
     text = (tmp_path / "out.html").read_text()
     assert len(text.encode()) < MOST_BYTES
     assert "lines, " in text and "characters left out" in text and "the middle is left out" in text
+
+
+def test_nothing_is_left_out_that_fits(run, store, place, tmp_path):
+    long = "".join(f"line {i}\n" for i in range(50_000))
+    store.add(trajectory("long", turns=[turn("view", long)] * 2))
+    assert run(place, "long-0").exit_code == 0
+    text = (tmp_path / "out.html").read_text()
+    assert text.count("line 25000\n") == 2 and "left out" not in text and len(text.encode()) < MOST_BYTES
+
+
+def test_very_many_turns_stay_within_the_promise(run, store, place, tmp_path):
+    store.add(trajectory("many", turns=[turn("view", f"seen {i} " * 40, path="a.py") for i in range(5_000)]))
+    assert run(place, "many-0").exit_code == 0
+    text = (tmp_path / "out.html").read_text()
+    assert len(text.encode()) <= MOST_BYTES and "of 5,000" in text and "the others are left out of this file" in text
 
 
 @pytest.mark.parametrize(

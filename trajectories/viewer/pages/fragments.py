@@ -17,7 +17,7 @@ from trajectories.viewer.steps import Step, steps_of
 from trajectories.viewer.tokens import BY, scale, tokenizer_of, tokens_of
 
 FORMS = ("ansi", "diff", "edit", "plain")
-WHOLE = ("statement", "patch", "gold")
+WHOLE = ("statement", "patch", "gold", "system_prompt", "user_prompt")
 """Texts of a trajectory."""
 OF_A_PAIR = ("answer", "confounder answer")
 OF_A_TURN = ("observation", "words", "thought", "call", "rest", "argument", "edit", "changed", "after", "replay")
@@ -47,8 +47,10 @@ def _text(source: Source, asked: Asked) -> str:
     if part == "gold":
         task = source.store.task(found.instance_id, found.run) or {}
         return str(task.get("patch") or "")
-    if part in WHOLE:
+    if part in ("statement", "patch"):
         return {"statement": found.problem_statement, "patch": found.patch}[part]
+    if part in WHOLE:
+        return str(found.extra.get(part) or "")
     turn, name = asked.whole("turn", 1) or 1, asked.text("name") or ""
     if part == "replay":
         replays = source.store.findings("replay", found.id)

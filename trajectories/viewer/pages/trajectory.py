@@ -11,9 +11,11 @@ from trajectories.viewer.opening import Source
 from trajectories.viewer.page import Page
 from trajectories.viewer.pages.trajectories import filters_of, order_of
 from trajectories.viewer.replays import replays_of
-from trajectories.viewer.steps import steps_of
+from trajectories.viewer.steps import MOST_TURNS, steps_of
 from trajectories.viewer.timeline import timeline
 
+PROMPTS = {"System prompt": "system_prompt", "Prompt": "user_prompt"}
+"""What records of other programs say more of what the policy was told -> the key in `Trajectory.extra`."""
 _AROUND = 25
 """Rows of a list among which a trajectory is looked for: the list may have grown since it was opened."""
 
@@ -34,12 +36,12 @@ class TestRow(NamedTuple):
 
 def trajectory(source: Source, asked: Asked) -> Page:
     """The page of a trajectory; with `list`, what is before and behind it in the list it was opened from."""
-    wanted = asked.needed("id", "a trajectory's id")
-    found = source.trajectory(wanted)
+    found = source.trajectory(asked.needed("id", "a trajectory's id"), tokens=True)
+    first = (max(1, asked.whole("turn") or 1) - 1) // MOST_TURNS * MOST_TURNS
     listed, at = asked.text("list") or f"run={found.run}" * bool(found.run), asked.whole("at")
     before, behind = _neighbours(source, found, asked, at)
     values = {
-        **contents(source, found),
+        **contents(source, found, first=first),
         "list": listed if asked.text("list") is not None else "",
         "in_list": asked.text("list") is not None,
         "previous": before,
@@ -48,18 +50,25 @@ def trajectory(source: Source, asked: Asked) -> Page:
     return Page("trajectory.html", f"Trajectory {found.id}", values, live=True)
 
 
-def contents(source: Source, found: Trajectory, prefix: str = "") -> dict[str, Any]:
-    """All that a page, or a file, shows of a trajectory. `prefix`: of the places on it, where others are there too."""
+def contents(
+    source: Source, found: Trajectory, prefix: str = "", *, first: int = 0, most: int = MOST_TURNS
+) -> dict[str, Any]:
+    """All that a page, or a file, shows of a trajectory: `most` turns, those behind the `first` ones.
+
+    `prefix`: of the places on it, where others are there too.
+    """
     store = source.store
     replays = store.findings("replay", found.id)
     steps, whence = steps_of(found, replays[0].document if replays else None)
+    shown = steps[first : first + most]
     task = store.task(found.instance_id, found.run)
     (summary,) = store.summaries(after=store.position(found.id) - 1, limit=1)
     return {
         "t": found,
-        "steps": steps,
+        "steps": shown,
+        "first": first,
         "whence": whence,
-        "timeline": timeline(steps, prefix),
+        "timeline": timeline(shown, prefix),
         "prefix": prefix,
         "gold": (task or {}).get("patch") or "",
         "tests": tests_of(found, task),
@@ -67,6 +76,8 @@ def contents(source: Source, found: Trajectory, prefix: str = "") -> dict[str, A
         "lesson": store.lessons([found.id]).get(found.id),
         "filtered": summary.filtered,
         "tokens": summary.tokens > 0,
+        "prompts": [(name, part, text) for name, part in PROMPTS.items() if (text := str(found.extra.get(part) or ""))],
+        "model": str(found.extra.get("model") or ""),
         "no_pair": store.mining_reasons([found.id]).get(found.id, ""),
     }
 
