@@ -18,7 +18,7 @@ _HIDDEN = re.compile(r"[^\n\t -~]")
 
 def shortened(text: str, most_lines: int = LINES) -> str:
     """At most so many lines, none of them too long, nor all together."""
-    lines = text.removesuffix("\n").split("\n")
+    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
     left_out = len(lines) - most_lines
     if left_out > 0:
         head, tail = most_lines - most_lines // 2, most_lines // 2

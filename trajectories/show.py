@@ -21,8 +21,13 @@ from trajectories.touching.stepping import step_diff
 COLOURS = {"valid": "green", "invalid": "red", "uncertain": "yellow"}
 
 
-def trajectory_renderable(trajectory: Trajectory, *, max_lines: int = 40) -> RenderableType:
-    """The whole episode: facts, issue, turns, patch, verdict. What is too long to read loses its middle."""
+def trajectory_renderable(
+    trajectory: Trajectory, *, max_lines: int = 40, advantage: float | None = None, gold: str = ""
+) -> RenderableType:
+    """The whole episode: facts, issue, turns, patch, gold patch, verdict. What is too long to read loses its middle.
+
+    `advantage`: what it was learned from with. `max_lines`: of an observation, and of what a turn changed.
+    """
     facts: dict[str, str | Text] = {
         "trajectory": trajectory.id,
         "run": f"{trajectory.run or '-'}, iteration {trajectory.iteration}, policy {trajectory.policy_version}",
@@ -31,6 +36,8 @@ def trajectory_renderable(trajectory: Trajectory, *, max_lines: int = 40) -> Ren
         "touched": ", ".join(trajectory.functions or trajectory.files) or "nothing",
         "outcome": _outcome(trajectory),
     }
+    if advantage is not None:
+        facts["advantage"] = f"{advantage:+.3g}"
     parts: list[RenderableType] = [_facts(facts), Panel(_plain(trajectory.problem_statement), title="issue")]
     before: str | None = ""
     for i, turn in enumerate(trajectory.turns, 1):
@@ -40,6 +47,8 @@ def trajectory_renderable(trajectory: Trajectory, *, max_lines: int = 40) -> Ren
         before = turn.diff
     if trajectory.patch:
         parts.append(_diff(trajectory.patch, "patch"))
+    if gold:
+        parts.append(_diff(gold, "gold patch"))
     if trajectory.verdict is not None:
         parts.append(Panel(_plain("\n".join(_tests(trajectory.verdict))), title="verdict"))
     return Group(*parts)

@@ -20,7 +20,9 @@ traj = typer.Typer(no_args_is_help=True, help="Trajectories: every episode, turn
 
 Store = Annotated[str, typer.Option(help="Path or URL of the store.", envvar="CONTEXTRL_STORE")]
 Limit = Annotated[int, typer.Option(min=1, max=MOST, help="At most so many, the newest first.")]
-Lines = Annotated[int, typer.Option(min=2, max=MOST, help="Lines shown of each longer text.")]
+Lines = Annotated[
+    int, typer.Option(min=2, max=MOST, help="Lines shown of each observation and of what each turn changed.")
+]
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 DEFAULT = "runs/trajectories.db"
 _SHORT = 8
@@ -100,6 +102,7 @@ def show_trajectory(
         found = opened.get(known.only_id(opened, "trajectories", trajectory, "contextrl traj ls"))
         (summary,) = opened.summaries(after=opened.position(found.id) - 1, limit=1)
         no_pair = opened.mining_reasons([found.id]).get(found.id, "")
+        lesson, task = opened.lessons([found.id]).get(found.id), opened.task(found.instance_id, found.run)
     if as_json:
         typer.echo(found.model_dump_json())
         return
@@ -107,7 +110,8 @@ def show_trajectory(
 
     from trajectories.show import trajectory_renderable
 
-    Console().print(trajectory_renderable(found, max_lines=lines))
+    advantage, gold = lesson.advantage if lesson else None, str((task or {}).get("patch") or "")
+    Console().print(trajectory_renderable(found, max_lines=lines, advantage=advantage, gold=gold))
     if summary.filtered:
         typer.echo(f"not learned from: {show.plain(summary.filtered)}")
     if no_pair:

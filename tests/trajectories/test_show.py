@@ -157,3 +157,15 @@ def test_tests_are_told_before_and_after():
         "passed mended, failed before",
         "did not count: conftest.py",
     ]
+
+
+def test_line_ends_of_another_system_are_no_odd_characters():
+    text = shown(trajectory_renderable(trajectory(problem_statement="one\r\ntwo\r\n")))
+    assert "one" in text and "\ufffd" not in text
+
+
+def test_advantage_and_gold_patch_where_they_are_known():
+    bare = shown(trajectory_renderable(trajectory()))
+    assert "advantage" not in bare and "gold patch" not in bare
+    text = shown(trajectory_renderable(trajectory(), advantage=-0.5, gold="--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+gold\n"))
+    assert "-0.5" in text and "+gold" in text
