@@ -1,14 +1,14 @@
 """The two contexts of a pair side by side: what both share is folded, what only one has stands out.
 
-Invariant: every turn and every line of both contexts is there, in order. A line is one's own if the other context has
-it nowhere.
+Invariant: every turn of both contexts is there, in order, and of its texts both ends, bounded; what is left out between
+them is said. A line is one's own if the other context has it nowhere.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
-from itertools import groupby, zip_longest
+from itertools import accumulate, groupby, zip_longest
 from typing import NamedTuple
 
 from trajectories.records import ContextPair, ContextTurn, MaskedContext
@@ -17,8 +17,8 @@ from trajectories.viewer.texts import lines_of
 
 FOLDED = 6
 """Shared lines in a row, from which on they are folded."""
-_MOST_LINES = 4_000
-"""Lines of one text beyond which its middle is left out, which is said."""
+_MOST_LINES, _MOST_CHARACTERS, _LONGEST = 2_000, 60_000, 2_000
+"""Of one text: lines and characters beyond which its middle is left out, and characters of a line."""
 
 
 class Lines(NamedTuple):
@@ -95,14 +95,25 @@ def _lines(text: str) -> Sequence[str]:
 
 
 def _marked(text: str, others: frozenset[str]) -> list[Lines]:
-    lines = list(_lines(text))
-    if (left_out := len(lines) - _MOST_LINES) > 0:
-        half = _MOST_LINES // 2
-        lines = [*lines[:half], f"... {left_out:,} lines are left out here ...", *lines[-half:]]
+    lines = _lines(text)
+    head = _within(lines)
+    tail = _within(lines[:head:-1]) if head < len(lines) else 0
+    if left_out := len(lines) - head - tail:
+        lines = [*lines[:head], f"... {left_out:,} lines are left out here ...", *lines[len(lines) - tail :]]
     return list(_grouped(lines, others))
+
+
+def _within(lines: Sequence[str]) -> int:
+    """How many of the first lines fit into half of what is shown of a text."""
+    sizes = accumulate(min(len(line), _LONGEST) + 1 for line in lines[: _MOST_LINES // 2])
+    return sum(size <= _MOST_CHARACTERS // 2 for size in sizes)
 
 
 def _grouped(lines: Sequence[str], others: frozenset[str]) -> Iterator[Lines]:
     for own, some in groupby(lines, key=lambda line: bool(line.strip()) and line not in others):
         found = list(some)
-        yield Lines(own, "\n".join(found), len(found))
+        yield Lines(own, "\n".join(map(_cut, found)), len(found))
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}... {len(line) - _LONGEST:,} characters ..."

@@ -29,7 +29,7 @@ class Source:
         self._lock = threading.Lock()
         self._store: SQLStore | None = None
         self._seen: tuple[int, int] | None = None
-        self._kept: OrderedDict[tuple[str, bool], Trajectory] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str, bool], Trajectory] = OrderedDict()
 
     @property
     def store(self) -> SQLStore:
@@ -44,7 +44,8 @@ class Source:
 
     def trajectory(self, trajectory_id: str, *, tokens: bool = False) -> Trajectory:
         """One trajectory, whole or without its tokens. Raises `StoreError` for an unknown id."""
-        store, key = self.store, (trajectory_id, tokens)
+        store = self.store
+        key = (store.pulse()[0], trajectory_id, tokens)  # another store may have been copied over this one
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)

@@ -2,7 +2,7 @@
 
 import re
 
-from trajectory_builders import trajectory, turn
+from trajectory_builders import pair, trajectory, turn
 
 from trajectories.viewer.steps import MOST_TURNS
 
@@ -51,3 +51,14 @@ def test_what_another_program_says_and_does_not_say(store, client):
     assert "show more" in client.get("/trajectory?id=i2-0").text
     part = client.get("/text?id=i2-0&part=user_prompt&start=0&end=25000").text
     assert part.count("word") == 5_000
+
+
+def test_a_pair_with_very_long_texts_is_bounded_and_its_ends_are_there(store, client):
+    long = "".join(f"line {i}\n" for i in range(600_000))
+    wide = "x" * 5_000_000
+    a, b = trajectory("i1", turns=[turn("view", long)]), trajectory("i2", turns=[turn("view", f"{wide}\nend")])
+    store.add_many([a, b])
+    (kept,) = store.add_pairs([pair(a, b)])
+    page = client.get(f"/pair?id={kept.id}").text
+    assert len(page) < 500_000 and "line 0\n" in page and "line 599999" in page and "lines are left out here" in page
+    assert "4,998,000 characters" in page and "end" in page
