@@ -53,7 +53,8 @@ class HumanSuccessor:
     def go_on(self, episode: Episode, replayed: Sequence[Turn]) -> None:
         """See `contextrl.forking.Successor`."""
         self._write(clean(episode.task.problem_statement).rstrip())
-        self._write(f"{len(replayed)} turns are replayed; `help` lists the commands.")
+        many = "1 turn is" if len(replayed) == 1 else f"{len(replayed)} turns are"
+        self._write(f"{many} replayed; `help` lists the commands.")
         while not episode.done:
             try:
                 action = self._action(episode.env)

@@ -6,6 +6,7 @@ not at all.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -41,15 +42,21 @@ def kept_tree(folder: Path, commit: str) -> tuple[Path, str]:
 
 def _checked_out(folder: Path, commit: str, tree: Path) -> str:
     """Put the files of a commit into a new folder; what is to be said of them."""
-    if not (folder / ".git").exists():
+    bare = all((folder / name).exists() for name in ("HEAD", "objects", "refs"))
+    if not bare and not (folder / ".git").exists():
         shutil.copytree(folder, tree, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", ".git"))
         return f"{folder} is no git repository: its files are taken as they are."
     wanted = commit or "HEAD"
     if commit and not _COMMIT.fullmatch(commit):  # a record may say anything, options of git included
         raise TaskMissing(f"the record's base commit {commit[:60]!r} is none: it must be hexadecimal digits")
-    archive = subprocess.run(["git", "-C", str(folder), "archive", wanted], capture_output=True, check=False)
-    if archive.returncode:
+    # With an index of its own: the repository is only read. Not `git archive`, which leaves out and rewrites.
+    env = {**os.environ, "GIT_INDEX_FILE": str(tree.with_name("index"))}
+    git = ["git", "-C", str(folder.resolve())]
+    if subprocess.run([*git, "read-tree", f"{wanted}^{{tree}}"], env=env, capture_output=True, check=False).returncode:
         raise TaskMissing(f"the repository {folder} has no commit {wanted}: git fetch it there, or give another --repo")
     tree.mkdir()
-    subprocess.run(["tar", "-x", "-C", str(tree)], input=archive.stdout, check=True)
+    command = [*git, "-c", "core.bare=false", f"--work-tree={tree}", "checkout-index", "--all", f"--prefix={tree}/"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise TaskMissing(f"the files of {wanted} in {folder} cannot be taken out: {done.stderr.strip()[-200:]}")
     return "" if commit else f"The record names no base commit: the newest of {folder} is taken."

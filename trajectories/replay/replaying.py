@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from envs.session import MAX_DIFF_CHARS
 from trajectories.records import Trajectory, Turn, Verdict
 from trajectories.replay.normalising import likeness, normalised
 from trajectories.replay.patches import same_patch
@@ -85,6 +86,8 @@ class Replay:
         found = verdict_differences(recorded.verdict, verdict) if recorded.verdict and verdict else []
         if recorded.status == "infra_error":
             self._notes.append(f"The episode died for a reason of ours: {recorded.extra.get('error', 'not said')}.")
+        if self._another_start():
+            self._notes.append("The repository was another one from the start: no diff shows how.")
         if recorded.verdict and whole and verdict is None:
             self._notes.append("The verdict is not compared: nothing was graded.")
         return ReplayReport(
@@ -134,10 +137,15 @@ class Replay:
             expected_tree=turn.tree,
             tree=answer.tree,
             expected_diff=turn.diff if "tree" in differs else None,
-            diff=answer.diff,
+            diff=answer.diff if len(answer.diff) <= MAX_DIFF_CHARS else None,
             seconds=seconds,
             cpu_seconds=answer.cpu_seconds,
         )
+
+    def _another_start(self) -> bool:
+        """Whether the first trees differ, and what the agent changed does not."""
+        first = self.steps[0] if self.steps else None
+        return first is not None and "tree" in first.differs and (first.expected_diff or "") == (first.diff or "")
 
     def _compare_end(self) -> None:
         """How the episode ended, said at its last turn: one that its agent gave up is truncated too."""

@@ -46,8 +46,9 @@ class ReplayStep(_Document):
     tree: str = ""
     expected_diff: str | None = None
     """The recorded diff of the repository, where the trees differ."""
-    diff: str = ""
-    """All that differs in the repository after the step from what the agent was given, as a unified diff."""
+    diff: str | None = ""
+    """All that differs in the repository after the step from what the agent was given, as a unified diff; None where
+    that is too long to keep, as in a turn's record."""
     seconds: float = 0.0
     cpu_seconds: float | None = None
 

@@ -1,5 +1,7 @@
 """Whose an episode is, how it ended, and what a record may not make git do."""
 
+import subprocess
+
 import pytest
 from replay_ground import SCRIPT, record, replayed, with_turn
 
@@ -77,3 +79,37 @@ def test_what_is_no_commit_never_reaches_git(commit, tmp_path):
 )
 def test_only_listings_may_come_in_another_order(command, any_order):
     assert lists(command) == any_order
+
+
+def git(folder, *words):
+    done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_all_files_of_a_commit_are_taken_and_the_repository_is_only_read(bare, tmp_path):
+    repo = tmp_path / "repo"
+    repo.mkdir()
+    git(repo, "init", "-q")
+    (repo / ".gitattributes").write_text("secret.py export-ignore\nversion.py export-subst\n")
+    (repo / "secret.py").write_text("x = 1\n")
+    (repo / "version.py").write_text("v = '$Format:%H$'\n")
+    git(repo, "add", ".")
+    git(repo, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", "all")
+    commit = git(repo, "rev-parse", "HEAD")
+    (repo / "secret.py").write_text("x = 2\n")
+    if bare:
+        git(tmp_path, "clone", "-q", "--bare", "repo", "bare.git")
+        repo = tmp_path / "bare.git"
+    before = "" if bare else git(repo, "status", "--short")
+    tree, note = kept_tree(repo, commit)
+    assert (tree / "secret.py").read_text() == "x = 1\n" and "$Format" in (tree / "version.py").read_text() and not note
+    assert bare or git(repo, "status", "--short") == before
+    with pytest.raises(TaskMissing, match="has no commit"):
+        kept_tree(repo, "f" * 40)
+
+
+async def test_a_repository_that_was_another_from_the_start_is_said_so(backend, episode, profile, task):
+    turns = [t.model_copy(update={"tree": f"{i:064}"}) for i, t in enumerate(episode.turns)]
+    report = await replayed(episode.model_copy(update={"turns": turns}), backend, profile, task)
+    assert report.diverged_at == 1 and "another one from the start" in report.note
