@@ -83,7 +83,7 @@ def _differences(step: ReplayStep, max_lines: int) -> Iterator[str]:
             yield f"-repository {step.expected_tree[:16]}"
             yield f"+repository {step.tree[:16]}, by what no diff shows"
         else:
-            yield from _diff(before, now, "recorded diff of the repository", "diff now", max_lines)
+            yield from _diff(before, now or "", "recorded diff of the repository", "diff now", max_lines)
 
 
 def _diff(before: str, now: str, then_name: str, now_name: str, max_lines: int) -> Iterator[str]:
