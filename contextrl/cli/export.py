@@ -24,6 +24,7 @@ def html(
     store: Store = DEFAULT,
 ) -> None:
     """Write one self-contained HTML file: it needs no network and holds no script."""
+    from trajectories.formats.writing import whole
     from trajectories.viewer.export import export as exported
     from trajectories.viewer.export import find
     from trajectories.viewer.opening import Source
@@ -41,19 +42,10 @@ def html(
         text = exported(source, found)
     finally:
         source.close()
-    _write(output, text)
+    with whole(output) as made:
+        made.write_text(text, encoding="utf-8")
     typer.echo(f"{found.kind} {found.name}, {_size(len(text.encode()))}: {output}")
 
 
 def _size(count: int) -> str:
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
-
-
-def _write(path: Path, text: str) -> None:
-    """All of it or nothing: written beside, then moved into place."""
-    beside = path.with_name(f".{path.name}.new")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
