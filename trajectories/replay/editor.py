@@ -23,6 +23,7 @@ from trajectories.replay.editor_answers import (
 
 _AROUND = 4
 """Lines that are shown before and behind an edit."""
+_SAME = "`new_str` and `old_str` must be different."
 _CORRECT = " (correct indentation, no duplicate lines, etc)"
 
 
@@ -85,6 +86,8 @@ class Editor:
             raise Refused("Parameter `old_str` is required for command: str_replace.")
         old, new = arguments["old_str"], arguments.get("new_str", "")
         text = await self._read(path)
+        if old == new and _SAME in recorded:  # a version of theirs that looks at this
+            raise Refused(f"No replacement was performed. {_SAME}")
         count = text.count(old) if old else 0
         if not count and old.expandtabs() != old and "\t" not in text:
             old, new = old.expandtabs(), new.expandtabs()

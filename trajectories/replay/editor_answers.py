@@ -26,6 +26,9 @@ def plain(answer: str) -> str:
     """An answer without what versions of the editor write differently, and as far as a long file was shown."""
     text = re.sub(r"\r+\n", "\n", answer).removeprefix("OBSERVATION:\n").removeprefix("ERROR:\n")
     text = re.sub(r"(?m)^( *\d+)[\t ]", r"\1\t", text).expandtabs()
+    text = re.sub(
+        r"^Invalid `view_range`:(.*?)\. It's (.*?)\.?\s*$", r"Invalid `view_range` parameter:\1. Its \2.", text
+    )
     if clipped := _CLIPPED.search(text):
         text = text[: text.rfind("\n", 0, clipped.start()) + 1] + "<response clipped>"
     text = _LAST.sub("", text)

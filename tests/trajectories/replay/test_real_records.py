@@ -144,6 +144,21 @@ async def test_the_editor_answers_as_theirs_did(records):
     assert compared == {"str_replace": 44, "create": 29, "undo_edit": 12, "view": 9, "insert": 3}
 
 
+async def test_what_versions_of_the_editor_word_differently():
+    files = Files()
+    files.files["/testbed/a.py"] = b"one\ntwo\n"
+    editor = Editor(files)  # type: ignore[arg-type]
+    got = await editor.call({"command": "view", "path": "/testbed/a.py", "view_range": "[0, 40]"}, "")
+    theirs = (
+        "Invalid `view_range`: [0, 40]. It's first element `0` should be within the range of lines of the file: [1, 9]"
+    )
+    assert plain(got) == plain(theirs)
+    same = {"command": "str_replace", "path": "/testbed/a.py", "old_str": "one", "new_str": "one"}
+    refusal = "No replacement was performed. `new_str` and `old_str` must be different."
+    assert await editor.call(same, refusal) == refusal
+    assert "has been edited" in await editor.call(same, "The file /testbed/a.py has been edited."), "another version"
+
+
 async def test_the_windows_show_what_theirs_did(records):
     compared: Counter[str] = Counter()
     differing = []
