@@ -99,6 +99,16 @@ async def test_another_repository_has_another_hash(backend, task, profile, limit
         await place.close()
 
 
+async def test_a_write_within_the_tick_in_which_all_was_given_is_seen(backend, task, profile, limits):
+    """Their clock stands then where it stood: what is later by another clock is not by theirs."""
+    for _ in range(10):
+        place = await open_workspace(backend, task, profile, limits)
+        given = place.watch.last.tree
+        assert (await place.sandbox.run(DIFFERENT["as many characters, and the time of before"])).exit_code == 0
+        assert (await place.changes()).tree != given
+        await place.close()
+
+
 async def test_a_second_write_of_the_same_size_within_a_tick_is_seen(backend, task, profile, limits):
     """Their clock ticks every few milliseconds, so neither size nor time tells."""
     place = await open_workspace(backend, task, profile, limits)
