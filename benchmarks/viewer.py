@@ -85,6 +85,9 @@ def fill(path: Path, rows: int) -> None:
             if sys.stderr.isatty():
                 print(f"\r{done + some:,} of {rows:,}", end="\r", file=sys.stderr)
         store.add(long())
+        begun = time.perf_counter()
+        store.index_words()
+    print(f"words indexed in {time.perf_counter() - begun:.0f} s")
     size = path.stat().st_size / 2**20
     print(f"{rows:,} trajectories, {size:,.0f} MiB, filled in {time.perf_counter() - started:.0f} s")
 

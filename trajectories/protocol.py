@@ -6,6 +6,7 @@ protocols here; the miner works with any store that keeps the insertion order.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Literal, Protocol, Unpack
 
@@ -109,6 +110,12 @@ class TrajectoryStore(Protocol):
 
     def count(self, **filters: Unpack[Filters]) -> int:
         """How many trajectories pass all filters."""
+
+    def index_words(self, seconds: float = math.inf, progress: Callable[[int, int], None] | None = None) -> int:
+        """Index the words of what was added since the last time, for at most so long; how many are left.
+
+        Who filters by `text` waits until none is. `progress` is told how many are done, of how many.
+        """
 
     def runs(self) -> list[RunSummary]:
         """All runs, the oldest first."""

@@ -5,10 +5,11 @@ Invariant: what `add` has returned from is durable against the end of any proces
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, Unpack
+from typing import Any, Literal, Self, TypeVar, Unpack
 
 import sqlalchemy as sa
 
@@ -23,7 +24,7 @@ from trajectories.queries import (
     TrajectorySummary,
 )
 from trajectories.records import Trajectory
-from trajectories.storage import blobs, names, overview, rows
+from trajectories.storage import blobs, indexing, names, overview, rows
 from trajectories.storage.codec import encode
 from trajectories.storage.database import Database
 from trajectories.storage.filters import ids_from
@@ -31,7 +32,8 @@ from trajectories.storage.later_store import SQLLaterStore
 from trajectories.storage.pair_store import SQLPairStore
 from trajectories.storage.places import Place, PlaceNumbers, remember
 from trajectories.storage.tables import SQLTables
-from trajectories.storage.words import said_in
+
+T = TypeVar("T")
 
 
 class SQLStore(SQLPairStore, SQLLaterStore, SQLTables):
@@ -71,11 +73,11 @@ class SQLStore(SQLPairStore, SQLLaterStore, SQLTables):
     def add_many(self, trajectories: Iterable[Trajectory]) -> None:
         """Keep all in one transaction, then call the subscribers with those that were new."""
         # Before the lock is taken: others may write meanwhile.
-        encoded = [(t, encode(t), said_in(t, self._db.dialect)) for t in trajectories]
+        encoded = [(t, encode(t)) for t in trajectories]
 
         def insert(connection: sa.Connection) -> tuple[list[Trajectory], PlaceNumbers]:
             numbers = PlaceNumbers(self._places)
-            return [t for t, e, said in encoded if rows.insert(connection, numbers, t, e, said)], numbers
+            return [t for t, e in encoded if rows.insert(connection, numbers, t, e)], numbers
 
         new, numbers = self._db.write(insert)
         remember(self._places, numbers.fresh)
@@ -103,13 +105,13 @@ class SQLStore(SQLPairStore, SQLLaterStore, SQLTables):
         self, *, limit: int | None = None, order: Order = "oldest", **filters: Unpack[Filters]
     ) -> list[Trajectory]:
         """Whole trajectories that pass all filters."""
-        return self._db.read(lambda c: rows.select(c, filters, order, limit))
+        return self._asked(filters, lambda c: rows.select(c, filters, order, limit))
 
     def summaries(
         self, *, limit: int | None = None, order: Order = "oldest", **filters: Unpack[Filters]
     ) -> list[TrajectorySummary]:
         """As `query`, without reading the turns."""
-        return self._db.read(lambda c: rows.summaries(c, filters, order, limit))
+        return self._asked(filters, lambda c: rows.summaries(c, filters, order, limit))
 
     def page(
         self,
@@ -121,7 +123,7 @@ class SQLStore(SQLPairStore, SQLLaterStore, SQLTables):
         **filters: Unpack[Filters],
     ) -> list[TrajectorySummary]:
         """A page of a sorted table of trajectories."""
-        return self._db.read(lambda c: rows.page(c, filters, sort, descending, offset, limit))
+        return self._asked(filters, lambda c: rows.page(c, filters, sort, descending, offset, limit))
 
     def scan(self, *, batch: int = 1000, **filters: Unpack[Filters]) -> Iterator[TrajectorySummary]:
         """As `summaries`, the oldest first, read `batch` at a time."""
@@ -143,7 +145,15 @@ class SQLStore(SQLPairStore, SQLLaterStore, SQLTables):
 
     def count(self, **filters: Unpack[Filters]) -> int:
         """How many trajectories pass all filters."""
-        return self._db.read(lambda c: rows.count(c, filters))
+        return self._asked(filters, lambda c: rows.count(c, filters))
+
+    def index_words(self, seconds: float = math.inf, progress: Callable[[int, int], None] | None = None) -> int:
+        """Index what was added since the last time."""
+        return indexing.catch_up(self._db, seconds, progress)
+
+    def _asked(self, filters: Filters, work: Callable[[sa.Connection], T]) -> T:
+        indexing.when_asked(self._db, filters)
+        return self._db.read(work)
 
     def claim_run(self, name: str, configuration: dict[str, Any] | None = None) -> str:
         """Take a name for a new run: the one given, or with a number behind it where that is taken."""

@@ -1,8 +1,11 @@
 """Trajectories are found by the words that they hold, in the same way on both databases."""
 
+import os
 import re
 import sqlite3
 import uuid
+from concurrent.futures import ThreadPoolExecutor
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -95,10 +98,47 @@ def test_what_is_taken_out_is_not_found_and_leaves_no_word(full):
 def test_sqlite_keeps_no_word_of_what_was_taken_out(tmp_path):
     with SQLStore(tmp_path / "s.db") as store:
         store.add(trajectory("i1", turns=[turn("view", "zymurgy"), turn("submit")]))
+        assert found(store, "zymurgy") == {"i1"}
+        store.add(trajectory("i2", turns=[turn("view", "quixotry"), turn("submit")]))  # which nobody asks for
         Upkeep(store).delete(run="r")
+        store.add(trajectory("i3"))
+        assert found(store, "zymurgy") == found(store, "quixotry") == set()
     with sqlite3.connect(tmp_path / "s.db") as raw:
         raw.execute("CREATE VIRTUAL TABLE temp.terms USING fts5vocab('main', 'words', 'row')")
-        assert raw.execute("SELECT term FROM terms").fetchall() == []
+        terms = {term for (term,) in raw.execute("SELECT term FROM terms")}
+        assert "area" in terms and not terms & {"zymurgy", "quixotry"}
+
+
+def test_what_was_added_since_is_indexed_when_somebody_asks(store):
+    told = []
+    store.add_many(trajectory(f"i{i}") for i in range(450))
+    assert store.index_words(0.0) == 250 and store.count(text="area") == 450
+    assert store.index_words(progress=lambda *far: told.append(far)) == 0 and told == []
+    store.add_many(trajectory(f"j{i}") for i in range(3))
+    assert store.index_words(progress=lambda *far: told.append(far)) == 0 and told == [(0, 3), (3, 3)]
+    store.add(trajectory("last"))
+    assert Upkeep(store).delete(text="last").trajectories == 1
+
+
+def test_several_processes_index_each_once(store):
+    store.add_many(trajectory(f"i{i}") for i in range(700))
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(lambda _: store.index_words(), range(4))) == {0}
+    assert store.count(text="area") == 700
+
+
+def test_what_may_only_be_read_says_what_it_cannot_search(tmp_path):
+    with SQLStore(tmp_path / "s.db") as store:
+        store.add(trajectory("i1"))
+        assert store.count(text="area") == 1
+        store.add(trajectory("i2"))
+    (tmp_path / "s.db").chmod(0o400)
+    with SQLStore(tmp_path / "s.db", create=False) as store:
+        if os.access(tmp_path / "s.db", os.W_OK):  # nothing is closed to root
+            store.database.write = Mock(side_effect=StoreError("It may only be read."))  # type: ignore[method-assign]
+        assert store.count() == 2
+        with pytest.raises(StoreError, match=r"^1 trajectories of .* before they are indexed: "):
+            store.count(text="area")
 
 
 def test_a_damaged_trajectory_can_be_taken_out(tmp_path):
@@ -114,7 +154,7 @@ def test_a_damaged_trajectory_can_be_taken_out(tmp_path):
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_each_word_once_as_the_alphabet_says(text):
     said = trajectory("i", turns=[turn("view", text)])
-    words = said_in(said, "postgresql").split(" ")
+    words = said_in(said).split(" ")
     assert len(words) == len(set(words))
     assert {w[:64] for w in re.findall(r"[^\W_]+", text.lower())} <= set(words)
 

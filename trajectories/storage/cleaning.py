@@ -11,8 +11,6 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from trajectories.queries import StoreError
-from trajectories.records import Trajectory
 from trajectories.storage import later, rows, words
 from trajectories.storage.codec import KEY_BYTES
 from trajectories.storage.filters import batches, of_trajectories
@@ -77,20 +75,13 @@ def delete(connection: sa.Connection, filters: Mapping[str, Any]) -> Amount:
     connection.execute(margins.delete().where(margins.c.pair.in_(sa.select(pairs.c.id).where(standing))))
     sets = set(connection.scalars(sa.select(pairs.c.run).where(standing).distinct()))
     taken = connection.execute(pairs.delete().where(standing)).rowcount
-    words.delete(connection, [(row.position, t) for row in found if (t := _readable(connection, row.id)) is not None])
+    readable = ((row.position, rows.readable(connection, row.id)) for row in found)
+    words.delete(connection, [(position, t) for position, t in readable if t is not None])
     later.forget(connection, [row.id for row in found])
     for table in (touches, bodies, mined, lessons, trajectories):
         connection.execute(table.delete().where(table.c.position.in_([row.position for row in found])))
     _forget_names(connection, sets.union(row.run for row in found))
     return Amount(len(found), taken)
-
-
-def _readable(connection: sa.Connection, trajectory_id: str) -> Trajectory | None:
-    """None for one that is damaged: its words stay behind, and find nothing."""
-    try:
-        return rows.by_ids(connection, [trajectory_id], tokens=False)[trajectory_id]
-    except StoreError:
-        return None
 
 
 def _standing_on(ids: sa.Select[tuple[str]] | list[str]) -> sa.ColumnElement[bool]:

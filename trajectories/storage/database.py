@@ -24,6 +24,7 @@ from trajectories.storage.engines import in_memory, make_engine
 from trajectories.storage.locating import locate, nothing_at, prepare
 from trajectories.storage.looking import look
 from trajectories.storage.schema import SCHEMA_VERSION, metadata, store_meta
+from trajectories.storage.words import INDEXED_TO
 
 T = TypeVar("T")
 _WRITTEN = sa.text(
@@ -67,11 +68,6 @@ class Database:
     def address(self) -> str | None:
         """What another process opens it by, with its password; None for one in memory."""
         return None if self._in_memory else self._engine.url.render_as_string(hide_password=False)
-
-    @property
-    def dialect(self) -> str:
-        """`sqlite` or `postgresql`."""
-        return self._kind
 
     def read(self, work: Callable[[sa.Connection], T]) -> T:
         """Run `work`, which only reads. Each of its statements sees all that was written before it."""
@@ -181,7 +177,7 @@ def _create(connection: sa.Connection) -> str:
     metadata.create_all(connection)
     version, _ = _version(connection)  # another process may have been quicker
     if version is None:
-        about = {"schema_version": str(SCHEMA_VERSION), "identity": uuid.uuid4().hex, "revision": "0"}
+        about = {"schema_version": str(SCHEMA_VERSION), "identity": uuid.uuid4().hex, "revision": "0", INDEXED_TO: "0"}
         connection.execute(store_meta.insert(), [{"key": key, "value": value} for key, value in about.items()])
         version = str(SCHEMA_VERSION)
     return version

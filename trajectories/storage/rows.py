@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from trajectories.queries import Bucket, Order, RightAnswer, Sort, StoreError, StoreRefusal, TrajectorySummary
 from trajectories.records import Trajectory
-from trajectories.storage import blobs, words
+from trajectories.storage import blobs
 from trajectories.storage.codec import Encoded, decode, decode_answer, keys_of
 from trajectories.storage.filters import batches, in_order, of_trajectories
 from trajectories.storage.places import PlaceNumbers, places_of
@@ -27,10 +27,8 @@ _WHOLE = 100
 """Whole trajectories whose texts are read at once."""
 
 
-def insert(
-    connection: sa.Connection, numbers: PlaceNumbers, trajectory: Trajectory, encoded: Encoded, said: str
-) -> bool:
-    """`said`: see `words.said_in`. Whether it was new. Raises `StoreRefusal` when its id stands for other contents."""
+def insert(connection: sa.Connection, numbers: PlaceNumbers, trajectory: Trajectory, encoded: Encoded) -> bool:
+    """Whether it was new. Raises `StoreRefusal` when its id stands for other contents."""
     stored = connection.scalar(DIGEST, {"id": trajectory.id})
     if stored is not None:
         if stored != encoded.digest and by_ids(connection, [trajectory.id], tokens=True)[trajectory.id] != trajectory:
@@ -43,7 +41,6 @@ def insert(
     position: int = key[0] if key else 0
     body = {"blobs": encoded.blobs, "document": encoded.document, "tokens": encoded.tokens}
     connection.execute(bodies.insert(), {"position": position, **body})
-    words.insert(connection, position, said)
     place = {"base_commit": trajectory.base_commit, "run": trajectory.run, "position": position}
     where = numbers.of(connection, places_of(trajectory))
     connection.execute(touches.insert(), [{"place": number, **place} for number in where])
@@ -81,6 +78,14 @@ def by_ids(connection: sa.Connection, ids: Collection[str], *, tokens: bool) -> 
         for rows in connection.execute(BY_IDS[tokens], {"values": batch}).partitions(_WHOLE):
             found.update((t.id, t) for t in _whole(connection, rows))
     return found
+
+
+def readable(connection: sa.Connection, trajectory_id: str) -> Trajectory | None:
+    """One without its tokens; None where it is damaged, or not there."""
+    try:
+        return by_ids(connection, [trajectory_id], tokens=False).get(trajectory_id)
+    except StoreError:
+        return None
 
 
 def _whole(connection: sa.Connection, rows: Sequence[sa.Row[Any]]) -> list[Trajectory]:

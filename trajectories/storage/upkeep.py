@@ -12,6 +12,7 @@ from typing import Literal, Unpack
 from trajectories.queries import Filters, Stage
 from trajectories.storage import cleaning, inventory, names, overview, places
 from trajectories.storage.cleaning import Amount, Unused
+from trajectories.storage.indexing import when_asked
 from trajectories.storage.overview import Part, Shared
 from trajectories.store import SQLStore
 
@@ -31,6 +32,7 @@ class Upkeep:
 
     def parts(self, by: Literal["run", "repo"], **filters: Unpack[Filters]) -> list[Part]:
         """What it holds of each run or repository, of the trajectories that pass the filters."""
+        when_asked(self._db, filters)
         return self._db.read(lambda c: overview.parts(c, by, filters))
 
     def shared(self) -> Shared:
@@ -63,6 +65,7 @@ class Upkeep:
 
     def count(self, **filters: Unpack[Filters]) -> Amount:
         """What `delete` would take."""
+        when_asked(self._db, filters)
         return self._db.read(lambda c: cleaning.count(c, filters))
 
     def delete(self, progress: Callable[[int], None] | None = None, **filters: Unpack[Filters]) -> Amount:
@@ -72,6 +75,7 @@ class Upkeep:
         """
         if filters.get("before") is None:
             filters["before"] = self._db.read(cleaning.end)
+        when_asked(self._db, filters)
         gone = Amount(0, 0)
         while (batch := self._db.write(lambda c: cleaning.delete(c, filters))).trajectories:
             gone = Amount(gone.trajectories + batch.trajectories, gone.pairs + batch.pairs)

@@ -1,15 +1,15 @@
 """The index of words: which trajectories say something.
 
-Invariant: a trajectory's words are written and taken out in the transaction of its row. A word is a run of letters and
-digits in any alphabet, without regard to case. SQLite finds the words itself (an FTS5 table without contents, which
-costs half of what finding them here would); PostgreSQL, whose own parser takes paths and addresses for words, is given
-them.
+Invariant: up to a position that the store knows, each trajectory's different words are in the index; a word is a run of
+letters and digits in any alphabet, without regard to case, in SQLite (FTS5, without contents) as in PostgreSQL. What
+came later is indexed by whoever asks (`trajectories.storage.indexing`). Words go in the transaction of their row.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,16 +18,18 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 from trajectories.queries import StoreError
 from trajectories.records import Trajectory
-from trajectories.storage.schema import metadata
+from trajectories.storage.schema import metadata, store_meta
 
 _WORD = re.compile(r"[^\W_]+")
+_GAPS = {code: " " for code in range(128) if not chr(code).isalnum()}
 _LONGEST, _MOST_BYTES = 64, 800_000
-"""Characters of a word, and bytes of all words of a trajectory, in PostgreSQL, whose vectors hold 1 MiB."""
+"""Characters of a word, and bytes of all words of a trajectory: a vector of PostgreSQL holds 1 MiB."""
+INDEXED_TO = "indexed_to"
+"""Key of the position up to which all is indexed, in `store_meta`."""
 
 TABLES = {
     "sqlite": [
-        "CREATE VIRTUAL TABLE words USING fts5("
-        "said, content='', columnsize=0, detail=none, tokenize='unicode61 remove_diacritics 0')",
+        "CREATE VIRTUAL TABLE words USING fts5(said, content='', columnsize=0, detail=none, tokenize='ascii')",
     ],
     "postgresql": [
         "CREATE TABLE words (position BIGINT PRIMARY KEY, said TSVECTOR NOT NULL)",
@@ -42,7 +44,7 @@ _INSERT = {
 }
 _DELETE = {
     "sqlite": sa.text("INSERT INTO words (words, rowid, said) VALUES ('delete', :position, :said)"),
-    "postgresql": sa.text("DELETE FROM words WHERE position = :position"),
+    "postgresql": sa.text("DELETE FROM words WHERE position = :position AND :said <> ''"),
 }
 
 
@@ -53,9 +55,13 @@ def _create(_metadata: sa.MetaData, connection: sa.Connection, **_more: Any) -> 
             connection.exec_driver_sql(statement)
 
 
-def said_in(trajectory: Trajectory, dialect: str) -> str:
-    """What the index of a database is given: for SQLite all texts, for PostgreSQL their words, each once."""
-    return "\n".join(_texts(trajectory)) if dialect == "sqlite" else " ".join(_vocabulary(_texts(trajectory)))
+def said_in(trajectory: Trajectory) -> str:
+    """Its different words, between blanks; the longest are left out where there are more than an index holds."""
+    texts = [text.lower() for text in _texts(trajectory)]
+    found = set("\n".join(text for text in texts if text.isascii()).translate(_GAPS).split())
+    found.update(word for text in texts if not text.isascii() for word in _WORD.findall(text))
+    said = " ".join({word[:_LONGEST] for word in found})
+    return said if 4 * len(said) <= _MOST_BYTES else _cut(said)
 
 
 def _texts(trajectory: Trajectory) -> Iterator[str]:
@@ -63,36 +69,38 @@ def _texts(trajectory: Trajectory) -> Iterator[str]:
     for turn in trajectory.turns:
         yield turn.text
         yield turn.observation
-        yield from turn.tool_call.arguments.values()
+        yield from (value for value in turn.tool_call.arguments.values() if value not in turn.text)
     yield trajectory.patch
 
 
-def _vocabulary(texts: Iterable[str]) -> Iterable[str]:
-    """The different words of all texts, as many as one vector holds."""
-    found: dict[str, None] = {}
-    size = 0
-    for text in texts:
-        for word in dict.fromkeys(word[:_LONGEST] for word in _WORD.findall(text.lower())):
-            if word not in found:
-                size += len(word.encode()) + 1
-                if size > _MOST_BYTES:
-                    return found
-                found[word] = None
-    return found
+def _cut(said: str) -> str:
+    words = sorted(said.split(" "), key=lambda word: (len(word), word))
+    ends = accumulate(len(word.encode()) + 1 for word in words)
+    return " ".join(word for word, end in zip(words, ends, strict=True) if end <= _MOST_BYTES)
 
 
-def insert(connection: sa.Connection, position: int, said: str) -> None:
-    """Keep what `said_in` gave."""
-    if said:
-        connection.execute(_INSERT[connection.dialect.name], {"position": position, "said": said})
+def indexed_to(connection: sa.Connection) -> int:
+    """The position up to which all is indexed."""
+    query = sa.select(store_meta.c.value).where(store_meta.c.key == INDEXED_TO)
+    return int(connection.scalar(query) or 0)
 
 
-def delete(connection: sa.Connection, trajectories: Collection[tuple[int, Trajectory]]) -> None:
+def index(connection: sa.Connection, after: int, upto: int, said: Sequence[tuple[int, str]]) -> int:
+    """Index those between two positions, each given with what `said_in` gave; how many, 0 where another process did."""
+    known = (store_meta.c.key == INDEXED_TO) & (store_meta.c.value == str(after))
+    if not connection.execute(store_meta.update().where(known).values(value=str(upto))).rowcount:
+        return 0
+    if rows := [{"position": position, "said": words} for position, words in said if words]:
+        connection.execute(_INSERT[connection.dialect.name], rows)
+    return len(said)
+
+
+def delete(connection: sa.Connection, trajectories: Iterable[tuple[int, Trajectory]]) -> None:
     """Take those of these trajectories out, each given with its position: SQLite must be told again what was said."""
-    dialect = connection.dialect.name
-    rows = [{"position": position, "said": said} for position, t in trajectories if (said := said_in(t, dialect))]
+    upto = indexed_to(connection)
+    rows = [{"position": p, "said": said} for p, t in trajectories if p <= upto and (said := said_in(t))]
     if rows:
-        connection.execute(_DELETE[dialect], rows)
+        connection.execute(_DELETE[connection.dialect.name], rows)
 
 
 def holds(position: sa.ColumnElement[int], text: str) -> sa.ColumnElement[bool]:
@@ -100,13 +108,13 @@ def holds(position: sa.ColumnElement[int], text: str) -> sa.ColumnElement[bool]:
 
     Raises `StoreError` where there is none.
     """
-    asked = _WORD.findall(text)
+    asked = [word[:_LONGEST] for word in _WORD.findall(text.lower())]
     if not asked:
         raise StoreError(f"There is no word in {text!r}: search for letters or digits.")
     cut = not text[-1:].isspace()
+    *whole, last = asked
     # Words hold letters and digits only, so that quoting them is enough.
     fts5 = " ".join(f'"{word}"' for word in asked) + "*" * cut
-    *whole, last = (word.lower()[:_LONGEST] for word in asked)
     tsquery = " & ".join([*(f"'{word}'" for word in whole), f"'{last}'{':*' * cut}"])
     return _Holds(position, sa.literal(fts5), sa.literal(tsquery))
 

@@ -79,6 +79,14 @@ def test_a_snippet_leads_to_its_turn(store, client):
     assert "<mark>b times</mark>" in page and re.search(r'href="/trajectory\?id=i1-0[^"]*#turn-2"', page)
 
 
+def test_a_search_says_what_is_not_indexed_yet(store, client, monkeypatch):
+    store.add_many(trajectory(f"i{i}") for i in range(300))
+    monkeypatch.setattr("trajectories.viewer.pages.trajectories.PATIENCE_S", 0.0)
+    first, second = (client.get("/trajectories?text=times").text for _ in range(2))
+    assert "The words of 100 trajectories are not indexed yet" in first and "data-live" in first
+    assert "300 trajectories" in second
+
+
 @pytest.mark.parametrize(
     "path",
     [

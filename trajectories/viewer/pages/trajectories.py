@@ -15,6 +15,9 @@ from trajectories.viewer.snippets import Snippet, snippet
 from trajectories.viewer.words import named
 
 PER_PAGE = 50
+PATIENCE_S = 2.0
+"""How long a search may first index what was added since the last one."""
+_NOT_YET = "The words of {:,} trajectories are not indexed yet: that happens now, and this page goes on by itself."
 COLUMNS: Sequence[tuple[str, str]] = (
     ("instance_id", "task instance"),
     ("run", "run"),
@@ -72,6 +75,9 @@ def trajectories(source: Source, asked: Asked) -> Page:
     filters, (sort, descending) = filters_of(asked), order_of(asked)
     number = asked.whole("page", 1) or 1
     offset = (number - 1) * PER_PAGE
+    # The page comes again with every write to the store, so it goes on indexing while somebody looks at it.
+    if filters.get("text") and (left := store.index_words(PATIENCE_S)):
+        return Page("message.html", "Trajectories", {"message": _NOT_YET.format(left)}, live=True)
     rows = store.page(sort=sort, descending=descending, offset=offset, limit=PER_PAGE, **filters)
     total = store.count(**filters)
     names = Upkeep(store)
