@@ -1,40 +1,68 @@
 """Texts of two runs of one command, without what differs between any two runs.
 
-Invariant: normalising is idempotent, and it takes away only what no result depends on: temporary names, durations,
-points in time of the two runs themselves, addresses, process ids, seeds, ephemeral ports. A number that a command was
-asked for stays, and so do dates of other times.
+Invariant: normalising is idempotent and takes linear time, and it takes away only what no result depends on: temporary
+names, durations that were measured, points in time of the two runs themselves, addresses, process ids, seeds, ephemeral
+ports. A number that a command was asked for stays, and so do dates of other times; what may be the one or the other by
+its shape stays too.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 
+from trajectories.replay.moments import MONTH, without_moments
 from trajectories.replay.report import Likeness
+from trajectories.replay.sets import with_sets_sorted
+from trajectories.replay.tempnames import without_drawn
 
-_DAY = 86400.0
 _EPHEMERAL = 32768
 """The first port that Linux gives out by itself."""
 _NUMBER = r"\d+(?:\.\d+)?"
-_MEASURED = r"\d+\.\d+"
+_SECONDS = r"(?:[nuµμm]s|[num]?secs?|s|seconds?)"
+_UNIT = rf"(?:{_SECONDS}|min|m|h)(?![A-Za-z])"
+_SPAN = rf"(?:(?:{_NUMBER} ?{_UNIT}(?: (?=\d))?)+|(?:\d+:)?\d\d?:\d\d(?:\.\d+)?(?: min\b)?)"
+_MEASURED = rf"(?:(?:\d+ ?h ?)?(?:\d+ ?m(?:in)? ?)?\d+\.\d+ ?{_SECONDS}\b|\d+:\d\d:\d\d\.\d+)"
 """A duration that a program measured has a fraction; one that a person or a result names has none."""
-_UNIT = r"(?:ms|s|secs?|seconds?|minutes?)"
+_TOOLS = "|".join(
+    (
+        r"BUILD (?:SUCCESSFUL|FAILED) in ",  # gradle
+        r"\[INFO\] Total time: +",  # maven
+        r" *Finished [^\n]{1,100} target\(s\) in ",  # cargo
+        r"(?:Resolved|Prepared|Installed|Uninstalled|Audited) \d+ packages? in ",  # uv
+        r"(?:added|removed|changed|up to date,) [^\n]{0,100}\bpackages? in ",  # npm
+        r"(?:ok  |FAIL)\t\S+\t| *--- (?:PASS|FAIL|SKIP): \S+ \(",  # go test
+        r"  \d+ (?:passing|failing) \(|Time: {8}",  # mocha, jest
+    )
+)
+"""How lines begin in which these programs say how long they took; they also write whole numbers."""
 _MODE = r"[-dlbcps][-rwxsStT]{9}[.+@]?"
-_MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
+_FOLDER = f"d{_MODE[len('[-dlbcps]') :]}"
+_COUNTED = r"^(?: *\d+ ){0,2} *"
+"""`ls` puts inodes and blocks before a mode."""
+_OWNED = r" +\d+ +\S+ +\S+ +"
+_WRITTEN = (
+    rf" +(?:{MONTH} +\d+ +[\d:]+|\d+\.? {MONTH} +[\d:]+"
+    r"|\d{4}-\d\d-\d\d(?: \d\d:\d\d(?::\d\d\.\d+ [+-]\d{4})?| )|\d\d-\d\d \d\d:\d\d) "
+)
+_SIZE = r"\d[\d.,]*[KMGT]?"
 
 _ALWAYS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.MULTILINE), put)
     for pattern, put in (
-        (r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)", ""),
+        # no escape is left, so that what is left of two makes no third
+        (r"\x1b(?:\[[0-9;?]*[A-Za-z]|\][^\x07\x1b]*(?:\x07|\x1b\\)|\([0AB])?", ""),
         (r"(?<!\r)\r+\n", "\n"),
         (r"/tmp/pytest-of-[\w.-]+/pytest-\d+", "/tmp/<folder>"),
         (r"/tmp/tmp[a-z0-9_]{8}(?![a-z0-9_])", "/tmp/<name>"),
         (r"/tmp/tmp\.[A-Za-z0-9]{6,12}\b", "/tmp/<name>"),
+        (r"(/tmp/pip-(?:[a-z]+-)*)[a-z0-9_]{8}(?![\w-])", r"\1<name>"),
         # pytest's last line is as wide as the terminal, whatever the time takes of it
-        (rf"^=+( .*\bin ){_NUMBER}{_UNIT}(?: \(\d+:\d\d:\d\d\))? =+$", r"===\1<duration> ==="),
-        (rf"\b([Ii]n|[Tt]ook|[Ee]lapsed:?|[Ee]lapsed time:?|[Dd]uration:?) {_MEASURED} ?{_UNIT}\b", r"\1 <duration>"),
+        (rf"^=+( .*\bin ){_NUMBER}s(?: \(\d+:\d\d:\d\d\))? =+$", r"===\1<duration> ==="),
+        (rf"\b([Ii]n|[Tt]ook|[Ee]lapsed:?|[Ee]lapsed time:?|[Dd]uration:?) {_MEASURED}", r"\1 <duration>"),
+        (rf"^({_TOOLS}){_SPAN}(?=[\s,)]|$)", r"\1<duration>"),
+        (rf"^\d+ loops?, best of (\d+): {_SPAN} per loop$", r"best of \1: <duration> per loop"),
         (rf"^{_NUMBER}s( +(?:call|setup|teardown) )", r"<duration>\1"),
         (r"^(real|user|sys)\t\d+m\d+\.\d+s$", r"\1\t<duration>"),
         (r"\bat 0x[0-9a-fA-F]{6,16}\b", "at <address>"),
@@ -44,21 +72,16 @@ _ALWAYS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\[gw\d+\]", "[gw<n>]"),
         (r"(--randomly-seed=|PYTHONHASHSEED=)\d+", r"\1<seed>"),
         (r"\b[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b", "<uuid>"),
-        (r"^(?:/\S*/)?bash: (?:eval: )?line \d+: ", "bash: "),
+        (r"^(?:/\S*/)?bash: (?:(?:-c: |eval: )?line \d+: )+", "bash: "),
         (r"^index [0-9a-f]{7,40}\.\.[0-9a-f]{7,40}", "index <hash>..<hash>"),
-        (rf"^total \d+\n(?={_MODE} )", "total <blocks>\n"),
-        # who owns a file, how large a folder is and when either was written is not the repository's
-        (rf"^(d{_MODE[len('[-dlbcps]') :]}) +\d+ +\S+ +\S+ +\d+ {_MONTH} +\d+ +[\d:]+ ", r"\1 <folder> "),
-        (rf"^({_MODE}) +\d+ +\S+ +\S+ +(\d+) {_MONTH} +\d+ +[\d:]+ ", r"\1 <file> \2 "),
+        (rf"^total {_SIZE}\n(?=(?: *\d+ ){{0,2}} *{_MODE} )", "total <blocks>\n"),
+        # who owns a file, where it lies on the disk, how large a folder is and when either was written is not the
+        # repository's
+        (rf"{_COUNTED}({_FOLDER}){_OWNED}{_SIZE}{_WRITTEN}", r"\1 <folder> "),
+        (rf"{_COUNTED}({_MODE}){_OWNED}({_SIZE}){_WRITTEN}", r"\1 <file> \2 "),
     )
 )
 _PORT = re.compile(r"\b(localhost|127\.0\.0\.1|0\.0\.0\.0)(:)(\d{5})\b")
-_MOMENT = re.compile(
-    r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z| ?[+-]\d\d:?\d\d)?"
-    rf"|\b(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) )?{_MONTH} [ \d]\d \d\d:\d\d:\d\d"
-    r" (?:[A-Z]{3,4} )?\d{4}(?: [+-]\d{4})?"
-)
-_SET = re.compile(r"\{([^{}:\n]{1,2000})\}")
 
 
 def normalised(text: str, moments: Sequence[float] | None = ()) -> str:
@@ -77,40 +100,15 @@ def _once(text: str, moments: Sequence[float] | None) -> str:
     for pattern, put in _ALWAYS:
         text = pattern.sub(put, text)
     text = _PORT.sub(lambda m: f"{m[1]}{m[2]}<port>" if int(m[3]) >= _EPHEMERAL else m[0], text)
-    return _MOMENT.sub(_near(moments), text)
+    return without_moments(text, moments)
 
 
 def likeness(expected: str, got: str, moments: Sequence[float] | None = (), *, ordered: bool = True) -> Likeness:
     """How alike two observations are. `ordered`: their lines mean something in this order only."""
     if expected == got:
         return "exact"
-    a, b = (normalised(text, moments).split("\n") for text in (expected, got))
-    if a == b:
+    one, other = without_drawn(normalised(expected, moments), normalised(got, moments))
+    if one == other:
         return "normalised"
-    a, b = ([_in_order(line) for line in lines] for lines in (a, b))
+    a, b = ([with_sets_sorted(line) for line in text.split("\n")] for text in (one, other))
     return "reordered" if a == b or (not ordered and Counter(a) == Counter(b)) else "different"
-
-
-def _in_order(line: str) -> str:
-    """The line with the members of each set that is written in it sorted: their order is that of their hashes."""
-    return _SET.sub(lambda found: "{" + ", ".join(sorted(found[1].split(", "))) + "}", line)
-
-
-def _near(moments: Sequence[float] | None) -> Callable[[re.Match[str]], str]:
-    def put(found: re.Match[str]) -> str:
-        if moments is None:
-            return "<time>"
-        near = any(abs(time - moment) < _DAY for time in _times(found[0]) for moment in moments)
-        return "<time>" if near else found[0]
-
-    return put
-
-
-def _times(text: str) -> Iterator[float]:
-    """The point in time that a text names, as if it were in UTC; a day's leeway covers the zones."""
-    plain = re.sub(r"[.,]\d+|Z$| ?[+-]\d\d:?\d\d$| [A-Z]{3,4}(?= )|^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) ", "", text)
-    for form in ("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%b %d %H:%M:%S %Y"):
-        try:
-            yield datetime.strptime(plain, form).replace(tzinfo=UTC).timestamp()
-        except ValueError:
-            continue

@@ -40,6 +40,33 @@ ALIKE = {
         "total 8\n-rw-r--r-- 1 root root 12 Apr 30 08:32 a.py\ndrwxr-xr-x 2 root root 4096 Mar 31  2025 lib",
         "total 0\n-rw-r--r--  1 sandbox sandbox 12 Nov 28 09:00 a.py\ndrwxr-xr-x 11  65534  65534 40 Jan  1  2000 lib",
     ),
+    "the line of `bash -c`": ("bash: -c: line 1: syntax error", "bash: line 1: syntax error"),
+    "a list in ISO style": (
+        "-rw-r--r-- 1 a a 12 2026-11-28 09:28 a.py\n-rw-r--r-- 1 a a 3 2025-01-02  b.py",
+        "-rw-r--r-- 1 b b 12 11-29 10:00 a.py\n-rw-r--r-- 1 b b 3 2026-11-28 09:28:11.123456789 +0000 b.py",
+    ),
+    "a list in words of sizes": (
+        "total 4.0K\ndrwxr-xr-x 2 a a 4.0K Apr 30 08:32 lib\n-rw-r--r-- 1 a a 1.2K 30. Apr 08:32 a.py",
+        "total 12K\ndrwxr-xr-x 2 a a   60 Apr 30 08:32 lib\n-rw-r--r-- 1 a a 1.2K Nov 28 09:00 a.py",
+    ),
+    "a list with inodes": (
+        "total 8\n123456 4 -rw-r--r-- 1 a a 12 Apr 30 08:32 a.py\n    88 -rw-r--r-- 1 a a 1 Apr 30 08:32 b",
+        "total 0\n    99 0 -rw-r--r-- 1 a a 12 Apr 30 08:32 a.py\n923456 -rw-r--r-- 1 a a 1 Apr 30 08:32 b",
+    ),
+    "a temporary folder with a prefix": ("/tmp/build-a1b2c3dz/x", "/tmp/build-abcd_wxy/x"),
+    "pip's folder": ("in /tmp/pip-req-build-abcdefgh", "in /tmp/pip-req-build-wxyz5678"),
+    "milliseconds": ("took 3.25 ms", "took 4.5 ms"),
+    "microseconds": ("took 3.2 µs", "took 0.9 s"),
+    "minutes and measured seconds": ("took 1m 3.2s", "took 59.1s"),
+    "a clock that runs": ("Elapsed: 0:00:01.234", "Elapsed: 0:01:03.9"),
+    "timeit": ("1000 loops, best of 5: 201 usec per loop", "2000 loops, best of 5: 1.02 msec per loop"),
+    "gradle": ("BUILD SUCCESSFUL in 1m 3s", "BUILD SUCCESSFUL in 812ms"),
+    "maven": ("[INFO] Total time:  01:03 min", "[INFO] Total time:  1.234 s"),
+    "cargo": ("    Finished `dev` profile target(s) in 1m 03s", "    Finished `dev` profile target(s) in 0.31s"),
+    "uv": ("Resolved 12 packages in 31ms", "Resolved 12 packages in 1.02s"),
+    "npm": ("added 57 packages, and audited 58 packages in 3s", "added 57 packages, and audited 58 packages in 1m"),
+    "go": ("ok  \tshop/cart\t0.012s", "ok  \tshop/cart\t1.2s"),
+    "jest": ("Time:        3 s, estimated 4 s", "Time:        1.25 s, estimated 4 s"),
     "a random id": ("id 1b4e28ba-2fa1-4d2e-883f-0016d3cca427", "id 6fa459ea-ee8a-4ca4-894e-db77e160355e"),
 }
 DIFFERENT = {
@@ -61,6 +88,17 @@ DIFFERENT = {
     "a seed that was asked for": ("random seed 42", "random seed 43"),
     "a port in words": ("listening on port 54321", "listening on port 54322"),
     "a constant": ("0x7fffffffffff", "0x7ffffffffffe"),
+    "a size in words": ("-rw-r--r-- 1 a a 1.2K Apr 30 08:32 a.py", "-rw-r--r-- 1 a a 1.3K Apr 30 08:32 a.py"),
+    "a name that was chosen": ("/tmp/report-version1/x", "/tmp/report-version2/x"),
+    "the prefix of a temporary name": ("/tmp/build-a1b2c3dz", "/tmp/parts-a1b2c3dz"),
+    "minutes and seconds that are meant": ("retry in 1m 3s", "retry in 1m 4s"),
+    "a timedelta": ("0:00:01.200000", "0:00:01.300000"),
+    "minutes with a fraction": ("it starts in 1.5 minutes", "it starts in 2.5 minutes"),
+    "what took so many packages": ("Resolved 12 packages in 31ms", "Resolved 13 packages in 31ms"),
+    "how often the best was sought": ("9 loops, best of 5: 2 sec per loop", "9 loops, best of 3: 2 sec per loop"),
+    "a time that is printed": ("Time: 5 s", "Time: 6 s"),
+    "a date alone": (at(NOW, "%F"), at(THEN, "%F")),
+    "a clock alone": ("12:30:01", "12:30:02"),
     "a hunk": ("@@ -1,3 +1,4 @@", "@@ -1,3 +1,5 @@"),
 }
 
@@ -75,7 +113,24 @@ def test_a_result_counts(one, other):
     assert likeness(one, other, BOTH, ordered=False) == "different"
 
 
-@pytest.mark.parametrize("form", ["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%SZ", "%a %b %d %H:%M:%S %Y", "%F %T,123"])
+FORMS = [
+    "%Y-%m-%d %H:%M:%S",
+    "%Y-%m-%dT%H:%M:%SZ",
+    "%F %T,123",
+    "%a %b %d %H:%M:%S %Y",
+    "%a %b %d %H:%M:%S %Y +0000",
+    "%a %b %d %H:%M:%S UTC %Y",  # `date`
+    "%a, %d %b %Y %H:%M:%S GMT",  # RFC 2822
+    "%a, %d %b %Y %H:%M:%S +0100",
+    "[%d/%b/%Y:%H:%M:%S +0000]",  # web servers
+    "%a %d %b %Y %I:%M:%S %p UTC",  # `date` of en_US, once and now
+    "%a %b %d %I:%M:%S %p CET %Y",
+    "Sa %d. %b %H:%M:%S CET %Y",  # `date` of de_DE, now and once
+    "Sa %d %b %Y %H:%M:%S UTC",
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_only_times_of_the_two_runs_are_taken_away(form):
     assert likeness(f"at {at(THEN, form)}", f"at {at(NOW + 3600, form)}", BOTH) == "normalised"
     long_ago = timedelta(days=900).total_seconds()
@@ -84,17 +139,40 @@ def test_only_times_of_the_two_runs_are_taken_away(form):
     assert likeness(f"at {at(THEN - long_ago, form)}", f"at {at(NOW, form)}", None) == "normalised"
 
 
+SETS = (
+    ("{frozenset({1, 2}), frozenset({3, 4})}", "{frozenset({4, 3}), frozenset({2, 1})}"),
+    ("{'a:b', 'c'}", "{'c', 'a:b'}"),
+    ("{'a, b', \"it's\"}", "{\"it's\", 'a, b'}"),
+    ("{'k': {1, 2}}", "{'k': {2, 1}}"),
+    ("{(1, 2), (3, 4)}", "{(3, 4), (1, 2)}"),
+    ("{'\\'}', '{'}", "{'{', '\\'}'}"),
+)
+NO_SETS = (
+    ("{(1, 2), (3, 4)}", "{(2, 1), (3, 4)}"),
+    ("{[1, 2]}", "{[2, 1]}"),
+    ("{'k': [1, 2]}", "{'k': [2, 1]}"),
+    ("import { a, b } from 'c'", "import { b, a } from 'c'"),
+    ("{'a', 'b'", "{'b', 'a'"),
+    ("{a, b)", "{b, a)"),
+)
+
+
 def test_an_order_counts_where_it_means_something():
     one, other = "./a.py: 1\n./b.py: 2", "./b.py: 2\n./a.py: 1"
     assert likeness(one, other, ordered=False) == "reordered" and likeness(one, other) == "different"
     assert likeness("{'a', 'b'}", "{'b', 'a'}") == "reordered", "the order of hashes never means anything"
     assert likeness("{'a': 1, 'b': 2}", "{'b': 2, 'a': 1}", ordered=False) == "different"
+    for one, other in SETS:
+        assert likeness(f"x {one}, {{1}}", f"x {other}, {{1}}") == "reordered", one
+    for one, other in NO_SETS:
+        assert likeness(one, other) == "different", one
     assert likeness(f"{one}\n{one}", f"{one}\n./a.py: 1\n./a.py: 1", ordered=False) == "different"
 
 
 FRAGMENTS = st.sampled_from(
     [text for pair in (*ALIKE.values(), *DIFFERENT.values()) for text in pair]
     + ["\x1b", "[", "0m", "in ", "0.5s", " =", "=", "\n", "\r", "at 0x", "pid ", "<", ">", "total 3", "7", "index "]
+    + ["line 1: ", "eval: ", "-c: ", "/tmp/", "a1b2c3d4", "{", "}", ", ", "'", ":", "Nov", " 28 ", "2026", "12:30:01"]
 )
 TEXTS = st.lists(FRAGMENTS | st.text(max_size=5), max_size=8).map("".join)
 
@@ -125,7 +203,32 @@ def test_a_number_of_a_result_is_never_lost(a, b):
     assert alike == (str(a) == str(b))
 
 
-@pytest.mark.parametrize("text", ["{" + "," * 200_000, "\r" * 200_000, "{a, " * 50_000, "in " * 100_000])
+LONG = [
+    "{" + "," * 200_000,
+    "\r" * 200_000,
+    "{a, " * 50_000,
+    "{}" * 100_000,
+    "{'" * 100_000,
+    "{" + "\\'" * 100_000 + "\\",
+    "{" * 19 + "(a, {b}), " * 20_000,
+    "in " * 100_000,
+    "in 1" + "1" * 200_000,
+    "\x1b[" * 50_000 + "0m" * 50_000,
+    "\x1b" * 50_000 + "[0m" * 50_000,
+    "bash: " + "line 1: " * 50_000,
+    "bash: line 1: eval: " * 50_000,
+    "/tmp/" + "a1b2" * 50_000,
+    "/tmp/a" * 50_000,
+    "total 1\n" * 50_000,
+    " 1" * 100_000 + " -rw-r--r-- 1 a a 1",
+    "-rw-r--r-- 1 " + "a " * 100_000,
+    "added " + "packages in " * 50_000,
+    "Sat 28 Nov " * 50_000,
+    "1m " * 100_000,
+]
+
+
+@pytest.mark.parametrize("text", LONG, ids=range(len(LONG)))
 def test_no_text_takes_long(text):
     started = time.perf_counter()
     assert likeness(text, text + "x", BOTH, ordered=False) == "different"
