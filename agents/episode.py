@@ -13,11 +13,9 @@ from agents.protocol import Completion
 from agents.toolformat import ParseProblem
 from envs.swe import StepResult, SWEEnv
 from envs.task import TaskInstance
-from envs.tools import Action
+from envs.tools import NO_ACTION, Action
 from trajectories.records import Status, ToolCall, Trajectory, Turn, Verdict
 
-NO_ACTION = ""
-"""What the environment is told when a turn's text is no tool call: it answers with an error and counts the turn."""
 NOTHING_SAMPLED = Completion([], [], "stop", 0)
 
 

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+NO_ACTION = ""
+"""What the environment is told when a turn's text is no tool call: it answers with an error and counts the turn."""
 MAX_CHARS = 4000
 """Longest argument other than the text of an edit: paths and patterns become part of a command line."""
 

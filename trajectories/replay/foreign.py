@@ -6,35 +6,28 @@ it lay for the scaffold, by name.
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict
+from shlex import quote
 
 from envs.grading.choose import TaskGrader
 from envs.patch import make_patch
 from envs.published import published_profile
 from envs.runtime import image_of
 from envs.workspace import Workspace, open_workspace
-from sandbox.protocol import TESTBED, ExecResult, Limits, Sandbox, SandboxBackend
+from sandbox.protocol import ExecResult, Limits, Sandbox, SandboxBackend
 from trajectories.records import Status, Trajectory, Turn, Verdict
+from trajectories.replay.calls import SAYS_NOTHING, lists, playable
 from trajectories.replay.editor import Editor, OutOfReach
 from trajectories.replay.editor_answers import plain, shown_alike
-from trajectories.replay.scaffolds import heard, paths_of, scaffold_of
+from trajectories.replay.scaffolds import STATE, heard, paths_of, scaffold_of
 from trajectories.replay.stage import Answer
 from trajectories.replay.tasks import Ground
-from trajectories.replay.windows import COMMANDS, Windows
+from trajectories.replay.windows import Windows
 
 LIMITS = Limits(timeout_s=120.0, tmp_mb=1024, memory_mb=2048, pids=512)
 """What other scaffolds gave was not written down; this is about as much."""
-_SAYS_NOTHING = {"submit", "exit_forfeit", "exit_cost", "finish"}
-"""Calls that end an episode, or ask for a review of it: they change nothing."""
 _LOGGED = "Your thought has been logged."
 _MERGED = 'exec bash -c "$0" 2>&1'
-_LISTS = re.compile(
-    r"(?:^|[|;&(]\s*|&&\s*|\bxargs\s+(?:-\S+\s+)*)(?:(?:find|fd|rg|ag|du|env|printenv)\b|[ef]?grep\s+(?:\S+\s+)*?-\w*[rR])"
-    r"|\bpytest\b.*\s-n\s*[\w]"
-)
-"""Commands whose lines come in the order of a folder's entries, or of processes that run beside each other."""
-_STATE = re.compile(r"\n?\(Open file: [^\n]*\)\n\(Current directory: [^\n]*\)\n(?:bash-\$)?\s*\Z")
 
 
 class ForeignStage:
@@ -77,7 +70,7 @@ class ForeignStage:
         call = turn.tool_call
         if why := playable(turn):
             answer = self._unplayed(turn, why)
-        elif not call.name or call.error is not None or call.name in _SAYS_NOTHING:
+        elif not call.name or call.error is not None or call.name in SAYS_NOTHING:
             answer = self._unheard(turn, "observation", "exit_code")
         elif call.name == "think":
             answer = self._answered(turn.observation.strip().removeprefix("OBSERVATION:\n"), _LOGGED)
@@ -93,6 +86,11 @@ class ForeignStage:
     @property
     def ended(self) -> Status | None:
         """See `Stage`: other programs end their episodes themselves."""
+        return None
+
+    @property
+    def earned(self) -> float | None:
+        """See `Stage`: they give no rewards."""
         return None
 
     async def grade(self) -> Verdict | None:
@@ -146,12 +144,12 @@ class ForeignStage:
         sandbox = self._there().sandbox
         if self._scaffold == "mini-swe-agent":
             return await sandbox.run(["bash", "-c", _MERGED, command])
-        return await sandbox.run(f"eval {_quoted(command)} 2>&1")
+        return await sandbox.run(f"eval {quote(command)} 2>&1")
 
     async def _edit(self, turn: Turn) -> Answer:
         name = turn.tool_call.name
         arguments = {key: self._paths.ours(value) for key, value in turn.tool_call.arguments.items()}
-        recorded = self._paths.ours(_STATE.sub("", turn.observation.replace("\r\n", "\n")))
+        recorded = self._paths.ours(STATE.sub("", turn.observation.replace("\r\n", "\n")))
         left = ("exit_code",) + ("observation",) * (not recorded.strip())  # an editor always says something
         try:
             if name == "str_replace_editor":
@@ -200,27 +198,3 @@ class ForeignStage:
 
     def _unplayed(self, turn: Turn, why: str) -> Answer:
         return self._answered(turn.observation, "", turn.exit_code, not_replayed=why)
-
-
-def _quoted(command: str) -> str:
-    return "'" + command.replace("'", "'\"'\"'") + "'"
-
-
-def lists(command: str) -> bool:
-    """Whether the lines of a shell command's output mean the same in another order."""
-    return bool(_LISTS.search(command))
-
-
-def playable(turn: Turn) -> str:
-    """Why a turn of another scaffold cannot be done again, as far as its call tells; empty where it can."""
-    call = turn.tool_call
-    if call.error is not None:
-        return ""
-    known = {"bash", "think", "str_replace_editor", ""} | _SAYS_NOTHING | COMMANDS
-    if call.name not in known:
-        return f"there is no {call.name} here"
-    typed = call.arguments.get("is_input", "false").lower() == "true" or not call.arguments.get("command", "").strip()
-    if call.name == "bash" and typed:
-        return "it is input to a command that runs, not a command"
-    path = call.arguments.get("path", TESTBED)
-    return "" if call.name != "str_replace_editor" or path.startswith("/") else f"{path} is no absolute path"

@@ -14,14 +14,12 @@ from envs.published import published_profile
 from envs.runtime import image_of
 from envs.swe import StepResult, SWEEnv
 from envs.task import RepoProfile, TaskInstance
-from envs.tools import Action
+from envs.tools import NO_ACTION, Action
 from sandbox.protocol import Limits, Sandbox, SandboxBackend
 from trajectories.records import Status, Trajectory, Turn, Verdict
 from trajectories.replay.scaffolds import ENVIRONMENT
 from trajectories.replay.stage import Answer
 
-_NO_ACTION = ""
-"""What the environment is told when a turn's text was no tool call (`agents.episode`)."""
 _ANY_ORDER = {"run_tests", "search"}
 """Tools whose answers list what they found."""
 
@@ -50,7 +48,7 @@ class OwnStage:
             backend,
             grader,
             limits=_limits(settings.get("limits", {})),
-            max_turns=max_turns or _number(settings.get("max_turns"), max(played, 1)),
+            max_turns=max_turns or turns_allowed(trajectory) or max(played, 1),
             max_observation_chars=_number(settings.get("max_observation_chars"), 4000),
         )
         self.last = StepResult("")
@@ -82,7 +80,7 @@ class OwnStage:
             why = "the environment has ended the episode already"
             return Answer(expected, "", turn.exit_code, not_replayed=why, ended=True)
         if call.error is not None or not call.name:
-            self.last = await self.env.astep(_NO_ACTION)
+            self.last = await self.env.astep(NO_ACTION)
             got = f"error: {call.error}" if call.error is not None else self.last.observation
         else:
             self.last = await self.env.astep(Action(call.name, dict(call.arguments)))
@@ -107,6 +105,11 @@ class OwnStage:
         """See `Stage`."""
         return "submitted" if self.last.terminated else "truncated" if self.last.truncated else None
 
+    @property
+    def earned(self) -> float | None:
+        """See `Stage`."""
+        return self.last.reward
+
     async def grade(self) -> Verdict | None:
         """See `Stage`: the environment has graded a submission already, and grades nothing else."""
         return Verdict(**asdict(self.env.report)) if self.env.report else None
@@ -126,6 +129,11 @@ def environment_of(trajectory: Trajectory) -> dict[str, Any]:
     return dict(found) if isinstance(found, dict) else {}
 
 
+def turns_allowed(trajectory: Trajectory) -> int:
+    """How many turns the episode might have; 0 where that was not written down."""
+    return _number(environment_of(trajectory).get("max_turns"), 0)
+
+
 def _limits(settings: Any) -> Limits:
     """Those of then, as far as they make sense."""
     known = {field.name for field in fields(Limits)}
@@ -136,4 +144,4 @@ def _limits(settings: Any) -> Limits:
 
 
 def _number(value: Any, default: int) -> int:
-    return value if isinstance(value, int) and value > 0 else default
+    return value if type(value) is int and value > 0 else default

@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable
 
 from envs.session import MAX_DIFF_CHARS
-from trajectories.records import Trajectory, Turn, Verdict
+from trajectories.records import Trajectory, Turn
 from trajectories.replay.normalising import likeness, normalised
 from trajectories.replay.patches import same_patch
 from trajectories.replay.report import ReplayReport, ReplayStep
 from trajectories.replay.stage import Answer, Stage
+from trajectories.replay.verdicts import reward_differences, verdict_differences
 from trajectories.shortening import shortened
 
 MAX_CHARS = 200_000
@@ -80,10 +81,12 @@ class Replay:
         if whole:
             self._compare_end()
         verdict = await self.stage.grade() if whole and recorded.status == "submitted" else None
-        if whole and recorded.status == "submitted" and self.steps and recorded.turns and not recorded.turns[-1].tree:
+        if whole and self._claims_patch():
             self._compare_patch(await self.stage.patch())
         await self.close()
         found = verdict_differences(recorded.verdict, verdict) if recorded.verdict and verdict else []
+        if whole and recorded.status != "infra_error":
+            found += reward_differences(recorded.reward, float(verdict.resolved) if verdict else self.stage.earned)
         if recorded.status == "infra_error":
             self._notes.append(f"The episode died for a reason of ours: {recorded.extra.get('error', 'not said')}.")
         if self._another_start():
@@ -97,7 +100,7 @@ class Replay:
             steps=self.steps,
             diverged_at=self.diverged_at,
             verdict=verdict,
-            verdict_same=not found if recorded.verdict and verdict else None,
+            verdict_same=not found if found or (recorded.verdict and verdict) else None,
             verdict_differs=found,
             stopped_at=None if whole else self.done,
             note=" ".join(self._notes),
@@ -122,6 +125,8 @@ class Replay:
             left.append("tree")
         if "tree" not in left:
             differs += ["tree"] * (turn.tree != answer.tree)
+        if turn.diff is not None and not answer.not_replayed and "tree" not in differs:
+            differs += ["diff"] * (not _same(turn.diff, answer.diff, ours=bool(turn.tree)))
         return ReplayStep(
             number=self.done + 1,
             action=said(turn),
@@ -136,7 +141,7 @@ class Replay:
             exit=answer.exit,
             expected_tree=turn.tree,
             tree=answer.tree,
-            expected_diff=turn.diff if "tree" in differs else None,
+            expected_diff=turn.diff if {"tree", "diff"} & {*differs} else None,
             diff=answer.diff if len(answer.diff) <= MAX_DIFF_CHARS else None,
             seconds=seconds,
             cpu_seconds=answer.cpu_seconds,
@@ -155,13 +160,19 @@ class Replay:
             if "end" not in last.differs:
                 self.steps[-1] = last.model_copy(update={"same": False, "differs": [*last.differs, "end"]})
 
+    def _claims_patch(self) -> bool:
+        """Whether the record says what the episode came to: ours always does, others where there is a patch."""
+        recorded = self.trajectory
+        if not recorded.turns or recorded.status == "infra_error":
+            return False
+        return bool(recorded.turns[-1].tree or (recorded.patch and recorded.status == "submitted"))
+
     def _compare_patch(self, patch: str) -> None:
-        """What stands in for the trees that were not recorded: the patch that the episode came to."""
-        if not self.trajectory.patch:
-            return
-        if not same_patch(self.trajectory.patch, patch):
-            last = self.steps[-1]
-            update = {"same": False, "differs": [*last.differs, "patch"], "expected_diff": self.trajectory.patch}
+        """What the record says that it came to; where no trees were recorded it stands in for them."""
+        recorded, last = self.trajectory, self.steps[-1]
+        if not _same(recorded.patch, patch, ours=bool(recorded.turns[-1].tree)):
+            shown = recorded.patch if last.expected_diff is None else last.expected_diff
+            update = {"same": False, "differs": [*last.differs, "patch"], "expected_diff": shown}
             self.steps[-1] = last.model_copy(update=update)
 
     def _plain(self, text: str) -> str:
@@ -169,6 +180,11 @@ class Replay:
         half = MAX_CHARS // 2
         gap = f"\n[... {len(text) - 2 * half} characters left out ...]\n"
         return text if len(text) <= MAX_CHARS else text[:half] + gap + text[-half:]
+
+
+def _same(recorded: str, made: str, *, ours: bool) -> bool:
+    """Whether two diffs agree: to the letter if we wrote both, else by the lines that they change."""
+    return recorded == made or (not ours and same_patch(recorded, made))
 
 
 def said(turn: Turn) -> str:
@@ -179,25 +195,3 @@ def said(turn: Turn) -> str:
     arguments = " ".join(" ".join(value.split()) for value in call.arguments.values())
     text = f"{call.name} {arguments}".strip()
     return shortened(text if len(text) <= _BRIEF else text[:_BRIEF] + "...")
-
-
-def verdict_differences(recorded: Verdict, found: Verdict) -> list[str]:
-    """How two verdicts differ, one sentence each; test by test where both have statuses."""
-    differs = []
-    if recorded.resolved != found.resolved:
-        differs.append(f"resolved: {_word(recorded.resolved)} then, {_word(found.resolved)} now")
-    if recorded.tampered != found.tampered:
-        differs.append(f"tampered with: {_word(recorded.tampered)} then, {_word(found.tampered)} now")
-    for then, now in (
-        (recorded.fail_to_pass, found.fail_to_pass),
-        (recorded.pass_to_pass, found.pass_to_pass),
-    ):
-        if then and now:
-            for test in sorted({*then, *now}):
-                a, b = then.get(test, "missing"), now.get(test, "missing")
-                differs += [f"{test}: {a} then, {b} now"] * (a != b)
-    return differs
-
-
-def _word(value: bool) -> str:
-    return "yes" if value else "no"

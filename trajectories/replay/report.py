@@ -30,7 +30,7 @@ class ReplayStep(_Document):
     same: bool
     """Nothing that was compared differs."""
     differs: list[str] = Field(default_factory=list)
-    """What does: `observation`, `exit_code`, `tree`, `patch`, `end`."""
+    """What does: `observation`, `exit_code`, `tree`, `diff` where the trees do not; at the last turn `patch`, `end`."""
     likeness: Likeness | None = None
     """Of the observations; None where they were not compared."""
     not_compared: list[str] = Field(default_factory=list)
@@ -45,7 +45,7 @@ class ReplayStep(_Document):
     expected_tree: str = ""
     tree: str = ""
     expected_diff: str | None = None
-    """The recorded diff of the repository, where the trees differ."""
+    """The recorded diff of the repository, where that or the trees differ; else the patch, where that does."""
     diff: str | None = ""
     """All that differs in the repository after the step from what the agent was given, as a unified diff; None where
     that is too long to keep, as in a turn's record."""
@@ -66,7 +66,8 @@ class ReplayReport(_Document):
     verdict: Verdict | None = None
     """On what the replay led to; None where nothing was graded."""
     verdict_same: bool | None = None
-    """Whether it agrees with the recorded one, test by test where both have tests; None: nothing to compare."""
+    """Whether it agrees with the recorded one, test by test where both have tests, and the recorded reward with it;
+    None: nothing to compare."""
     verdict_differs: list[str] = Field(default_factory=list)
     """How not, one sentence each."""
     stopped_at: int | None = None

@@ -26,7 +26,8 @@ _UPLOADED = re.compile(r"<uploaded_files>\s*(/\S+?)/?\s*</uploaded_files>")
 _CURRENT = re.compile(r"\(Current directory: (/[^\s)]+)")
 _WORKSPACE = re.compile(r"/workspace/[\w.-]*\w")
 _NO_OUTPUT = "Your command ran successfully and did not produce any output."
-_STATE = re.compile(r"\n?\(Open file: [^\n]*\)\n\(Current directory: [^\n]*\)\n(?:bash-\$)?\s*\Z")
+STATE = re.compile(r"\n?\(Open file: [^\n]*\)\n\(Current directory: [^\n]*\)\n(?:bash-\$)?\s*\Z")
+"""SWE-agent's prompt, behind every observation."""
 _CLIPPED = re.compile(r"<response clipped>.*\Z", re.DOTALL)
 _MINI = re.compile(r"\s*<returncode>-?\d+</returncode>\n<output>\n?(.*?)\n?</output>\s*", re.DOTALL)
 _MINI_LONG = re.compile(
@@ -131,7 +132,7 @@ def heard(turn: Turn, scaffold: Scaffold) -> Heard:
         text = text.removeprefix(command).lstrip("\n") if command else text
         parts = _TRUNCATED.split(text, maxsplit=1)
         return Heard(parts[0], parts[1] if len(parts) > 1 else None, ended, ran)
-    text = _STATE.sub("", text)
+    text = STATE.sub("", text)
     if text.strip() == _NO_OUTPUT:
         text = ""
     clipped = _CLIPPED.search(text)

@@ -27,6 +27,7 @@ _DIFFERS = {
     "observation": "another output",
     "exit_code": "another exit code",
     "tree": "another repository",
+    "diff": "another diff than the one recorded",
     "patch": "another patch than the one recorded",
     "end": "another end",
 }
@@ -77,11 +78,13 @@ def _differences(step: ReplayStep, max_lines: int) -> Iterator[str]:
     if "exit_code" in step.differs:
         yield f"-exit code {_code(step.expected_exit)}"
         yield f"+exit code {_code(step.exit)}"
-    if "tree" in step.differs or "patch" in step.differs:
+    if {"tree", "diff", "patch"} & {*step.differs}:
         before, now = step.expected_diff, step.diff
         if before is None or before == now:
             yield f"-repository {step.expected_tree[:16]}"
             yield f"+repository {step.tree[:16]}, by what no diff shows"
+        elif now is None:
+            yield "+the diff now is too long to be kept"
         else:
             yield from _diff(before, now or "", "recorded diff of the repository", "diff now", max_lines)
 
@@ -113,19 +116,17 @@ def summary(report: ReplayReport) -> Iterator[Text]:
 
 
 def _verdict(report: ReplayReport) -> Iterator[Text]:
-    if report.verdict is None:
-        return
-    said = (
-        "resolved" if report.verdict.resolved else f"not resolved: {shortened(report.verdict.reason or 'tests fail')}"
-    )
-    if report.verdict_same is None:
-        yield Text(f"verdict: {said}; none was recorded")
-    elif report.verdict_same:
-        yield Text(f"verdict: {said}, as recorded", style="green")
-    else:
-        yield Text(f"verdict: {said}, which is not what was recorded", style="red")
-        for line in report.verdict_differs[:20]:
-            yield Text(f"  {clean(line)}", style="red")
+    if report.verdict is not None:
+        why = report.verdict.reason or "tests fail"
+        said = "resolved" if report.verdict.resolved else f"not resolved: {shortened(why)}"
+        if report.verdict_same is None:
+            yield Text(f"verdict: {said}; none was recorded")
+        elif report.verdict_same:
+            yield Text(f"verdict: {said}, as recorded", style="green")
+        else:
+            yield Text(f"verdict: {said}, which is not what was recorded", style="red")
+    for line in report.verdict_differs[:20]:
+        yield Text(f"  {clean(line)}", style="red")
 
 
 def _many(count: int, what: str) -> str:

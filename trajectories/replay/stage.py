@@ -52,6 +52,10 @@ class Stage(Protocol):
     def ended(self) -> Status | None:
         """How the environment has ended the episode; None where it has not, or there is none to say."""
 
+    @property
+    def earned(self) -> float | None:
+        """The reward so far, where nothing is graded; None where the environment gives none."""
+
     async def open(self) -> None:
         """Start the sandbox. Raises `SandboxError`."""
 

@@ -58,7 +58,7 @@ def _step(step: Mapping[str, Any]) -> ReplayedStep:
 
 def _compared(step: Mapping[str, Any], what: str) -> Differing | None:
     recorded, replayed = (step.get(name) for name in TEXTS[what])
-    if what == "diff" and recorded is None:
+    if what == "diff" and (recorded is None or replayed is None):  # not recorded, or too long to be kept
         return None
     recorded, replayed = str(recorded or ""), str(replayed or "")
     return None if recorded == replayed else differing(recorded, replayed)

@@ -7,8 +7,8 @@ from replay_ground import SCRIPT, record, replayed, with_turn
 
 from contextrl.forking import as_context
 from trajectories.records import ToolCall, Turn
+from trajectories.replay.calls import lists
 from trajectories.replay.folders import TaskMissing, kept_tree
-from trajectories.replay.foreign import lists
 from trajectories.replay.report import ReplayReport, ReplayStep
 from trajectories.replay.scaffolds import scaffold_of
 
@@ -39,7 +39,19 @@ async def test_an_episode_that_its_agent_gave_up_has_no_end_to_compare(backend, 
     assert (await replayed(given_up, backend, profile, task)).agrees
 
 
-@pytest.mark.parametrize("settings", [{}, 7, {"max_turns": "many", "limits": 3}, {"limits": {"memory_mb": -1}}])
+SETTINGS = [
+    {},
+    7,
+    [1],
+    {"max_turns": "many", "limits": 3},
+    {"max_turns": True, "limits": [1, 2]},
+    {"limits": ["ab"], "max_observation_chars": "x"},
+    {"limits": {"memory_mb": -1}},
+    {"limits": {"memory_mb": "much"}},
+]
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
 async def test_settings_that_make_no_sense_are_left_alone(settings, backend, episode, profile, task):
     odd = episode.model_copy(update={"extra": {"environment": settings}})
     assert (await replayed(odd, backend, profile, task)).agrees

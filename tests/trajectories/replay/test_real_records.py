@@ -13,9 +13,9 @@ import pytest
 from sandbox.protocol import ExecResult, SandboxFileError
 from trajectories.formats import recognise
 from trajectories.records import Trajectory
+from trajectories.replay.calls import playable
 from trajectories.replay.editor import Editor
 from trajectories.replay.editor_answers import plain, shown_alike
-from trajectories.replay.foreign import playable
 from trajectories.replay.scaffolds import heard, paths_of, scaffold_of
 from trajectories.replay.windows import COMMANDS, Windows
 

@@ -68,6 +68,23 @@ def test_a_divergence_in_the_middle_is_shown(store, client):
     assert "line 200\n" not in page.partition('id="replays"')[2]
 
 
+def test_another_diff_patch_and_reward_are_shown(store, client):
+    store.add(trajectory())
+    diffs = [f"--- a/x\n+++ b/x\n@@ -1,1 +1,1 @@\n-a\n+{new}\n" for new in ("then", "now")]
+    same = {"action": "x", "same": False, "expected": "", "got": "", "expected_diff": diffs[0]}
+    steps = [
+        {**same, "number": 1, "differs": ["diff"], "diff": diffs[1]},
+        {**same, "number": 2, "differs": ["patch"], "diff": None},
+    ]
+    more = {"verdict": None, "verdict_same": False, "verdict_differs": ["reward: 1 then, 0 now"], "diverged_at": 1}
+    store.add_finding("replay", "i1-0", replay(*steps, **more))
+    shown = client.get("/trajectory?id=i1-0").text.partition('id="replays"')[2]
+    assert ": diff differs" in shown and ": patch differs" in shown
+    assert "the verdict or the reward is another" in shown and "reward: 1 then, 0 now" in shown
+    assert shown.count("all that differs in the repository: first difference in line 5") == 1
+    assert "<code>+then</code>" in shown and "<code>+now</code>" in shown
+
+
 def test_all_of_a_long_difference_can_be_fetched(store, client):
     store.add(trajectory())
     other = "\n".join(f"new {i}" for i in range(500))
