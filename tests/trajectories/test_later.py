@@ -7,6 +7,7 @@ from trajectory_builders import pair, trajectory, turn
 
 from trajectories.protocol import Lesson, Margin, StoreError, StoreRefusal
 from trajectories.records import Verdict
+from trajectories.storage import later
 from trajectories.storage.codec import LARGE
 from trajectories.storage.upkeep import Upkeep
 from trajectories.store import SQLStore
@@ -77,6 +78,30 @@ def test_findings_the_newest_first(store):
     assert [(f.kind, f.subject, f.document) for f in found] == [("replay", "i1-0", {"number": n}) for n in (2, 1)]
     with pytest.raises(StoreRefusal, match="JSON"):
         store.add_finding("audit", "r", {"share": math.nan})
+
+
+def test_of_findings_that_are_alike_the_newest_stay(store):
+    for number in range(5):
+        for backend in ("docker", "local"):
+            store.add_finding("replay", "i1-0", {"number": number, "backend": backend}, keep=3, alike="backend")
+    store.add_finding("replay", "i2-0", {"number": 7, "backend": "local"}, keep=3, alike="backend")
+    found = [(f.document["number"], f.document["backend"]) for f in store.findings("replay", "i1-0")]
+    assert found == [(n, backend) for n in (4, 3, 2) for backend in ("local", "docker")]
+    assert len(store.findings("replay", "i2-0")) == 1
+
+
+def test_the_older_go_only_with_what_was_added(store, monkeypatch):
+    """All of it is one transaction."""
+    for number in range(3):
+        store.add_finding("replay", "i1-0", {"number": number})
+
+    def breaks(*_):
+        raise StoreRefusal("no")
+
+    monkeypatch.setattr(later, "drop_older", breaks)
+    with pytest.raises(StoreRefusal):
+        store.add_finding("replay", "i1-0", {"number": 3}, keep=1)
+    assert [f.document["number"] for f in store.findings("replay", "i1-0")] == [2, 1, 0]
 
 
 def test_the_pulse_is_the_stores_own_and_changes_with_every_write(store, tmp_path):

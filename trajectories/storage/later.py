@@ -1,7 +1,7 @@
 """What is kept about runs, trajectories and pairs beside them: each function works in a transaction of its caller.
 
 Invariant: nothing here changes what was added. Of a trajectory the first lesson stays, of an iteration and of a task
-the last row that was written, of all else every row.
+the last row that was written, of findings as many of the newest as whoever adds one says, of all else every row.
 """
 
 from __future__ import annotations
@@ -114,6 +114,16 @@ def add_finding(connection: sa.Connection, kind: FindingKind, subject: str, docu
     """Keep a finding."""
     row = {"kind": kind, "subject": subject, "created_at": time.time(), "document": document}
     connection.execute(findings.insert().values(row))
+
+
+def drop_older(connection: sa.Connection, kind: FindingKind, subject: str, keep: int, alike: str) -> None:
+    """Of the findings whose documents say the same of `alike` as the newest, leave so many of the newest."""
+    c = findings.c
+    query = sa.select(c.number, c.document).where(c.kind == kind, c.subject == subject).order_by(c.number.desc())
+    said = [(row.number, unpack(row.document).get(alike)) for row in connection.execute(query)]
+    older = [number for number, value in said if value == said[0][1]][keep:]
+    for batch in batches(older):
+        connection.execute(findings.delete().where(c.number.in_(batch)))
 
 
 def read_findings(connection: sa.Connection, kind: FindingKind, subject: str, limit: int) -> list[Finding]:

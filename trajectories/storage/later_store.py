@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+import sqlalchemy as sa
+
 from trajectories.queries import Finding, FindingKind, Lesson, Margin, StoreRefusal
 from trajectories.storage import later
 from trajectories.storage.database import Database
@@ -61,10 +63,18 @@ class SQLLaterStore:
         """How policies chose on a pair, in the order in which that was measured."""
         return self._db.read(lambda c: later.read_margins(c, pair_id))
 
-    def add_finding(self, kind: FindingKind, subject: str, document: Mapping[str, Any]) -> None:
-        """Keep what was found out."""
+    def add_finding(
+        self, kind: FindingKind, subject: str, document: Mapping[str, Any], *, keep: int | None = None, alike: str = ""
+    ) -> None:
+        """Keep what was found out, and with `keep` only so many of those whose documents have its value of `alike`."""
         data = _packed(document)
-        self._db.write(lambda c: later.add_finding(c, kind, subject, data))
+
+        def add(connection: sa.Connection) -> None:
+            later.add_finding(connection, kind, subject, data)
+            if keep is not None:
+                later.drop_older(connection, kind, subject, keep, alike)
+
+        self._db.write(add)
 
     def findings(self, kind: FindingKind, subject: str, limit: int = 10) -> list[Finding]:
         """What was found out, the newest first."""
