@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from envs.grading import Grader
 from envs.grading.choose import TaskGrader
-from sandbox.backends import open_backend
+from sandbox.backends import NAMES, open_backend
 from sandbox.loop import run_sync
 from sandbox.protocol import BackendUnavailable, SandboxBackend
 from trajectories.records import Trajectory
@@ -49,12 +49,21 @@ async def backend_for(trajectory: Trajectory, ground: Ground, name: str) -> Sand
     published = bool(ground.task.image and not ground.task.profile) or bool(ground.profile and ground.profile.image)
     if name == "auto" and published:
         return await open_backend("docker")
-    if name == "auto" and trajectory.backend in ("docker", "local"):
+    if name == "auto" and trajectory.backend in NAMES:
         try:
             return await open_backend(trajectory.backend)
         except BackendUnavailable:
             pass
     return await open_backend(name)
+
+
+def another_backend(trajectory: Trajectory, used: str) -> str:
+    """What is to be said where the record names another backend than is used; empty where it names none."""
+    named = trajectory.backend
+    if named in ("", "auto", used):
+        return ""
+    why = "does not work here" if named in NAMES else "is none"
+    return f"The record names the backend {named[:40]!r}, which {why}: it is replayed in {used}."
 
 
 def replay_of(
@@ -78,6 +87,8 @@ def open_replay(
 ) -> Iterator[Replay]:
     """A replay whose sandbox has started, on the background loop."""
     backend = run_sync(backend_for(trajectory, ground, wanted.backend))
+    if wanted.backend == "auto" and (note := another_backend(trajectory, backend.name)):
+        ground = replace(ground, note=f"{ground.note} {note}".strip())
     grader = TaskGrader(backend)
     replay = replay_of(trajectory, ground, backend, grader, max_turns=max_turns)
     try:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from contextrl.cli import known, show
+from contextrl.cli import forks, known
 from contextrl.cli.records import DEFAULT, Json, Store, open_store
 
 if TYPE_CHECKING:
@@ -20,8 +21,16 @@ if TYPE_CHECKING:
     from trajectories.store import SQLStore
 
 DIVERGED = 1
-AGENTS = ("human", "tools", "gold")
-_HUMAN_TURNS = 200
+KEPT = 3
+"""Reports of a trajectory and a backend that the store keeps."""
+_WITHOUT = {
+    "--fork": ("--to", "--interactive", "--json", "--stop-at-divergence", "--no-keep"),
+    "--interactive": ("--json", "--to", "--stop-at-divergence"),
+    "--repo": ("--tasks",),
+}
+"""What has no effect beside an option."""
+_FOR = {"--agent": ("--fork",), "--policy": ("--fork",), "--anyway": ("--fork", "--interactive")}
+"""What has an effect only beside one of others."""
 
 
 def replay(
@@ -36,8 +45,12 @@ def replay(
     keep: Annotated[bool, typer.Option(help="Keep the report in the store.")] = True,
     interactive: Annotated[bool, typer.Option("--interactive", help="Step by step; `h` lists the keys.")] = False,
     fork: Annotated[int | None, typer.Option(min=1, help="Replay to this step and hand over.")] = None,
-    agent: Annotated[str, typer.Option(help=f"Who goes on at --fork: {', '.join(AGENTS)}.")] = "human",
-    policy: Annotated[str, typer.Option(help="Policy of --agent tools: tiny, or a folder.")] = "tiny",
+    agent: Annotated[
+        str | None, typer.Option(help="Who goes on at --fork: human (as it is without this), tools or gold.")
+    ] = None,
+    policy: Annotated[
+        str | None, typer.Option(help="Policy of --agent tools: tiny (as it is without this), or a folder.")
+    ] = None,
     anyway: Annotated[bool, typer.Option("--anyway", help="Fork also after a divergence.")] = False,
 ) -> None:
     """Re-execute a trajectory and say where it comes out otherwise. Exit code 1: it does somewhere.
@@ -46,13 +59,28 @@ def replay(
     """
     from contextrl.replays import Wanted, ground_of
 
+    flags: dict[str, object] = {
+        "--to": to,
+        "--tasks": tasks,
+        "--repo": repo,
+        "--stop-at-divergence": stop_at_divergence,
+        "--json": as_json,
+        "--no-keep": not keep,
+        "--interactive": interactive,
+        "--fork": fork,
+        "--agent": agent,
+        "--policy": policy,
+        "--anyway": anyway,
+    }
+    _check_options({name for name, value in flags.items() if value not in (None, False)}, agent)
     with open_store(store) as opened:
         found = opened.get(known.only_id(opened, "trajectories", trajectory, "contextrl traj ls"))
-        _check(found, to, fork, agent, interactive, as_json)
+        _check_steps(found, to, fork)
         wanted = Wanted(tasks, repo, backend)
         ground = ground_of(found, opened, wanted)
         if fork is not None:
-            _fork(opened, found, ground, wanted, fork, _successor(agent, policy, ground), anyway)
+            successor = forks.successor_of(agent or "human", policy or "tiny", ground)
+            _fork(opened, found, ground, wanted, fork, successor, anyway)
             return
         report = _replayed(opened, found, ground, wanted, to, stop_at_divergence, interactive, anyway)
         if keep and report.steps:
@@ -61,19 +89,27 @@ def replay(
     raise typer.Exit(0 if report.agrees else DIVERGED)
 
 
-def _check(found: Trajectory, to: int | None, fork: int | None, agent: str, interactive: bool, as_json: bool) -> None:
+def _check_options(given: Collection[str], agent: str | None) -> None:
+    """Refuse what would have no effect."""
+    for option, others in _WITHOUT.items():
+        if option in given and (without := [other for other in others if other in given]):
+            raise ValueError(f"{option} goes without {' and '.join(without)}")
+    for option, others in _FOR.items():
+        if option in given and not {*others} & {*given}:
+            raise ValueError(f"{option} is for {' or '.join(others)} only")
+    if agent is not None and agent not in forks.AGENTS:
+        raise ValueError(f"there is no agent {agent!r}: choose one of {', '.join(forks.AGENTS)}")
+    if "--policy" in given and agent != "tools":
+        raise ValueError("--policy is for --agent tools only")
+
+
+def _check_steps(found: Trajectory, to: int | None, fork: int | None) -> None:
     turns = len(found.turns)
     if not turns:
         raise ValueError(f"the trajectory {found.id} has no turns: there is nothing to replay")
     for name, step in (("--to", to), ("--fork", fork)):
         if step is not None and step > turns:
             raise ValueError(f"{name} is {step}, and the trajectory has {turns} turns")
-    if agent not in AGENTS:
-        raise ValueError(f"there is no agent {agent!r}: choose one of {', '.join(AGENTS)}")
-    if fork is not None and (to is not None or interactive or as_json):
-        raise ValueError("--fork goes without --to, --interactive and --json")
-    if interactive and as_json:
-        raise ValueError("--interactive goes without --json")
 
 
 def _replayed(
@@ -92,7 +128,7 @@ def _replayed(
     if interactive:
         from contextrl.cli.stepping import Stepper
 
-        with open_replay(found, ground, wanted, max_turns=_more(found)) as running:
+        with open_replay(found, ground, wanted, max_turns=forks.turns_with_fork(found)) as running:
             Stepper(running, opened, anyway).walk()
             return run_sync(running.finish())
     with open_replay(found, ground, wanted) as running:
@@ -120,7 +156,7 @@ def _keep(opened: SQLStore, report: ReplayReport) -> None:
     from trajectories.protocol import StoreError
 
     try:
-        opened.add_finding("replay", report.trajectory_id, report.model_dump(mode="json"))
+        opened.add_finding("replay", report.trajectory_id, report.model_dump(mode="json"), keep=KEPT, alike="backend")
     except StoreError as error:
         typer.secho(f"the report is not kept in the store: {error}", fg="yellow", err=True)
 
@@ -147,58 +183,8 @@ def _fork(
 ) -> None:
     from contextrl.replays import open_replay
 
-    opened.add_lessons([])  # a store that cannot be written is told now, and not when somebody has worked
-    with open_replay(found, ground, wanted, max_turns=_more(found, step, successor.name)) as running:
+    forks.refuse_unwritable(opened)
+    with open_replay(found, ground, wanted, max_turns=forks.turns_with_fork(found, step, successor.name)) as running:
         _run(running, step, not anyway)
-        forked = handed_over(running, successor, opened, anyway)
+        forked = forks.handed_over(running, successor, opened, anyway)
     raise typer.Exit(0 if forked.status != "infra_error" else DIVERGED)
-
-
-def handed_over(running: Replay, successor: Successor, opened: SQLStore, anyway: bool) -> Trajectory:
-    """Fork where the replay stands, keep the fork, and say how it ended."""
-    from contextrl.forking import hand_over
-
-    forked = hand_over(running, successor, anyway=anyway)
-    opened.add(forked)
-    end = "resolved" if forked.resolved else forked.verdict.reason if forked.verdict else "not graded"
-    why = f" ({show.plain(str(forked.extra['error']))})" if forked.status == "infra_error" else ""
-    typer.echo(f"fork {forked.id} in the run {show.plain(forked.run)}: {forked.status}{why}, {show.plain(end)}")
-    return forked
-
-
-def _more(found: Trajectory, step: int = 0, name: str = "human") -> int:
-    """How many turns a fork may have in all: as the episode had, a person more."""
-    from contextrl.forking import MORE_TURNS
-    from trajectories.replay.own import environment_of
-
-    if name == "human":
-        return len(found.turns) + _HUMAN_TURNS
-    return max(int(environment_of(found).get("max_turns") or 0), step + MORE_TURNS)
-
-
-def _successor(agent: str, policy: str, ground: Ground) -> Successor:
-    from contextrl.forking import ForkError, ScriptSuccessor
-
-    if agent == "human":
-        from contextrl.human import HumanSuccessor
-
-        return HumanSuccessor()
-    if agent == "gold":
-        from agents.gold import gold_script
-
-        if ground.profile is None or ground.profile.image:
-            raise ForkError("the gold agent reads sources that lie here, and this task is in a published image")
-        return ScriptSuccessor("gold", gold_script({ground.profile.name: ground.profile}))
-    return _policy(policy)
-
-
-def _policy(policy: str) -> Successor:
-    from agents.engine import TransformersEngine
-    from agents.policy import load_policy
-    from agents.protocol import Sampling
-    from contextrl.forking import PolicySuccessor
-    from contextrl.start import policy_source
-
-    loaded = load_policy(policy_source(policy))
-    engine = TransformersEngine(loaded.model, loaded.chat.stop_ids, max_context=loaded.max_context, max_batch=1)
-    return PolicySuccessor(loaded.chat, engine, Sampling())

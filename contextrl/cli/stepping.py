@@ -113,7 +113,7 @@ class Stepper:
         self._replay.stage.disturbed()
 
     def _fork(self) -> bool:
-        from contextrl.cli.replay import handed_over
+        from contextrl.cli.forks import handed_over
         from contextrl.forking import ForkError
         from contextrl.human import HumanSuccessor
 

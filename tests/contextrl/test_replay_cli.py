@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "trajectories" / "replay"))
 from replay_ground import SCRIPT, profile_of, record, task_of, with_turn, write_tree
 from scaffold_runs import foreign_run
 
-GOOD, OTHER, EMPTY, FOREIGN, UNKNOWN, ENCODED = (letter * 32 for letter in "abcdef")
+GOOD, OTHER, EMPTY, FOREIGN, UNKNOWN, ENCODED, ODD = (letter * 32 for letter in "abcdef0")
 LAST = len(SCRIPT)
 
 
@@ -123,10 +123,55 @@ def test_mistakes(store, ground, tmp_path):
     assert "there is no sandbox backend" in refused("replay", GOOD, "--backend", "moon")
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--agent", "gold"], "--agent is for --fork only"),
+        (["--policy", "tiny"], "--policy is for --fork only"),
+        (["--policy", "tiny", "--fork", "2"], "--policy is for --agent tools only"),
+        (["--anyway"], "--anyway is for --fork or --interactive only"),
+        (["--interactive", "--to", "2"], "--interactive goes without --to"),
+        (["--interactive", "--stop-at-divergence"], "--interactive goes without --stop-at-divergence"),
+        (["--fork", "2", "--no-keep"], "--fork goes without --no-keep"),
+        (["--tasks", "nope", "--repo", "/tmp"], "--repo goes without --tasks"),
+    ],
+    ids=" ".join,
+)
+def test_an_option_without_effect_is_refused(options, told, store):
+    assert told in refused("replay", GOOD, *options)
+
+
+@pytest.mark.parametrize("name", ["nosuch", "remote"])
+def test_a_backend_that_cannot_be_had_is_said(name, store, episode, monkeypatch):
+    monkeypatch.delenv("CONTEXTRL_SANDBOX_SERVICES", raising=False)
+    with SQLStore(store) as opened:
+        opened.add(episode.model_copy(update={"id": ODD, "backend": name}))
+    result = contextrl("replay", ODD, "--to", "1", "--no-keep")
+    said = " ".join(result.stdout.split())
+    why = "is none" if name == "nosuch" else "does not work here"
+    assert result.exit_code == 0 and f"The record names the backend '{name}', which {why}: it is replayed in" in said
+    assert "The record names" not in contextrl("replay", ODD, "--to", "1", "--no-keep", "--backend", "local").stdout
+
+
+def test_the_newest_reports_stay(store):
+    for number in (1, 2, 3, 4, 5):
+        contextrl("replay", GOOD, "--to", str(number), "--backend", "local")
+    assert [report.stopped_at for report in findings(store, GOOD)] == [5, 4, 3]
+
+
+def test_settings_that_make_no_sense(store, episode):
+    """A fork, too, may have as many turns as ever where the record says nonsense."""
+    odd = {"environment": {"max_turns": "many", "limits": [1, 2]}}
+    with SQLStore(store) as opened:
+        opened.add(episode.model_copy(update={"id": ODD, "extra": odd}))
+    result = contextrl("replay", ODD, "--fork", "3", "--agent", "gold", "--backend", "local")
+    assert result.exit_code == 0 and "submitted, resolved" in result.stdout, result.output
+
+
 def test_a_report_that_cannot_be_kept_is_said_and_shown_all_the_same(store, monkeypatch):
     from trajectories.protocol import StoreError
 
-    def refuses(*_):
+    def refuses(*_, **__):
         raise StoreError("The store is full.")
 
     monkeypatch.setattr(SQLStore, "add_finding", refuses)
