@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -223,6 +224,27 @@ def test_ctrl_c_reaches_a_real_process() -> None:
     assert process.returncode == 130
     assert "contextrl train r.yaml" in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("imported", ["contextrl.cli", "typer", "contextrl.cli.doctor"])
+@pytest.mark.parametrize("command", ["doctor", "replay", "--help"])
+def test_ctrl_c_while_the_commands_are_imported(imported: str, command: str) -> None:
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = ['contextrl', {command!r}]\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, *_):\n"
+        f"        if name == {imported!r}: raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        "runpy.run_module('contextrl', run_name='__main__')"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "\nStopped.\n")
+
+
+def test_the_installed_command_is_the_one_that_listens_at_once() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    assert project["project"]["scripts"]["contextrl"] == "contextrl.__main__:main"
 
 
 def test_trajectories_are_listed_and_shown(store: Path) -> None:
