@@ -12,8 +12,6 @@ from urllib.parse import parse_qsl, urlencode
 from trajectories.viewer.words import NAMELESS
 
 MOST_PAGES = 10_000_000
-MOST_CHARACTERS = 2**40
-"""Beyond any text."""
 
 
 class Mistake(ValueError):
@@ -48,6 +46,14 @@ class Asked:
     def runs(self, name: str) -> list[str]:
         """All runs that are named, each once."""
         return ["" if run == NAMELESS else run for run in self.all(name)]
+
+    def question(self, name: str) -> Asked | None:
+        """Another question that stands in this one."""
+        found = self.text(name)
+        try:
+            return None if found is None else Asked(parse_qsl(found, strict_parsing=True))
+        except ValueError:
+            raise Mistake(f"In the address {name} is what stands behind the ? of another one.") from None
 
     def needed(self, name: str, what: str) -> str:
         """A value that must be there. `what`: how a sentence calls it."""

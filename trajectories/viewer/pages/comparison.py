@@ -7,7 +7,8 @@ from trajectories.viewer.configurations import lines
 from trajectories.viewer.curves import figures
 from trajectories.viewer.opening import Source
 from trajectories.viewer.page import Page
-from trajectories.viewer.pages.groups import COLUMNS, columns, pages_of
+from trajectories.viewer.pages.groups import COLUMNS, columns
+from trajectories.viewer.paging import paging
 
 
 def compare(source: Source, asked: Asked) -> Page:
@@ -23,20 +24,16 @@ def _runs(source: Source, asked: Asked, names: list[str]) -> Page:
     known = {row.run: row for row in store.runs()}
     if unknown := [name for name in names if name not in known]:
         raise Mistake(f"There is no run named {unknown[0]!r}.")
-    number, pages = asked.whole("page", 1) or 1, pages_of(len(names), COLUMNS)
-    if number > pages:
-        raise Mistake(f"There is no such page: the last one is {pages}.")
-    shown = names[(number - 1) * COLUMNS : number * COLUMNS]
+    place = paging(asked, len(names), COLUMNS)
+    shown = names[place.offset : place.offset + COLUMNS]
     configured = [store.configuration(name) for name in shown]
     values = {
+        **place._asdict(),
         "rows": [known[name] for name in names],
         "figures": figures({name: rows for name in shown if (rows := store.metrics(name))}),
         "lines": lines(configured),
         "missing": [name for name, found in zip(shown, configured, strict=True) if not found],
         "names": shown,
-        "number": number,
-        "pages": pages,
-        "changed": asked.changed,
     }
     return Page("compare_runs.html", "Compare runs", values, live=True)
 

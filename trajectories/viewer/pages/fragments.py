@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from trajectories.records import Trajectory
-from trajectories.viewer.asking import MOST_CHARACTERS, Asked, Mistake
+from trajectories.viewer.asking import Asked, Mistake
 from trajectories.viewer.opening import Source
 from trajectories.viewer.page import Page
 from trajectories.viewer.parts import formed, next_piece
@@ -28,9 +28,9 @@ def text(source: Source, asked: Asked) -> Page:
     """A piece of a text, from `start` on, and what is left up to `end`."""
     form = asked.choice("form", FORMS) or "plain"
     whole = _text(source, asked)
-    start = min(asked.whole("start", high=MOST_CHARACTERS) or 0, len(whole))
-    end = asked.whole("end", high=MOST_CHARACTERS)
-    end = len(whole) if end is None else max(start, min(end, len(whole)))
+    start = asked.whole("start", high=len(whole)) or 0
+    end = asked.whole("end", start, len(whole))
+    end = len(whole) if end is None else end
     stop = next_piece(whole, start, end)
     rest = asked.changed(start=stop, end=end) if stop < end else ""
     left = {"lines": whole.count("\n", stop, end), "characters": end - stop}
@@ -51,16 +51,27 @@ def _text(source: Source, asked: Asked) -> str:
         return {"statement": found.problem_statement, "patch": found.patch}[part]
     if part in WHOLE:
         return str(found.extra.get(part) or "")
-    turn, name = asked.whole("turn", 1) or 1, asked.text("name") or ""
     if part == "replay":
-        replays = source.store.findings("replay", found.id)
-        return replayed_text(replays, asked.text("replay") or "", turn, asked.choice("name", tuple(TEXTS)) or "diff")
-    return _of_turn(_step(source, found, turn), part, name)
+        return _of_replay(source, asked, found)
+    return _of_turn(_step(source, found, _turn(asked, found)), part, asked.text("name") or "")
+
+
+def _of_replay(source: Source, asked: Asked, found: Trajectory) -> str:
+    turn, what = asked.whole("turn", 1) or 1, asked.choice("name", tuple(TEXTS)) or "diff"
+    text = replayed_text(source.store.findings("replay", found.id), asked.text("replay") or "", turn, what)
+    if not text:
+        raise Mistake(f"No such replay of trajectory {found.id} has another {what} at turn {turn}.")
+    return text
+
+
+def _turn(asked: Asked, found: Trajectory) -> int:
+    """The number of a turn, the first unless it is said."""
+    if not found.turns:
+        raise Mistake(f"Trajectory {found.id} has no turns.")
+    return asked.whole("turn", 1, len(found.turns)) or 1
 
 
 def _step(source: Source, found: Trajectory, number: int) -> Step:
-    if number > len(found.turns):
-        raise Mistake(f"There is no turn {number} in trajectory {found.id}.")
     replays = source.store.findings("replay", found.id, limit=1)
     steps, _ = steps_of(found, replays[0].document if replays else None)
     return steps[number - 1]
@@ -70,7 +81,10 @@ def _of_turn(step: Step, part: str, name: str) -> str:
     if part == "observation":
         return step.turn.observation
     if part == "argument":
-        return step.turn.tool_call.arguments.get(name, "")
+        arguments = step.turn.tool_call.arguments
+        if name not in arguments:
+            raise Mistake(f"The call of turn {step.number} has no argument {name!r}.")
+        return arguments[name]
     if part == "edit":
         return step.edit[0]
     if part == "changed":
@@ -83,7 +97,8 @@ def _of_turn(step: Step, part: str, name: str) -> str:
 def tokens(source: Source, asked: Asked) -> Page:
     """The tokens of a turn, coloured."""
     found = source.trajectory(asked.needed("id", "a trajectory's id"), tokens=True)
-    turn, start = asked.whole("turn", 1) or 1, asked.whole("start") or 0
+    turn = _turn(asked, found)
+    start = asked.whole("start", high=len(found.turns[turn - 1].completion_ids)) or 0
     by = asked.choice("by", tuple(BY)) or "logprob"
     lesson = source.store.lessons([found.id]).get(found.id)
     shown = tokens_of(found, turn, by, lesson, tokenizer_of(source.store, found.run), start)

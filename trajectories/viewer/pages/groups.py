@@ -15,9 +15,9 @@ from trajectories.viewer.aligning import advantages, aligned
 from trajectories.viewer.asking import Asked, Mistake
 from trajectories.viewer.opening import Source
 from trajectories.viewer.page import Page
+from trajectories.viewer.paging import PER_PAGE, paging
 from trajectories.viewer.words import named
 
-PER_PAGE = 50
 COLUMNS = 32
 """Side by side on one page."""
 REWARDS = {"differ": True, "alike": False}
@@ -25,7 +25,7 @@ REWARDS = {"differ": True, "alike": False}
 
 def groups(source: Source, asked: Asked) -> Page:
     """A page of groups. Evaluations play each task once: groups of one rollout are listed when that is asked for."""
-    store, number = source.store, asked.whole("page", 1) or 1
+    store = source.store
     filters: GroupFilters = {
         "run": asked.run("run"),
         "instance_id": asked.text("instance"),
@@ -36,13 +36,12 @@ def groups(source: Source, asked: Asked) -> Page:
     alone = 0 if single else store.count_groups(**filters)
     filters["several"] = None if single else True
     total = store.count_groups(**filters)
+    place = paging(asked, total)
     values = {
-        "rows": store.page_groups(offset=(number - 1) * PER_PAGE, limit=PER_PAGE, **filters),
+        **place._asdict(),
+        "rows": store.page_groups(offset=place.offset, limit=PER_PAGE, **filters),
         "total": total,
         "of_one": alone,
-        "number": number,
-        "pages": pages_of(total, PER_PAGE),
-        "changed": asked.changed,
         "asked": {name: asked.text(name) or "" for name in ("run", "instance", "rewards", "single")},
         "runs": [named(name) for name in reversed(Upkeep(store).names("run"))],
         "rewards": tuple(REWARDS),
@@ -61,25 +60,15 @@ def group(source: Source, asked: Asked) -> Page:
 
 def columns(source: Source, asked: Asked, found: Sequence[TrajectorySummary]) -> dict[str, Any]:
     """A page of trajectories side by side."""
-    number = asked.whole("page", 1) or 1
-    first = (number - 1) * COLUMNS
-    if first >= len(found):
-        raise Mistake(f"There is no such page: the last one is {pages_of(len(found), COLUMNS)}.")
-    shown = found[first : first + COLUMNS]
-    relative = advantages([summary.reward for summary in found])[first : first + COLUMNS]
+    place = paging(asked, len(found), COLUMNS)
+    here = slice(place.offset, place.offset + COLUMNS)
+    relative = advantages([summary.reward for summary in found])[here]
     return {
-        **side_by_side(source, shown, relative),
-        "first": first + 1,
+        **place._asdict(),
+        **side_by_side(source, found[here], relative),
+        "first": place.offset + 1,
         "total": len(found),
-        "number": number,
-        "pages": pages_of(len(found), COLUMNS),
-        "changed": asked.changed,
     }
-
-
-def pages_of(total: int, each: int) -> int:
-    """How many pages so many rows take; at least one."""
-    return max(1, -(-total // each))
 
 
 def side_by_side(

@@ -18,9 +18,9 @@ from trajectories.viewer.charts import line_chart, number
 from trajectories.viewer.contrasting import contrast
 from trajectories.viewer.opening import Source
 from trajectories.viewer.page import Page
+from trajectories.viewer.paging import PER_PAGE, order, paging
 from trajectories.viewer.words import named
 
-PER_PAGE = 50
 YES_NO = {"yes": True, "no": False}
 NAMES = ("run", "repo", "function", "stage", "judgement", "instance", "retired")
 COLUMNS = (
@@ -39,7 +39,7 @@ NUMBERS = ("similarity", "uses")
 
 def pairs(source: Source, asked: Asked) -> Page:
     """A page of pairs."""
-    store, number_ = source.store, asked.whole("page", 1) or 1
+    store = source.store
     filters: PairFilters = {
         "run": asked.run("run"),
         "repo": asked.text("repo"),
@@ -49,22 +49,15 @@ def pairs(source: Source, asked: Asked) -> Page:
         "instance_id": asked.text("instance"),
         "retired": asked.one_of("retired", YES_NO),
     }
-    sort: Any = asked.choice("sort", get_args(PairSort)) or "position"
-    descending = (asked.choice("order", ("up", "down")) or "down") == "down"
-    offset = (number_ - 1) * PER_PAGE
-    rows = store.page_pairs(sort=sort, descending=descending, offset=offset, limit=PER_PAGE, **filters)
-    total = store.count_pairs(**filters)
-    names = Upkeep(store)
+    sorting, total = order(asked, get_args(PairSort)), store.count_pairs(**filters)
+    place, names = paging(asked, total), Upkeep(store)
     values = {
-        "rows": rows,
+        **place._asdict(),
+        **sorting._asdict(),
+        "rows": store.page_pairs(**sorting._asdict(), offset=place.offset, limit=PER_PAGE, **filters),
         "total": total,
-        "number": number_,
-        "pages": max(1, -(-total // PER_PAGE)),
-        "sort": sort,
-        "descending": descending,
         "columns": COLUMNS,
         "numbers": NUMBERS,
-        "changed": asked.changed,
         "asked": {name: asked.text(name) or "" for name in NAMES},
         "filtering": any(value is not None for value in filters.values()),
         "runs": [named(name) for name in names.names("set")],
@@ -96,6 +89,13 @@ def contents(source: Source, found: ContextPair) -> dict[str, Any]:
         "chart": margin_chart(margins),
         "there": frozenset(t for t in (found.anchor.trajectory_id, found.confounder.trajectory_id) if _is(source, t)),
     }
+
+
+def last_margin(margins: Sequence[Margin]) -> float | None:
+    """At the last version that was measured, the mean of the letter orders; None where nothing was measured."""
+    last = max((m.version for m in margins), default=None)
+    found = [m.margin for m in margins if m.version == last]
+    return sum(found) / len(found) if found else None
 
 
 def margin_chart(margins: Sequence[Margin]) -> Markup:

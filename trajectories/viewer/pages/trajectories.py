@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import get_args
 
 from trajectories.queries import Filters, Sort, TrajectorySummary
 from trajectories.records import Status
@@ -11,10 +11,10 @@ from trajectories.storage.upkeep import Upkeep
 from trajectories.viewer.asking import Asked
 from trajectories.viewer.opening import Source
 from trajectories.viewer.page import Page
+from trajectories.viewer.paging import PER_PAGE, Order, order, paging
 from trajectories.viewer.snippets import Snippet, snippet
 from trajectories.viewer.words import named
 
-PER_PAGE = 50
 PATIENCE_S = 2.0
 """How long a search may first index what was added since the last one."""
 _NOT_YET = "The words of {:,} trajectories are not indexed yet: that happens now, and this page goes on by itself."
@@ -63,39 +63,34 @@ def filters_of(asked: Asked) -> Filters:
     return filters
 
 
-def order_of(asked: Asked) -> tuple[Sort, bool]:
-    """By what an address sorts, and whether downwards: the newest first, unless it says otherwise."""
-    sort: Any = asked.choice("sort", get_args(Sort)) or "position"
-    return sort, (asked.choice("order", ("up", "down")) or "down") == "down"
+def order_of(asked: Asked) -> Order:
+    """By what an address sorts. Raises `ValueError`."""
+    return order(asked, get_args(Sort))
 
 
 def trajectories(source: Source, asked: Asked) -> Page:
     """A page of the table."""
     store = source.store
-    filters, (sort, descending) = filters_of(asked), order_of(asked)
-    number = asked.whole("page", 1) or 1
-    offset = (number - 1) * PER_PAGE
+    filters, sorting = filters_of(asked), order_of(asked)
     # The page comes again with every write to the store, so it goes on indexing while somebody looks at it.
     if filters.get("text") and (left := store.index_words(PATIENCE_S)):
         return Page("message.html", "Trajectories", {"message": _NOT_YET.format(left)}, live=True)
-    rows = store.page(sort=sort, descending=descending, offset=offset, limit=PER_PAGE, **filters)
     total = store.count(**filters)
+    place = paging(asked, total)
+    rows = store.page(**sorting._asdict(), offset=place.offset, limit=PER_PAGE, **filters)
+    filtering = any(value is not None for value in filters.values())
     names = Upkeep(store)
     values = {
+        **place._asdict(),
+        **sorting._asdict(),
         "rows": rows,
-        "offset": offset,
-        "number": number,
-        "pages": max(1, -(-total // PER_PAGE)),
         "total": total,
-        "everything": store.count() if any(value is not None for value in filters.values()) else total,
+        "everything": store.count() if filtering else total,
         "asked": {name: asked.text(name) or "" for name in (*NAMES, *MORE)},
-        "filtering": any(value is not None for value in filters.values()),
-        "sort": sort,
-        "descending": descending,
+        "filtering": filtering,
         "columns": COLUMNS,
         "numbers": NUMBERS,
         "question": asked.changed(page=None),
-        "changed": asked.changed,
         "snippets": _snippets(source, rows, filters.get("text")),
         "runs": [named(name) for name in reversed(names.names("run"))],
         "repos": names.names("repository"),

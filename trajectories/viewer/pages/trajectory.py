@@ -37,15 +37,12 @@ class TestRow(NamedTuple):
 def trajectory(source: Source, asked: Asked) -> Page:
     """The page of a trajectory; with `list`, what is before and behind it in the list it was opened from."""
     found = source.trajectory(asked.needed("id", "a trajectory's id"), tokens=True)
-    first = (max(1, asked.whole("turn") or 1) - 1) // MOST_TURNS * MOST_TURNS
-    listed, at = asked.text("list") or f"run={found.run}" * bool(found.run), asked.whole("at")
-    before, behind = _neighbours(source, found, asked, at)
+    turn = asked.whole("turn", 1, max(1, len(found.turns))) or 1
+    listed, at = asked.question("list"), asked.whole("at")
     values = {
-        **contents(source, found, first=first),
-        "list": listed if asked.text("list") is not None else "",
-        "in_list": asked.text("list") is not None,
-        "previous": before,
-        "next": behind,
+        **contents(source, found, first=(turn - 1) // MOST_TURNS * MOST_TURNS),
+        **_neighbours(source, found, listed, at)._asdict(),
+        "list": asked.text("list") or "",
     }
     return Page("trajectory.html", f"Trajectory {found.id}", values, live=True)
 
@@ -101,28 +98,34 @@ class Neighbour(NamedTuple):
     at: int | None
 
 
-def _neighbours(
-    source: Source, found: Trajectory, asked: Asked, at: int | None
-) -> tuple[Neighbour | None, Neighbour | None]:
-    if at is None or asked.text("list") is None:
+class Beside(NamedTuple):
+    """What is before and behind it."""
+
+    previous: Neighbour | None = None
+    next: Neighbour | None = None
+    lost: bool = False
+    """Whether it is no longer near its place in the list."""
+
+
+def _neighbours(source: Source, found: Trajectory, listed: Asked | None, at: int | None) -> Beside:
+    if listed is None:
         return _in_run(source, found)
-    question = Asked.parse(asked.text("list") or "")
-    sort, descending = order_of(question)
+    filters, sorting = filters_of(listed), order_of(listed)
+    if at is None:
+        return _in_run(source, found)
     first = max(0, at - _AROUND)
-    rows = source.store.page(
-        sort=sort, descending=descending, offset=first, limit=2 * _AROUND + 1, **filters_of(question)
-    )
+    rows = source.store.page(**sorting._asdict(), offset=first, limit=2 * _AROUND + 1, **filters)
     place = next((i for i, row in enumerate(rows) if row.id == found.id), None)
     if place is None:
-        return None, None
+        return Beside(lost=True)
 
     def beside(i: int) -> Neighbour | None:
         return Neighbour(rows[i].id, first + i) if 0 <= i < len(rows) else None
 
-    return beside(place - 1), beside(place + 1)
+    return Beside(beside(place - 1), beside(place + 1))
 
 
-def _in_run(source: Source, found: Trajectory) -> tuple[Neighbour | None, Neighbour | None]:
+def _in_run(source: Source, found: Trajectory) -> Beside:
     """Those that were stored after and before it in its run, as the table has them at first: the newest first."""
     position = source.store.position(found.id)
     newer = source.store.summaries(run=found.run, after=position, limit=1)
@@ -131,4 +134,4 @@ def _in_run(source: Source, found: Trajectory) -> tuple[Neighbour | None, Neighb
     def first(rows: list[TrajectorySummary]) -> Neighbour | None:
         return Neighbour(rows[0].id, None) if rows else None
 
-    return first(newer), first(older)
+    return Beside(first(newer), first(older))
