@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from trajectories.queries import TrajectorySummary
 from trajectories.storage.upkeep import Upkeep
 from trajectories.viewer.asking import Asked
+from trajectories.viewer.listed import lists, trajectories_of
 from trajectories.viewer.opening import Source
 from trajectories.viewer.page import Page
 from trajectories.viewer.pages.groups import group as group_page
@@ -37,8 +38,8 @@ LIMITS = tuple(
     )
 )
 """What is shown of a text, and turns of a trajectory: tried one after the other until the file is small enough."""
-ROWS, EXAMPLES = 500, 6
-"""Of a run: trajectories that are listed, and those that are shown whole."""
+EXAMPLES = 6
+"""Trajectories of a run that are shown whole."""
 _MOST_FOUND = 5
 
 
@@ -124,12 +125,12 @@ def _group(source: Source, what: Named, turns: int) -> Page:
 def _run(source: Source, what: Named, turns: int) -> Page:
     asked = Asked([("name", what.name)])
     page = run_page(source, asked)
-    listed = source.store.page(run=what.name, limit=ROWS)
+    listed = trajectories_of(source.store, what.name)
     values = {
         **page.values,
-        **_whole(source, _examples(listed), turns),
-        "rows": listed,
-        "total": source.store.count(run=what.name),
+        **_whole(source, _examples(listed.rows), turns),
+        **lists(source.store, what.name),
+        "listed": listed,
         "sections": list(sections(source.store.funnel(what.name))),
         "audits": audit(source, asked).values["audits"][:1],
     }

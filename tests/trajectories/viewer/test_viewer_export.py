@@ -4,10 +4,11 @@ import re
 
 import pytest
 from demo_store import first_of
-from trajectory_builders import trajectory, turn
+from trajectory_builders import pair, trajectory, turn
 from typer.testing import CliRunner
 
 from contextrl.cli import app
+from trajectories.queries import Margin
 from trajectories.viewer.export import MOST_BYTES
 
 
@@ -73,6 +74,43 @@ def test_a_run(run, demo_file, offline):
     assert page.locator(".funnel").count() == 3 and "Shortcut audit" in page.locator("main").inner_text()
     assert page.locator("main > details > [id$=top]").count() == 5
     assert page.locator("#configuration .config tbody tr").count() > 10
+
+
+def test_a_run_lists_its_groups_and_pairs(run, demo_file, demo, offline):
+    assert run(demo_file, "context-aware").exit_code == 0
+    page = offline()
+    for head, rows in (
+        ("Groups", [g.group for g in demo.page_groups(run="context-aware")]),
+        ("Pairs", [p.function for p in demo.page_pairs(run="context-aware", sort="judgement")]),
+    ):
+        names = page.locator(f"h2:text-is('{head}') ~ div >> nth=0 >> tbody tr th").all_inner_texts()
+        assert rows and [name.partition("\n")[0] for name in names] == rows, head
+
+
+def test_what_a_list_of_a_run_leaves_out_is_said(run, store, place, tmp_path, monkeypatch):
+    monkeypatch.setattr("trajectories.viewer.listed.ROWS", 2)
+    a, b = trajectory("i1", run="b", group="alone"), trajectory("i2", run="b", shown=("-", 7), right=("+", 7))
+    several = [
+        trajectory(f"i{g}", number=i, run="b", group=f"g{g}", resolved=i == 7) for g in (3, 4, 5) for i in (7, 8)
+    ]
+    store.add_many([a, b, *several])
+    for name, judgement in (("old", "valid"), ("unsure", "uncertain"), ("new", "valid")):
+        fields = {"run": "b", "function": f"f::{name}", "answer": name, "judgement": judgement}
+        (kept,) = store.add_pairs([pair(a, b, id=name * 8, **fields)])
+    store.add_margins(
+        Margin(kept.id, version, first, margin)
+        for version, first, margin in ((1, True, 9.0), (3, True, 0.7), (3, False, 0.1))
+    )
+    assert run(place, "b").exit_code == 0
+    text = (tmp_path / "out.html").read_text()
+    assert (
+        "3 groups of several rollouts; the newest 2 are listed, 1 is left out; "
+        "1 group of one rollout, as evaluations make them, is not listed." in text
+    )
+    assert "3 pairs, the valid first, and of those the newest; the first 2 are listed, 1 is left out." in text
+    assert "8 trajectories; the newest 2 are listed, 6 are left out; 2 are in this file whole." in text
+    assert re.findall(r"<tr><th>(g\d)<", text) == ["g5", "g4"] and "<td>i5</td>" in text
+    assert re.findall(r"<tr><th>f::(\w+)<.*<td class=\"n\">(.*)</td></tr>", text) == [("new", "+0.4"), ("old", "-")]
 
 
 def test_what_is_too_long_is_cut_and_said(run, store, place, tmp_path):

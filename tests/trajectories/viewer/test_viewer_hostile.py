@@ -88,6 +88,7 @@ def test_no_script_of_theirs_runs_in_an_exported_file(pages, place, open_page, t
     text = export(source, find(source, name, kind))
     source.close()
     assert structure(text).scripts == 0 and not HIDDEN.search(text) and "&lt;script&gt;" in text
+    assert kind != "run" or all(f"<h2>{head}</h2>" in text for head in ("Groups", "Pairs", "Trajectories"))
     file = tmp_path / "out.html"
     for policy in (text, re.sub(r"<meta http-equiv=[^>]*>", "", text)):
         file.write_text(policy)
