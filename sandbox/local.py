@@ -22,7 +22,7 @@ from sandbox.client import COMMAND_ENV, GuestSandbox, LaunchFailed
 from sandbox.home import home
 from sandbox.jail import SANDBOX_UID, Cell
 from sandbox.protocol import BackendUnavailable, Image, Limits, Sandbox, SandboxError
-from sandbox.trees import owned_tree, prune_copies, python_folders, refuse_shown
+from sandbox.trees import Listings, owned_tree, prune_copies, python_folders, refuse_shown
 from sandbox.whole_start import whole_start
 
 _PACKET = 1 << 17
@@ -50,6 +50,7 @@ class LocalBackend:
         self._opening = asyncio.Lock()
         self._gone: dict[str, asyncio.Event] = {}
         self._running: dict[str, GuestSandbox] = {}
+        self._listings: Listings = {}
 
     @property
     def name(self) -> str:
@@ -74,7 +75,7 @@ class LocalBackend:
 
     async def _start(self, image: Image, limits: Limits, network: bool) -> GuestSandbox:
         control = await self._open()
-        cell = await asyncio.to_thread(make_cell, image, limits, network)
+        cell = await asyncio.to_thread(make_cell, image, limits, network, self._listings)
         self._gone[cell.name] = asyncio.Event()
         ours, theirs = socket.socketpair()
         with theirs:
@@ -158,7 +159,7 @@ class LocalBackend:
             await event.wait()
 
 
-def make_cell(image: Image, limits: Limits, network: bool) -> Cell:
+def make_cell(image: Image, limits: Limits, network: bool, listings: Listings | None = None) -> Cell:
     """The description from which the launcher makes a sandbox. Raises `SandboxError` when the image is unusable."""
     if image.reference:
         raise BackendUnavailable(
@@ -167,7 +168,7 @@ def make_cell(image: Image, limits: Limits, network: bool) -> Cell:
         )
     uid = SANDBOX_UID if os.geteuid() == 0 else os.geteuid()
     python, binds = python_folders(image.python, uid)
-    tree = owned_tree(image, uid)
+    tree = owned_tree(image, uid, listings)
     refuse_shown(image, (image.tree.resolve(), tree), binds)
     name = owners.new_name()
     path = f"{python.parent}:/opt/bin:/usr/local/bin:/usr/bin:/bin"

@@ -1,7 +1,7 @@
 """What a local sandbox sees of its image: a tree its user may write over, and the folders that make up its Python.
 
 Invariant: the image's own tree is never changed; a copy is made, once, only where its files belong to another user
-than the one who runs in the sandbox.
+than the one who runs in the sandbox, and again where a backend that was opened later finds a file or a mode changed.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import stat
 import sys
 import tempfile
 import time
@@ -23,19 +24,45 @@ _SOURCE = ".source"
 _DAY = 24 * 3600
 
 
-def owned_tree(image: Image, uid: int) -> Path:
-    """The image's tree with `uid` as the owner of its files: itself, or a copy kept under `home()`."""
+Listings = dict[tuple[Path, int, int], str]
+"""Digests of what is listed of trees, by the tree, its inode and its time."""
+
+
+def owned_tree(image: Image, uid: int, listings: Listings | None = None) -> Path:
+    """The image's tree with `uid` as the owner of its files: itself, or a copy kept under `home()`.
+
+    `listings`: what was looked at before and need not be again: thousands of files are not listed for each start.
+    """
     tree = image.tree.resolve()
     if not tree.is_dir():
         raise SandboxError(f"image {image.name}: its tree {tree} is not a folder")
     status = tree.stat()
     if status.st_uid == uid:
         return tree
-    key = f"{image.name} {tree} {status.st_ino} {status.st_mtime_ns}"
+    listings, place = {} if listings is None else listings, (tree, status.st_ino, status.st_mtime_ns)
+    if place not in listings:
+        listings[place] = _listing(tree)
+    key = f"{image.name} {tree} {status.st_ino} {status.st_mtime_ns} {listings[place]}"
     copy = home() / f"trees-{uid}" / hashlib.sha256(key.encode()).hexdigest()[:24]
     if not copy.exists():
         _copy(tree, copy, uid)
     return copy
+
+
+def _listing(tree: Path) -> str:
+    """A digest of what is listed of a tree: names and modes, of files sizes and times too."""
+    digest, folders = hashlib.sha256(), [(str(tree), "")]
+    while folders:
+        folder, place = folders.pop()
+        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+            status, name = entry.stat(follow_symlinks=False), f"{place}/{entry.name}"
+            if stat.S_ISDIR(status.st_mode):
+                folders.append((entry.path, name))
+                listed = f"{name}\0{status.st_mode}\0"
+            else:
+                listed = f"{name}\0{status.st_mode}\0{status.st_size}\0{status.st_mtime_ns}\0"
+            digest.update(os.fsencode(listed))
+    return digest.hexdigest()
 
 
 def _copy(tree: Path, copy: Path, uid: int) -> None:

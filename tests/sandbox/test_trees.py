@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import Image
+from sandbox import Image, trees
 from sandbox.jail import SANDBOX_UID
 from sandbox.local import make_cell
 from sandbox.protocol import Limits, SandboxError
@@ -59,6 +59,27 @@ def test_equal_names_with_other_trees_are_not_mixed_up(image: Image, tmp_path: P
     other = tmp_path / "other"
     other.mkdir()
     assert owned_tree(Image("one", other), SANDBOX_UID) != owned_tree(image, SANDBOX_UID)
+
+
+def test_what_was_changed_in_the_tree_is_copied_anew(image: Image) -> None:
+    source = image.tree / "sub" / "a.py"
+    first = owned_tree(image, SANDBOX_UID)
+    source.chmod(0o644)
+    plain = owned_tree(image, SANDBOX_UID)
+    assert plain != first and not (plain / "sub" / "a.py").stat().st_mode & 0o111
+    source.write_text("x = 2\n")
+    changed = owned_tree(image, SANDBOX_UID)
+    assert (changed / "sub" / "a.py").read_text() == "x = 2\n"
+    assert owned_tree(image, SANDBOX_UID) == changed
+
+
+def test_a_tree_is_listed_once_for_all_starts_of_a_backend(image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed, listings = [], {}
+    monkeypatch.setattr(trees, "_listing", lambda tree: listed.append(tree) or "as it is")
+    assert len({owned_tree(image, SANDBOX_UID, listings) for _ in range(3)}) == len(listed) == 1
+    (image.tree / "new").touch()
+    owned_tree(image, SANDBOX_UID, listings)
+    assert len(listed) == 2
 
 
 def test_old_copies_whose_source_is_gone_are_removed(image: Image, tmp_path: Path) -> None:

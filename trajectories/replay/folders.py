@@ -13,8 +13,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from envs.repos.fetch import normalise, tree_hash
+from envs.repos.fetch import normalise
 from sandbox.home import home
+from sandbox.tree_archive import tree_digest
 
 _COMMIT = re.compile(r"[0-9a-fA-F]{4,64}")
 
@@ -31,7 +32,7 @@ def kept_tree(folder: Path, commit: str) -> tuple[Path, str]:
         new = Path(work) / "tree"
         note = _checked_out(folder, commit, new)
         normalise(new)
-        place = kept / tree_hash(new)
+        place = kept / tree_digest(new)[:40]  # modes count
         if not place.exists():
             Path(work).chmod(0o755)
             (Path(work) / "new").mkdir()

@@ -121,6 +121,17 @@ def test_all_files_of_a_commit_are_taken_and_the_repository_is_only_read(bare, t
         kept_tree(repo, "f" * 40)
 
 
+def test_a_folder_that_differs_by_what_may_be_executed_is_another(tmp_path):
+    (tmp_path / "repo").mkdir()
+    program = tmp_path / "repo" / "run.py"
+    program.write_text("x = 1\n")
+    plain, _ = kept_tree(tmp_path / "repo", "")
+    program.chmod(0o755)
+    other, _ = kept_tree(tmp_path / "repo", "")
+    assert other != plain and (other / "run.py").stat().st_mode & 0o100
+    assert not (plain / "run.py").stat().st_mode & 0o100
+
+
 async def test_a_repository_that_was_another_from_the_start_is_said_so(backend, episode, profile, task):
     turns = [t.model_copy(update={"tree": f"{i:064}"}) for i, t in enumerate(episode.turns)]
     report = await replayed(episode.model_copy(update={"turns": turns}), backend, profile, task)
