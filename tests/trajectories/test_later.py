@@ -90,6 +90,15 @@ def test_of_findings_that_are_alike_the_newest_stay(store):
     assert len(store.findings("replay", "i2-0")) == 1
 
 
+def test_a_finding_that_cannot_be_read_is_left_alone(store):
+    store.database.write(lambda connection: later.add_finding(connection, "replay", "i1-0", b"no document"))
+    for number in range(3):
+        store.add_finding("replay", "i1-0", {"number": number, "backend": "local"}, keep=2, alike="backend")
+    assert [f.document["number"] for f in store.findings("replay", "i1-0", limit=2)] == [2, 1]
+    with pytest.raises(StoreError):
+        store.findings("replay", "i1-0", limit=3)
+
+
 def test_the_older_go_only_with_what_was_added(store, monkeypatch):
     """All of it is one transaction."""
     for number in range(3):

@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from trajectories.queries import Finding, FindingKind, Lesson, Margin
+from trajectories.queries import Finding, FindingKind, Lesson, Margin, StoreError
 from trajectories.storage import codec
 from trajectories.storage.filters import batches
 from trajectories.storage.schema import findings, lessons, margins, metrics, runs, store_meta, tasks, trajectories
@@ -120,10 +120,18 @@ def drop_older(connection: sa.Connection, kind: FindingKind, subject: str, keep:
     """Of the findings whose documents say the same of `alike` as the newest, leave so many of the newest."""
     c = findings.c
     query = sa.select(c.number, c.document).where(c.kind == kind, c.subject == subject).order_by(c.number.desc())
-    said = [(row.number, unpack(row.document).get(alike)) for row in connection.execute(query)]
-    older = [number for number, value in said if value == said[0][1]][keep:]
+    said = [(row.number, _said(row.document, alike)) for row in connection.execute(query)]
+    older = [number for number, value in said if value is not None and value == said[0][1]][keep:]
     for batch in batches(older):
         connection.execute(findings.delete().where(c.number.in_(batch)))
+
+
+def _said(document: bytes, key: str) -> Any:
+    """A document's value; None where it has none, or is damaged: that keeps nobody from adding another."""
+    try:
+        return unpack(document).get(key)
+    except (StoreError, ValueError):
+        return None
 
 
 def read_findings(connection: sa.Connection, kind: FindingKind, subject: str, limit: int) -> list[Finding]:
