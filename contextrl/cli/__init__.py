@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -54,19 +56,31 @@ GOES_ON = {
 class Told(typer.core.TyperGroup):
     """A group of commands whose errors are sentences."""
 
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Read the command line, and show the help where that is asked for."""
+        with _stopping():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command; turn a user's mistake into one sentence."""
         try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            typer.secho(f"\n{stopped(sys.argv[1:])}", err=True, fg="yellow")
-            raise typer.Exit(130) from None
+            with _stopping():
+                return super().invoke(ctx)
         except Exception as error:
             cause = first_cause(error)
             if os.environ.get("CONTEXTRL_DEBUG") or isinstance(error, BrokenPipeError) or not is_told(cause):
                 raise
             typer.secho(sentence(cause, ctx.invoked_subcommand or ""), err=True, fg="red")
             raise typer.Exit(2) from None
+
+
+@contextmanager
+def _stopping() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.secho(f"\n{stopped(sys.argv[1:])}", err=True, fg="yellow")
+        raise typer.Exit(130) from None
 
 
 def first_cause(error: BaseException) -> BaseException:
