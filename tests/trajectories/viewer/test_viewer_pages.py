@@ -1,6 +1,7 @@
 """Pages as they are sent: tables that the database pages and filters, and sentences where something is not there."""
 
 import re
+import sys
 
 import pytest
 from trajectory_builders import pair, trajectory
@@ -81,7 +82,8 @@ def test_a_snippet_leads_to_its_turn(store, client):
 
 def test_a_search_says_what_is_not_indexed_yet(store, client, monkeypatch):
     store.add_many(trajectory(f"i{i}") for i in range(300))
-    monkeypatch.setattr("trajectories.viewer.pages.trajectories.PATIENCE_S", 0.0)
+    module = sys.modules["trajectories.viewer.pages.trajectories"]  # the package has a function of that name
+    monkeypatch.setattr(module, "PATIENCE_S", 0.0)
     first, second = (client.get("/trajectories?text=times").text for _ in range(2))
     assert "The words of 100 trajectories are not indexed yet" in first and "data-live" in first
     assert "300 trajectories" in second
