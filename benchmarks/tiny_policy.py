@@ -20,7 +20,7 @@ from contextrl.progress import open_progress
 from contextrl.recipe_file import load_recipe
 from contextrl.report import read_report
 
-ARMS = {"GRPO + CA": "context.enabled=true", "GRPO": "context.enabled=false"}
+ARMS = {"GRPO + CA": "ca.enabled=true", "GRPO": "ca.enabled=false"}
 GENERATED = "generated"
 WHOLE = ("train.max_minutes=null", "train.expert_minutes=null", "evaluation.mutation_tasks=0")
 """A slow machine gives the same table; only functions that were never trained on are measured."""

@@ -1,7 +1,8 @@
-"""From sequences of different lengths to right-padded micro-batches.
+"""From trajectories to micro-batches: what each sampled token contributes to the loss.
 
-Invariant: how a minibatch is cut into micro-batches changes memory and speed, never the gradient. Each token carries
-its share of the loss (`weights`), fixed on the whole minibatch before it is cut, so losses of micro-batches add up.
+Invariant: how a minibatch is cut into micro-batches, or dealt out over processes, changes memory and speed, never the
+gradient. Each token carries its share of the loss (`weights`), fixed on the whole minibatch before it is cut, so losses
+of micro-batches add up.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-Normalisation = Literal["token", "sequence", "constant"]
+from contextrl.packing import Row, cut, pack
+
+Aggregation = Literal["token-mean", "seq-mean-token-mean", "seq-mean-token-sum-norm"]
 CPU_TOKENS = 2048
-"""Most padded tokens of a micro-batch on a CPU. Its caches are small, and memory of large tensors goes back to the
-system after each operation, to be fetched again page by page."""
+"""Most tokens of a micro-batch on a CPU. Its caches are small, and memory of large tensors goes back to the system
+after each operation, to be fetched again page by page."""
 
 
 @dataclass(frozen=True)
@@ -44,56 +47,51 @@ class Sample:
 
 @dataclass(frozen=True)
 class TokenBatch:
-    """A micro-batch. All tensors [B, T], float32 but for ids (int64) and mask (bool); zero in the padding."""
+    """A micro-batch of B trajectories with M sampled tokens in all, in the order of the trajectories.
 
-    ids: Tensor
-    mask: Tensor
+    All tensors but `places` are [M], float32 where nothing else is said.
+    """
+
+    row: Row
+    places: Tensor
+    """[K] int64: where the row holds sampled tokens; trajectories that sampled alike share places."""
+    which: Tensor
+    """int64: which of the places each token is at."""
+    owner: Tensor
+    """int64: which trajectory each token belongs to."""
     advantages: Tensor
     sampled: Tensor
+    """Log-probabilities as recorded."""
     old: Tensor
     reference: Tensor | None
     weights: Tensor
-    """Share of each token in the minibatch's loss; zero where the mask is False."""
+    """Share of each token in the minibatch's loss."""
     total_tokens: int
-    """Tokens with a gradient in the whole minibatch: what metrics are divided by."""
+    """Sampled tokens in the whole minibatch: what metrics are divided by."""
     names: list[str]
     """Ids of the trajectories, [B]."""
 
-
-def pad(rows: Sequence[Sequence[float]], fill: float, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Rows of different lengths as one tensor [B, T], filled on the right."""
-    width = max(len(row) for row in rows)
-    return torch.tensor([[*row, *[fill] * (width - len(row))] for row in rows], dtype=dtype, device=device)
-
-
-def micro_batches(lengths: Sequence[int], max_tokens: int, device: torch.device) -> Iterator[list[int]]:
-    """Indices in micro-batches of at most `max_tokens` padded tokens; sorted by length, so that little is padding.
-
-    On a CPU, of at most `CPU_TOKENS`. A sequence that is longer than that comes alone. Longest first: where memory is
-    short, it shows at once.
-    """
-    if device.type == "cpu":
-        max_tokens = min(max_tokens, CPU_TOKENS)
-    batch: list[int] = []
-    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if batch and (len(batch) + 1) * lengths[batch[0]] > max_tokens:
-            yield batch
-            batch = []
-        batch.append(index)
-    if batch:
-        yield batch
+    @property
+    def counts(self) -> list[int]:
+        """How many of the tokens each trajectory has, [B]."""
+        return self.owner.bincount(minlength=len(self.names)).tolist()
 
 
-def token_weights(samples: Sequence[Sample], normalisation: Normalisation, constant: int) -> list[float]:
+def most_tokens(max_tokens: int, device: torch.device) -> int:
+    """What a micro-batch may hold on a device."""
+    return min(max_tokens, CPU_TOKENS) if device.type == "cpu" else max_tokens
+
+
+def token_weights(samples: Sequence[Sample], aggregation: Aggregation, constant: int) -> list[float]:
     """Weight of each token of each sample, [B], for the samples of one whole minibatch.
 
-    `token`: 1 / all tokens (DAPO). `sequence`: 1 / (samples * own tokens) (GRPO). `constant`: 1 / (samples * constant)
-    (Dr. GRPO).
+    `token-mean`: 1 / all tokens (DAPO). `seq-mean-token-mean`: 1 / (samples * own tokens) (GRPO).
+    `seq-mean-token-sum-norm`: 1 / (samples * constant) (Dr. GRPO).
     """
     total, count = sum(s.tokens for s in samples), len(samples)
-    if normalisation == "token":
+    if aggregation == "token-mean":
         return [s.weight / total for s in samples]
-    if normalisation == "sequence":
+    if aggregation == "seq-mean-token-mean":
         return [s.weight / (count * s.tokens) for s in samples]
     return [s.weight / (count * constant) for s in samples]
 
@@ -103,23 +101,35 @@ def token_batches(
 ) -> Iterator[TokenBatch]:
     """Cut one minibatch into micro-batches; `weights` as from `token_weights`."""
     total = sum(s.tokens for s in samples)
-    for indices in micro_batches([len(s.ids) for s in samples], max_tokens, device):
-        rows = [samples[i] for i in indices]
-        mask = pad([s.mask for s in rows], 0, torch.bool, device)
-        references = [s.reference for s in rows if s.reference is not None]
-        yield TokenBatch(
-            ids=pad([s.ids for s in rows], 0, torch.int64, device),
-            mask=mask,
-            advantages=_spread([s.advantage for s in rows], mask),
-            sampled=pad([s.logprobs for s in rows], 0, torch.float32, device),
-            old=pad([s.logprobs if s.old is None else s.old for s in rows], 0, torch.float32, device),
-            reference=pad(references, 0, torch.float32, device) if len(references) == len(rows) else None,
-            weights=_spread([weights[i] for i in indices], mask),
-            total_tokens=total,
-            names=[s.name for s in rows],
-        )
+    for indices in cut([s.ids for s in samples], most_tokens(max_tokens, device)):
+        yield _batch([samples[i] for i in indices], [weights[i] for i in indices], total, device)
 
 
-def _spread(values: Sequence[float], mask: Tensor) -> Tensor:
-    """One value per row [B] onto the row's sampled tokens [B, T]."""
-    return torch.tensor(values, device=mask.device)[:, None] * mask
+def _batch(rows: Sequence[Sample], weights: Sequence[float], total: int, device: torch.device) -> TokenBatch:
+    row = pack([s.ids for s in rows], device)
+    masks = [torch.tensor(s.mask, device=device) for s in rows]
+    at = torch.cat([path[mask] for path, mask in zip(row.paths, masks, strict=True)])
+    places, which = torch.unique(at, return_inverse=True)
+    counts = torch.tensor([s.tokens for s in rows], device=device)
+
+    def spread(values: Sequence[float]) -> Tensor:
+        return torch.tensor(values, dtype=torch.float32, device=device).repeat_interleave(counts)
+
+    def flat(lists: Sequence[Sequence[float]]) -> Tensor:
+        kept = [x for values, s in zip(lists, rows, strict=True) for x, m in zip(values, s.mask, strict=True) if m]
+        return torch.tensor(kept, dtype=torch.float32, device=device)
+
+    references = [s.reference for s in rows if s.reference is not None]
+    return TokenBatch(
+        row=row,
+        places=places,
+        which=which,
+        owner=torch.arange(len(rows), device=device).repeat_interleave(counts),
+        advantages=spread([s.advantage for s in rows]),
+        sampled=flat([s.logprobs for s in rows]),
+        old=flat([s.logprobs if s.old is None else s.old for s in rows]),
+        reference=flat(references) if len(references) == len(rows) else None,
+        weights=spread(weights),
+        total_tokens=total,
+        names=[s.name for s in rows],
+    )

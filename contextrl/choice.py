@@ -153,7 +153,7 @@ class ChoiceFormat:
         if not found:
             raise ValueError(
                 "the policy's chat template does not show the user's message, so no choice prompt can be made; "
-                "use another checkpoint or set context.enabled=false"
+                "use another checkpoint or set ca.enabled=false"
             )
         return before, after
 
@@ -181,7 +181,7 @@ class ChoiceFormat:
             if after[:-1] != before:
                 raise ValueError(
                     f'the policy\'s tokenizer does not make "{letter}" one token of its own after the generation '
-                    "prompt, so its logit cannot be read; use another checkpoint or set context.enabled=false"
+                    "prompt, so its logit cannot be read; use another checkpoint or set ca.enabled=false"
                 )
             ids.append(after[-1])
         return ids[0], ids[1]

@@ -94,23 +94,60 @@ class RolloutConfig(Section):
 
 
 class GRPOConfig(Section):
-    """The policy-gradient term. The defaults are the paper's where it names them."""
+    """The policy-gradient term. The defaults are the paper's where it names them.
+
+    docs/objectives.md says which settings are Dr. GRPO, DAPO, GSPO and CISPO.
+    """
 
     weight: Annotated[float, Field(ge=0)] = 1.0
     """What the term is multiplied by; 0 trains on pairs alone."""
+    surrogate: Literal["clip", "cispo"] = "clip"
+    """`clip`: the ratio is clipped, and a clipped token has no gradient. `cispo`: the gradient is that of the
+    log-probability, times the ratio, at most 1 + clip_high."""
+    ratio: Literal["token", "sequence"] = "token"
+    """`sequence`: GSPO's, the geometric mean over a trajectory's tokens."""
     clip_low: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """The importance ratio is clipped below 1 - clip_low."""
     clip_high: Annotated[float, Field(gt=0)] = 0.2
     """The importance ratio is clipped above 1 + clip_high."""
+    advantage_std: Literal["group", "batch", "none"] = "group"
+    """What advantages are divided by: the standard deviation of the group's rewards, of all of the iteration's, or
+    nothing."""
+    aggregation: Literal["token-mean", "seq-mean-token-mean", "seq-mean-token-sum-norm"] = "token-mean"
+    """What the summed token losses are divided by: all sampled tokens; each trajectory's own, then the number of
+    trajectories; or `norm_tokens` per trajectory."""
+    norm_tokens: Positive = 64
+    """The constant of `seq-mean-token-sum-norm`, tokens per trajectory."""
+    flat_groups: Literal["count", "leave_out"] = "count"
+    """Groups in which all rewards are the same have no gradient. `count`: they stay in the denominator, so that steps
+    get smaller as fewer groups have something to say; `leave_out`: the others are averaged over."""
     kl: Annotated[float, Field(ge=0)] = 1e-3
     """Weight of the k3 estimate of the KL to the reference model; 0 keeps no reference model."""
-    normalisation: Literal["token", "sequence", "constant"] = "token"
-    """What the summed token losses are divided by: all sampled tokens; each trajectory's own, then the
-    number of trajectories; or a constant per trajectory."""
-    constant_tokens: Positive = 64
-    """The constant of `normalisation: constant`, tokens per trajectory."""
-    std_normalise: bool = True
-    """Divide advantages by the group's standard deviation."""
+    kl_ratio: bool = False
+    """Multiply that estimate by the importance ratio, which makes its gradient unbiased for stale tokens."""
+    old: Literal["recorded", "recomputed"] = "recorded"
+    """What the importance ratio is taken against: the log-probabilities of the engine that sampled, or the learner's
+    own before its first update (for engines whose arithmetic differs)."""
+    correction: Literal["none", "truncate", "mask"] = "none"
+    """For samples of another policy (a stale one, another engine's arithmetic): weights by the learner's probability
+    over the sampler's, cut off at `correction_high`, or 0 outside `correction_low` to `correction_high`. Makes `old`
+    recomputed."""
+    correction_level: Literal["token", "sequence"] = "token"
+    """Of a token, or of all of a trajectory's tokens together."""
+    correction_low: Annotated[float, Field(ge=0)] = 0.5
+    """Of `mask`."""
+    correction_high: Annotated[float, Field(gt=0)] = 2.0
+    """Of both."""
+    overlong_tokens: Annotated[int, Field(ge=0)] = 0
+    """The reward falls by up to 1 over the last so many tokens before `rollout.max_context_tokens`; 0: it does not."""
+    overlong_filter: bool = False
+    """Learn nothing from episodes that were cut short; they stay in their group's mean."""
+
+    @model_validator(mode="after")
+    def _a_band(self) -> GRPOConfig:
+        if self.correction == "mask" and self.correction_low >= self.correction_high:
+            raise ValueError("`grpo.correction_low` must be smaller than `grpo.correction_high`")
+        return self
 
 
 class ContextConfig(Section):
@@ -118,12 +155,15 @@ class ContextConfig(Section):
 
     enabled: bool = True
     """Train on mined pairs. Without it the run is plain GRPO; pairs are mined and measured all the same."""
-    weight: Annotated[float, Field(ge=0)] = 1.0
-    """lambda. The paper uses 0.001 to 0.005 on 8B models; a tiny policy needs far more."""
+    weight: Annotated[float, Field(ge=0)] | Literal["auto"] = 1.0
+    """lambda. The paper uses 0.001 to 0.005 on 8B models; a tiny policy needs far more. `auto` holds the ratio of the
+    terms' gradients at `gradient_ratio`."""
+    gradient_ratio: Annotated[float, Field(gt=0)] = 0.3
+    """Of `weight: auto`: the norm of this term's weighted gradient over that of the policy-gradient term."""
     clip: Annotated[float, Field(gt=0)] = 5.0
     """c, in logits."""
-    clip_form: Literal["two_sided", "one_sided"] = "two_sided"
-    """`two_sided` is the paper's; `one_sided` keeps the gradient of pairs that are wrong by more than c."""
+    low_side: Literal["clip", "linear"] = "clip"
+    """`clip` is the paper's: no gradient for pairs that are wrong by more than c either. `linear` keeps theirs."""
     pairs_per_step: Positive = 12
     """Pairs in one optimiser step, each with one letter order; the orders are balanced."""
     curriculum: Literal["adaptive", "uniform"] = "adaptive"
@@ -161,7 +201,7 @@ class ContextConfig(Section):
 class LearnerConfig(Section):
     """The optimiser step (AdamW)."""
 
-    learning_rate: Annotated[float, Field(gt=0)] = 3e-4
+    lr: Annotated[float, Field(gt=0)] = 3e-4
     """Peak learning rate, reached after the warm-up and then held."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """Decoupled weight decay."""
@@ -170,7 +210,7 @@ class LearnerConfig(Section):
     minibatch_trajectories: Positive = 64
     """Trajectories in one optimiser step."""
     microbatch_tokens: Positive = 8192
-    """Most padded tokens in one forward pass; changes memory, never the result. On a CPU at most 2048 are taken."""
+    """Most tokens in one forward pass; changes memory, never the result. On a CPU at most 2048 are taken."""
     grad_clip: Annotated[float, Field(gt=0)] = 1.0
     """Largest norm of the gradient."""
     warmup_steps: Annotated[int, Field(ge=0)] = 5
@@ -179,6 +219,8 @@ class LearnerConfig(Section):
     """Of activations in the learner; weights, sampling, logits and the loss on them stay in float32."""
     gradient_checkpointing: bool = False
     """Trade time for memory."""
+    probe_every: Annotated[int, Field(ge=0)] = 10
+    """Optimiser steps between two comparisons of the terms' gradients (norms, cosine); 0: never."""
 
 
 class TrainConfig(Section):
@@ -241,7 +283,7 @@ class Recipe(Section):
     """How episodes are played."""
     grpo: GRPOConfig = GRPOConfig()
     """The policy-gradient term."""
-    context: ContextConfig = ContextConfig()
+    ca: ContextConfig = ContextConfig()
     """The context-awareness term."""
     learner: LearnerConfig = LearnerConfig()
     """The optimiser step."""
@@ -249,6 +291,12 @@ class Recipe(Section):
     """How long the run lasts."""
     evaluation: EvaluationConfig = EvaluationConfig()
     """What is measured."""
+
+    @model_validator(mode="after")
+    def _measured_to_be_held(self) -> Recipe:
+        if self.ca.weight == "auto" and not (self.learner.probe_every and self.grpo.weight):
+            raise ValueError("`ca.weight: auto` needs `learner.probe_every` and `grpo.weight` above 0")
+        return self
 
     @model_validator(mode="after")
     def _a_turn_fits(self) -> Recipe:
@@ -268,7 +316,7 @@ class Recipe(Section):
     @property
     def heldout_pair_tokens(self) -> int:
         """Longest prompt of a held-out pair."""
-        return self.evaluation.max_pair_tokens or self.context.max_pair_tokens
+        return self.evaluation.max_pair_tokens or self.ca.max_pair_tokens
 
     @property
     def run_dir(self) -> Path:

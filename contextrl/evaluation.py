@@ -112,8 +112,8 @@ class Evaluator:
                 kind,
                 self._recipe.evaluation.pairs,
                 seed=self._recipe.seed,
-                min_similarity=self._recipe.context.hardness[-1],
-                keep_after_edit=self._recipe.context.after_edit == "mask",
+                min_similarity=self._recipe.ca.hardness[-1],
+                keep_after_edit=self._recipe.ca.after_edit == "mask",
                 progress=self._progress.update,
             )
             self._pairs[kind] = pairs, self._choices.both_orders(pairs)

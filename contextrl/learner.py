@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import cosine_similarity
+from torch import nn
 
 from contextrl.choice import ChoicePrompt, PairResult
 from contextrl.config import LearnerConfig
+from contextrl.interference import Interference
 from contextrl.objectives.protocol import Objective
 from contextrl.scoring import Scorer
 from trajectories.queries import Lesson
@@ -26,6 +26,8 @@ from trajectories.records import Trajectory
 
 logger = logging.getLogger(__name__)
 BETAS = (0.9, 0.95)
+HELD = (1e-4, 10.0)
+"""Bounds of a weight that holds a ratio: a term that is learned has hardly a gradient left."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Term:
 
     objective: Objective
     weight: float = 1.0
+    ratio: float | None = None
+    """Hold the norm of this term's weighted gradient at so much of the first term's; `weight` is where it begins."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +77,8 @@ class Learner:
         *,
         temperature: float = 1.0,
         seed: int = 0,
-        probe_every: int = 0,
     ) -> None:
-        """`temperature`: that of the rollouts. Every `probe_every` steps the terms' gradients are compared (0: never).
-
-        Dropout stays off, or the importance ratio would be noise.
-        """
+        """`temperature`: that of the rollouts. Dropout stays off, or the importance ratio would be noise."""
         autocast = config.precision == "bfloat16"
         self.policy = Scorer(model.eval(), autocast=autocast, temperature=temperature)
         self.reference = (
@@ -87,7 +87,9 @@ class Learner:
         self.config, self.terms = config, [t for t in terms if t.weight]
         self.optimizer = _optimizer(model, config)
         self.steps_done = self.steps_skipped = 0
-        self._probe_every, self._rng = probe_every, random.Random(seed)
+        self.weights = {t.objective.name: t.weight for t in self.terms}
+        """What each term is multiplied by now."""
+        self._rng = random.Random(seed)
         if config.gradient_checkpointing:
             _checkpoint_layers(model)
 
@@ -122,6 +124,7 @@ class Learner:
             "optimizer": self.optimizer.state_dict(),
             "steps_done": self.steps_done,
             "steps_skipped": self.steps_skipped,
+            "weights": self.weights,
             "rng": self._rng.getstate(),
         }
 
@@ -129,6 +132,7 @@ class Learner:
         """Go on from a state of a learner with the same model and configuration."""
         self.optimizer.load_state_dict(state["optimizer"])
         self.steps_done, self.steps_skipped = state["steps_done"], state["steps_skipped"]
+        self.weights = dict(state["weights"])
         self._rng.setstate(state["rng"])
 
     def _plan(self, prepared: Mapping[str, Sequence[Any]], steps: int) -> list[dict[str, list[Any]]]:
@@ -149,27 +153,29 @@ class Learner:
         """One optimiser step."""
         self.optimizer.zero_grad()
         metrics: dict[str, float] = {}
-        probe = bool(self._probe_every) and self.steps_done % self._probe_every == 0
-        gradients: dict[str, Tensor] = {}
+        every = self.config.probe_every
+        apart = Interference(self._parameters()) if every and self.steps_done % every == 0 else None
         for term in self.terms:
-            before = self._gradient() if probe else None
             if not self._accumulate(term, plan, metrics, made):
                 return metrics | self._skip(f"the {term.objective.name} loss is not finite")
-            if before is not None:
-                gradients[term.objective.name] = self._gradient() - before
-        metrics |= _compare(gradients)
+            if apart:
+                apart.take(term.objective.name)
+        if apart:
+            metrics |= apart.put_back()
+            self._balance(metrics)
         parameters = [p for p in self._parameters() if p.grad is not None]
         if not parameters:
             return metrics
         norm = float(nn.utils.clip_grad_norm_(parameters, self.config.grad_clip))
         if not math.isfinite(norm):
             return metrics | self._skip("the gradient is not finite")
-        rate = self.config.learning_rate * min(1.0, (self.steps_done + 1) / max(1, self.config.warmup_steps))
+        rate = self.config.lr * min(1.0, (self.steps_done + 1) / max(1, self.config.warmup_steps))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
         self.steps_done += 1
-        return metrics | {"learner/grad_norm": norm, "learner/learning_rate": rate}
+        weights = {f"{name}/weight": weight for name, weight in self.weights.items()}
+        return metrics | weights | {"learner/grad_norm": norm, "learner/learning_rate": rate}
 
     def _accumulate(self, term: Term, plan: Mapping[str, list[Any]], metrics: dict[str, float], made: _Made) -> bool:
         """Add one term's gradient, micro-batch by micro-batch; False as soon as a loss is not finite."""
@@ -179,7 +185,7 @@ class Learner:
             loss = float(terms.loss.detach())
             if not math.isfinite(loss):
                 return False
-            (term.weight * terms.loss).backward()  # type: ignore[no-untyped-call]
+            (self.weights[objective.name] * terms.loss).backward()  # type: ignore[no-untyped-call]
             made.results.extend(terms.results)
             for lesson in terms.lessons:
                 made.lessons.setdefault(lesson.trajectory_id, lesson)
@@ -197,11 +203,16 @@ class Learner:
     def _parameters(self) -> list[nn.Parameter]:
         return [p for group in self.optimizer.param_groups for p in group["params"]]
 
-    def _gradient(self) -> Tensor:
-        """All gradients in one vector."""
-        return torch.cat(
-            [(torch.zeros_like(p) if p.grad is None else p.grad.clone()).flatten() for p in self._parameters()]
-        )
+    def _balance(self, measured: Mapping[str, float]) -> None:
+        """Set the weights that hold a ratio, for the steps to come."""
+        first = self.terms[0].objective.name
+        for term in self.terms[1:]:
+            name = term.objective.name
+            norms = measured[f"{first}/grad_norm"], measured[f"{name}/grad_norm"]
+            if term.ratio is not None and all(math.isfinite(norm) and norm > 0 for norm in norms):
+                # Half of the way, as powers: one step's gradients are noisy.
+                weight = self.weights[name] * math.sqrt(term.ratio * norms[0] / norms[1])
+                self.weights[name] = min(max(weight, HELD[0]), HELD[1])
 
 
 def _optimizer(model: nn.Module, config: LearnerConfig) -> torch.optim.AdamW:
@@ -211,7 +222,7 @@ def _optimizer(model: nn.Module, config: LearnerConfig) -> torch.optim.AdamW:
             "the policy's weights have 16 bits: updates smaller than 1/256 of a weight are lost; "
             "load it in float32 (precision: bfloat16 then only concerns the activations)"
         )
-    return torch.optim.AdamW(parameters, lr=config.learning_rate, betas=BETAS, weight_decay=config.weight_decay)
+    return torch.optim.AdamW(parameters, lr=config.lr, betas=BETAS, weight_decay=config.weight_decay)
 
 
 def _checkpoint_layers(model: Any) -> None:
@@ -223,16 +234,6 @@ def _checkpoint_layers(model: Any) -> None:
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-
-
-def _compare(gradients: Mapping[str, Tensor]) -> dict[str, float]:
-    """Norm of each term's weighted gradient, and the cosine between every two."""
-    out = {f"{name}/grad_norm": float(g.norm()) for name, g in gradients.items()}
-    names = list(gradients)
-    for i, a in enumerate(names):
-        for b in names[i + 1 :]:
-            out[f"learner/cosine_{a}_{b}"] = float(cosine_similarity(gradients[a], gradients[b], dim=0))
-    return out
 
 
 def _mean(steps: Iterable[Mapping[str, float]]) -> dict[str, float]:

@@ -130,7 +130,7 @@ class Run:
         self.policy = start.policy
         self.player = Player(recipe, self.policy, world, backend)
         self.feed = PairFeed(
-            store, start.choices, recipe.context, run=self.name, seed=recipe.seed, avoid=world.heldout_functions
+            store, start.choices, recipe.ca, run=self.name, seed=recipe.seed, avoid=world.heldout_functions
         )
         self.evaluator = Evaluator(recipe, world, self.player, start.choices, progress)
         self.demonstrations = Demonstrations(recipe, world, self.player, progress)
@@ -196,7 +196,7 @@ class Run:
         self.clock.move(SANDBOXES, "roll out: the policy computes", seconds["sampling"])
         with self.clock.timed("learn", seconds, "learning"):
             steps = self.learner.optimizer_steps(len(trajectories))
-            prompts = self.feed.prompts(recipe.context.pairs_per_step * steps)
+            prompts = self.feed.prompts(recipe.ca.pairs_per_step * steps)
             update = await asyncio.to_thread(self.learner.step, trajectories, prompts)
             self.feed.learned(update.results)
             self.feed.left_out(update.left_out)
@@ -269,7 +269,11 @@ def _label(folder: RunFolder, store: SQLStore, recipe: Recipe) -> str:
 
 
 def _learner(recipe: Recipe, model: Any, reference: Any) -> Learner:
-    terms = [Term(GRPO(recipe.grpo), recipe.grpo.weight)]
-    if recipe.context.enabled:
-        terms.append(Term(ContextAwareness(recipe.context), recipe.context.weight))
+    ca, longest = recipe.ca, recipe.rollout.max_context_tokens
+    terms = [Term(GRPO(recipe.grpo, longest=longest), recipe.grpo.weight)]
+    if ca.enabled:
+        held = ca.weight == "auto"
+        terms.append(
+            Term(ContextAwareness(ca), 1.0 if ca.weight == "auto" else ca.weight, ca.gradient_ratio if held else None)
+        )
     return Learner(model, reference, recipe.learner, terms, temperature=recipe.rollout.temperature, seed=recipe.seed)

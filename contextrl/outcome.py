@@ -88,7 +88,7 @@ def _notes(run: Finished) -> list[str]:
         "tasks and pairs of one function count as one observation.",
     ]
     notes += [
-        f"{kind}: no held-out pair is valid, at least {run.recipe.context.hardness[-1]:.0%} alike and at most "
+        f"{kind}: no held-out pair is valid, at least {run.recipe.ca.hardness[-1]:.0%} alike and at most "
         f"{run.recipe.heldout_pair_tokens} tokens long, so selection accuracy was not measured"
         for kind, m in run.after.items()
         if not m.selected and run.recipe.evaluation.pairs

@@ -1,8 +1,9 @@
-"""What a causal language model says about given tokens, at the positions that are asked for and no others.
+"""What a causal language model says about given tokens, at the places that are asked for and no others.
 
-Invariant: the numbers are those of `model(input_ids).logits`; only memory differs. Logits of prompt tokens are never
-made, and those of a large vocabulary are made a chunk at a time and again in the backward pass. Sequences are padded
-on the right, where causal attention cannot see the padding, so no attention mask is needed.
+Invariant: the numbers are those of `model(input_ids).logits` of each sequence alone; only time and memory differ.
+Logits of prompt tokens are never made, and those of a large vocabulary are made a chunk at a time and again in the
+backward pass. What sequences share is computed once where the model's attention allows it; elsewhere sequences are
+padded on the right, where causal attention cannot see the padding, so no attention mask is needed.
 """
 
 from __future__ import annotations
@@ -12,13 +13,18 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import log_softmax
+from torch.nn.functional import log_softmax, pad
 from torch.utils.checkpoint import checkpoint
+
+from agents import attention
+from contextrl.packing import Row, pack
 
 CHUNK_LOGITS = 1 << 25
 """Logits alive at once in one chunk (128 MiB in float32)."""
 MAX_LOG = 20.0
 """Bound on differences of log-probabilities before they are exponentiated."""
+_TRIED = ([0, 1, 2, 3], [0, 1, 3], [2, 1])
+"""Sequences on which it is found out what a model can do. Some cap or scale their logits, some have no attention."""
 
 
 class Scorer:
@@ -38,6 +44,7 @@ class Scorer:
         self.model: Any = model
         self._autocast, self._temperature, self._chunk_logits = autocast, temperature, chunk_logits
         self._head: Any = _plain_head(self.model, self.device)
+        self.packs = self._head is not None and _packs(self.model, self.device)
 
     @property
     def device(self) -> torch.device:
@@ -45,14 +52,12 @@ class Scorer:
         parameter: Tensor = next(iter(self.model.parameters()))
         return parameter.device
 
-    def token_logprobs(self, ids: Tensor, select: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-probability of each selected token given those before it, and the entropy there (nats, no gradient).
+    def token_logprobs(self, row: Row, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probability of each token at `places` given those before it, and the entropy there (nats, no gradient).
 
-        ids, select: [B, T]; `select` must be False in column 0, which nothing predicts. Returns two of [N], in the
-        order of `select.nonzero()`.
+        places: [K], none of them where a sequence begins, which nothing predicts. Returns two of [K].
         """
-        features = self._features(ids, select.roll(-1, dims=1))
-        targets = ids[select]
+        features, targets = self._features(row, row.parents[places]), row.ids[places]
         rows = max(1, self._chunk_logits // self._vocabulary)
         if len(targets) <= rows:
             return self._score(features, targets)
@@ -62,10 +67,9 @@ class Scorer:
         ]
         return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
 
-    def next_logits(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """Logits of the token that follows each sequence, not tempered. ids [B, T], lengths [B] -> [B, V] float32."""
-        last = torch.arange(ids.shape[1], device=ids.device) == lengths[:, None] - 1
-        return self._logits(self._features(ids, last))
+    def next_logits(self, row: Row) -> Tensor:
+        """Logits of the token that follows each sequence, not tempered: [B, V] float32."""
+        return self._logits(self._features(row, torch.stack([path[-1] for path in row.paths])))
 
     @property
     def _vocabulary(self) -> int:
@@ -74,15 +78,19 @@ class Scorer:
     def _precision(self) -> AbstractContextManager[None]:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._autocast)
 
-    def _features(self, ids: Tensor, select: Tensor) -> Tensor:
-        """Hidden states [N, H] at the selected positions, or logits [N, V] where the head does more than multiply."""
+    def _features(self, row: Row, places: Tensor) -> Tensor:
+        """Hidden states [K, H] at these places, or logits [K, V] where the head does more than multiply."""
         with self._precision():
+            if self.packs:
+                return _hidden(self.model, row)[places]
+            ids, where = _padded(row)
             if self._head is not None:
                 hidden: Tensor = self.model.base_model(input_ids=ids, use_cache=False).last_hidden_state
-                return hidden[select]
-            keep = select.any(0).nonzero()[:, 0]
-            logits: Tensor = self.model(input_ids=ids, use_cache=False, logits_to_keep=keep).logits
-            return logits[select[:, keep]]
+                return hidden.flatten(0, 1)[where[places]]
+            columns = torch.unique(where[places] % ids.shape[1])
+            logits: Tensor = self.model(input_ids=ids, use_cache=False, logits_to_keep=columns).logits
+            column = torch.searchsorted(columns, where[places] % ids.shape[1])
+            return logits[where[places] // ids.shape[1], column]
 
     def _logits(self, features: Tensor) -> Tensor:
         """The product with the output layer has the precision of its weights: bfloat16 is too coarse for margins."""
@@ -97,19 +105,48 @@ class Scorer:
         return logprobs.gather(-1, targets[:, None])[:, 0], entropy
 
 
+def _hidden(model: Any, row: Row) -> Tensor:
+    """Hidden states [N, H] of a row."""
+    options = attention.for_row(row.runs, row.ids.device)
+    inputs = {"input_ids": row.ids[None], "position_ids": row.positions[None]}
+    hidden: Tensor = model.base_model(**inputs, **options, use_cache=False).last_hidden_state
+    return hidden[0]
+
+
+def _padded(row: Row) -> tuple[Tensor, Tensor]:
+    """Each sequence in a row of its own [B, T], and where in that, counted row by row, each place is: [N]."""
+    longest = max(len(path) for path in row.paths)
+    ids = torch.stack([pad(row.ids[path], (0, longest - len(path))) for path in row.paths])
+    where = torch.zeros_like(row.ids)
+    for index, path in enumerate(row.paths):
+        where[path] = index * longest + torch.arange(len(path), device=path.device)
+    return ids, where
+
+
 @torch.no_grad()
 def _plain_head(model: Any, device: torch.device) -> Any:
-    """The output layer, if logits are just its product with the last hidden state; None if the model does more.
-
-    Some architectures cap or scale their logits; this is found out on four tokens rather than assumed.
-    """
-    ids = torch.arange(4, device=device)[None]
+    """The output layer, if logits are just its product with the last hidden state; None if the model does more."""
+    ids = torch.tensor(_TRIED[:1], device=device)
     hidden = getattr(model.base_model(input_ids=ids, use_cache=False), "last_hidden_state", None)
     head = model.get_output_embeddings()
     if hidden is None or head is None:
         return None
     logits = model(input_ids=ids, use_cache=False).logits
     return head if torch.allclose(head(hidden), logits, rtol=1e-3, atol=1e-4) else None
+
+
+@torch.no_grad()
+def _packs(model: Any, device: torch.device) -> bool:
+    """Whether the model says of a row of several sequences what it says of each alone."""
+    if not attention.knows_runs(model):
+        return False
+    row = pack(_TRIED, device)
+    try:
+        packed = _hidden(model, row)
+    except (NotImplementedError, TypeError):
+        return False
+    alone = (model.base_model(input_ids=row.ids[p][None], use_cache=False).last_hidden_state[0] for p in row.paths)
+    return all(torch.allclose(packed[p], one, rtol=1e-3, atol=1e-4) for p, one in zip(row.paths, alone, strict=True))
 
 
 def k3(log_ratio: Tensor) -> Tensor:

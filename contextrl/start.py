@@ -36,7 +36,7 @@ def load_start(recipe: Recipe, folder: RunFolder) -> Start:
     source, where, saved = policy_source(recipe.policy), device(recipe), folder.checkpoint()
     policy = load_policy(saved[0] if saved else source, device=where)
     reference = load_policy(source, device=where).model.requires_grad_(False) if recipe.grpo.kl else None
-    choices = ChoiceFormat(policy.tokenizer, recipe.context.max_pair_tokens)
+    choices = ChoiceFormat(policy.tokenizer, recipe.ca.max_pair_tokens)
     return Start(policy, reference, choices, saved[1] if saved else None)
 
 

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from contextrl.batching import micro_batches, pad
+from contextrl.batching import most_tokens
 from contextrl.choice import ChoicePrompt, PairResult
 from contextrl.config import ContextConfig
 from contextrl.objectives.protocol import Feed, Prepared, Terms
+from contextrl.packing import Row, cut, pack
 from contextrl.scoring import Scorer
 
 Orders = tuple[ChoicePrompt, ...]
@@ -30,10 +31,7 @@ class PairBatch:
     """A micro-batch of choice prompts."""
 
     prompts: list[ChoicePrompt]
-    ids: Tensor
-    """[B, T] int64, padded on the right."""
-    lengths: Tensor
-    """[B]"""
+    row: Row
     letters: Tensor
     """[B, 2] token ids: the anchor's letter, the confounder's."""
     anchor_first: Tensor
@@ -55,9 +53,9 @@ class ContextAwareness:
     feed: Feed = "pairs"
 
     def __init__(self, config: ContextConfig) -> None:
-        """Reads `clip` and `clip_form`."""
+        """Reads `clip` and `low_side`."""
         self._c = config.clip
-        self._floor = -config.clip if config.clip_form == "two_sided" else None
+        self._floor = -config.clip if config.low_side == "clip" else None
 
     def prepare(
         self, data: Sequence[ChoicePrompt], policy: Scorer, reference: Scorer | None, max_tokens: int
@@ -74,7 +72,7 @@ class ContextAwareness:
 
     def loss(self, policy: Scorer, batch: PairBatch) -> Terms:
         """Mean clipped logistic loss of the margin. Tensors below are [B]."""
-        logits = policy.next_logits(batch.ids, batch.lengths)
+        logits = policy.next_logits(batch.row)
         margin = margins(logits, batch.letters)
         loss = -logsigmoid(margin.clamp(self._floor, self._c))
         d = margin.detach()
@@ -99,14 +97,16 @@ class ContextAwareness:
 
 
 def pair_batches(prompts: Sequence[ChoicePrompt], max_tokens: int, device: torch.device) -> Iterator[PairBatch]:
-    """Cut prompts into micro-batches. Every pair has the same weight, shared by its letter orders."""
+    """Cut prompts into micro-batches. Every pair has the same weight, shared by its letter orders.
+
+    What prompts begin with alike (the question and the answer of a pair's two orders) is computed once.
+    """
     orders = Counter(p.pair_id for p in prompts)
-    for indices in micro_batches([len(p.ids) for p in prompts], max_tokens, device):
+    for indices in cut([p.ids for p in prompts], most_tokens(max_tokens, device)):
         rows = [prompts[i] for i in indices]
         yield PairBatch(
             prompts=rows,
-            ids=pad([p.ids for p in rows], 0, torch.int64, device),
-            lengths=torch.tensor([len(p.ids) for p in rows], device=device),
+            row=pack([p.ids for p in rows], device),
             letters=torch.tensor([(p.anchor_letter, p.confounder_letter) for p in rows], device=device),
             anchor_first=torch.tensor([p.anchor_first for p in rows], device=device),
             weights=torch.tensor([1 / (len(orders) * orders[p.pair_id]) for p in rows], device=device),
@@ -118,6 +118,6 @@ def select(policy: Scorer, prompts: Sequence[ChoicePrompt], max_tokens: int) -> 
     """What the policy chooses, without learning: the context probe. In the order of the micro-batches."""
     results: list[PairResult] = []
     for batch in pair_batches(prompts, max_tokens, policy.device):
-        d = margins(policy.next_logits(batch.ids, batch.lengths), batch.letters).tolist()
+        d = margins(policy.next_logits(batch.row), batch.letters).tolist()
         results += [PairResult(p.pair_id, p.anchor_first, m) for p, m in zip(batch.prompts, d, strict=True)]
     return results

@@ -43,7 +43,7 @@ async def _pairs(path: Path, progress: Progress) -> list[ContextPair]:
                     kind,
                     recipe.evaluation.pairs,
                     seed=recipe.seed,
-                    min_similarity=recipe.context.hardness[-1],
+                    min_similarity=recipe.ca.hardness[-1],
                     progress=progress.update,
                 )
             return [pair.model_copy(update={"id": pair_key(pair)[:32]}) for pair in found]

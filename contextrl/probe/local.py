@@ -14,6 +14,7 @@ import torch
 
 from agents.policy import load_policy
 from contextrl.objectives.context_awareness import margins, pair_batches
+from contextrl.packing import Row
 from contextrl.probe.predictions import Question
 from contextrl.probe.prompts import Asked, Prompts, chunks
 from contextrl.probe.selector import Choice, Dtype, ProbeError, SelectorOptions
@@ -46,7 +47,7 @@ class LocalSelector:
         of = {(a.prompt.pair_id, a.prompt.anchor_first): a for a in asked}
         for batch in pair_batches([a.prompt for a in asked], self._batch_tokens, self._scorer.device):
             with torch.inference_mode():
-                found = margins(self._next_logits(batch.ids, batch.lengths), batch.letters).tolist()
+                found = margins(self._next_logits(batch.row), batch.letters).tolist()
             for prompt, margin in zip(batch.prompts, found, strict=True):
                 if not math.isfinite(margin):
                     raise ProbeError(
@@ -62,13 +63,13 @@ class LocalSelector:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _next_logits(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    def _next_logits(self, row: Row) -> torch.Tensor:
         try:
-            return self._scorer.next_logits(ids, lengths)
+            return self._scorer.next_logits(row)
         except torch.OutOfMemoryError:
             raise ProbeError(
-                f"{self.name}: {ids.shape[0]} prompts of {ids.shape[1]:,} tokens do not fit into the memory of "
-                f"{ids.device}; give smaller --batch-tokens or --max-tokens, or --dtype bfloat16"
+                f"{self.name}: {len(row.paths)} prompts of {len(row):,} tokens do not fit into the memory of "
+                f"{row.ids.device}; give smaller --batch-tokens or --max-tokens, or --dtype bfloat16"
             ) from None
 
 

@@ -27,9 +27,9 @@ def test_the_shipped_recipes_are_valid_and_survive_a_round_trip(path: Path, tmp_
 def test_the_8b_recipe_has_the_papers_hyper_parameters() -> None:
     recipe = load_recipe(Path("recipes/qwen3-8b-swegym.yaml"))
     assert recipe.policy == "Qwen/Qwen3-8B"
-    assert (recipe.grpo.kl, recipe.learner.learning_rate) == (1e-3, 2e-6)
+    assert (recipe.grpo.kl, recipe.learner.lr) == (1e-3, 2e-6)
     assert (recipe.rollout.group_size, recipe.rollout.max_turns, recipe.rollout.max_new_tokens) == (8, 35, 4096)
-    assert (recipe.context.weight, recipe.context.clip, recipe.context.clip_form) == (0.001, 5.0, "two_sided")
+    assert (recipe.ca.weight, recipe.ca.clip, recipe.ca.low_side) == (0.001, 5.0, "clip")
 
 
 @pytest.mark.parametrize(
@@ -37,8 +37,8 @@ def test_the_8b_recipe_has_the_papers_hyper_parameters() -> None:
     [
         ("train.itertions=3", "train.iterations"),
         ("rolout.group_size=4", "rollout"),
-        ("learning_rate=1", "learner.learning_rate"),
-        ("train.clip=3", "context.clip"),
+        ("lr=1", "learner.lr"),
+        ("train.clip=3", "ca.clip"),
         ("repositories.1.bgs=3", "repositories.1.bugs"),
     ],
 )
@@ -59,8 +59,8 @@ def test_an_unknown_key_is_refused_with_the_nearest(override: str, nearest: str)
         ("repositories=[]", "at least 1 item"),
         ("rollout.max_new_tokens=100000", "must be smaller than `rollout.max_context_tokens`"),
         ("name=../up", "`name`"),
-        ("learner.learning_rate=.inf", "finite number"),
-        ("context.stages=[]", "at least 1 item"),
+        ("learner.lr=.inf", "finite number"),
+        ("ca.stages=[]", "at least 1 item"),
         ("seed={", "the value is not YAML"),
         (".=3", "`.=3` is not an override"),
     ],
@@ -71,12 +71,12 @@ def test_a_bad_value_is_one_sentence(override: str, told: str) -> None:
 
 def test_overrides_are_yaml_and_reach_into_lists_and_missing_sections() -> None:
     recipe = load_recipe(
-        QUICKSTART, ["grpo.kl=5e-4", "train.max_minutes=null", "repositories.1.bugs=7", "context.stages=[file]"]
+        QUICKSTART, ["grpo.kl=5e-4", "train.max_minutes=null", "repositories.1.bugs=7", "ca.stages=[file]"]
     )
     assert recipe.grpo.kl == 5e-4
     assert recipe.train.max_minutes is None
     assert recipe.repositories[1].bugs == 7
-    assert recipe.context.stages == ("file",)
+    assert recipe.ca.stages == ("file",)
 
 
 def test_files_that_are_no_recipes(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_every_key_is_described() -> None:
         return found
 
     assert undescribed(Recipe) == []
-    assert {"train.iterations", "repositories.0.source", "context.weight"} <= set(keys(Recipe))
+    assert {"train.iterations", "repositories.0.source", "ca.weight"} <= set(keys(Recipe))
 
 
 def test_a_policy_is_checked_before_anything_is_loaded(tmp_path: Path) -> None:

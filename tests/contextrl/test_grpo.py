@@ -1,4 +1,5 @@
 import math
+import statistics
 
 import pytest
 import torch
@@ -6,8 +7,9 @@ from learning_toys import DoubleModel, directional_difference, gradient, tiny_qw
 
 from contextrl.batching import Sample
 from contextrl.config import GRPOConfig
-from contextrl.objectives.advantages import EPSILON, group_advantages
-from contextrl.objectives.grpo import GRPO, left_out, recompute
+from contextrl.objectives.advantages import EPSILON, advantages
+from contextrl.objectives.credit import credits_of
+from contextrl.objectives.grpo import GRPO, recompute
 from contextrl.scoring import Scorer, k3
 
 CPU = torch.device("cpu")
@@ -36,22 +38,25 @@ def random_samples(vocabulary=7, count=6, reference=True):
     return samples
 
 
-@pytest.mark.parametrize(("std", "scale"), [("none", 1.0), ("population", 0.5), ("sample", math.sqrt(1 / 3))])
+@pytest.mark.parametrize(("std", "scale"), [("none", 1.0), ("group", math.sqrt(1 / 3)), ("batch", math.sqrt(3 / 10))])
 def test_advantages_are_relative_to_the_group(std, scale):
-    result = group_advantages([1.0, 0.0, 0.0, 1.0], std)
-    expected = 0.5 / (scale + (0 if std == "none" else EPSILON))
-    assert result == pytest.approx([expected, -expected, -expected, expected])
+    groups = [[1.0, 0.0, 0.0, 1.0], [1.0, None, 1.0]]
+    expected = 0.5 / (scale if std == "none" else scale + EPSILON)
+    if std == "batch":
+        expected = 0.5 / (statistics.stdev([1, 0, 0, 1, 1, 1]) + EPSILON)
+    assert advantages(groups, std) == [pytest.approx([expected, -expected, -expected, expected]), [None] * 3]
 
 
 def test_infra_failures_never_move_the_baseline():
-    with_failures = group_advantages([1.0, None, 0.0, None, 0.0])
-    assert [a for a in with_failures if a is not None] == group_advantages([1.0, 0.0, 0.0])
+    (with_failures,) = advantages([[1.0, None, 0.0, None, 0.0]])
+    assert [[a for a in with_failures if a is not None]] == advantages([[1.0, 0.0, 0.0]])
     assert with_failures[1] is None and with_failures[3] is None
 
 
 @pytest.mark.parametrize("rewards", [[1.0, 1.0], [0.0, None, 0.0], [1.0], [None, None], []])
 def test_groups_without_variance_say_nothing(rewards):
-    assert group_advantages(rewards) == [None] * len(rewards)
+    for std in ("group", "batch", "none"):
+        assert advantages([rewards], std) == [[None] * len(rewards)]
 
 
 def test_samples_count_what_is_dropped():
@@ -65,8 +70,10 @@ def test_samples_count_what_is_dropped():
         trajectory(1.0, [turn], "solved"),
         trajectory(None, [], "broken"),
     ]
-    samples, metrics = GRPO(GRPOConfig(kl=0, std_normalise=False)).samples(data)
-    said = left_out(data)
+    config = GRPOConfig(kl=0, advantage_std="none")
+    found = credits_of(data, config)
+    samples, metrics = GRPO(config).samples(found)
+    said = {one.trajectory.id: one.why for one in found}
     assert [said.get(t.id, "")[:11] for t in data] == [
         "", "", "died for a ", "nothing was", "all rewards", "all rewards", "died for a ",
     ]  # fmt: skip
@@ -83,9 +90,9 @@ def test_samples_count_what_is_dropped():
         "reward": 0.6,
     }
     assert samples[0].weight == pytest.approx(6 / (6 + 4)), "6 tokens kept, 4 in the solved group, 0 in the empty one"
-    by_sequence, _ = GRPO(GRPOConfig(kl=0, normalisation="sequence")).samples(data)
+    by_sequence, _ = GRPO(GRPOConfig(kl=0, aggregation="seq-mean-token-mean")).samples(found)
     assert by_sequence[0].weight == pytest.approx(2 / 5)
-    dapo, _ = GRPO(GRPOConfig(kl=0), count_dropped=False).samples(data)
+    dapo, _ = GRPO(GRPOConfig(kl=0, flat_groups="leave_out")).samples(found)
     assert dapo[0].weight == 1.0
 
 
@@ -109,12 +116,12 @@ def test_loss_by_hand():
     penalty = [math.exp(x) - x - 1 for x in kls]
     tokens = [s + 0.1 * p for s, p in zip(surrogate, penalty, strict=True)]
     expected = {
-        "token": sum(tokens) / 3,
-        "sequence": ((tokens[0] + tokens[1]) / 2 + tokens[2]) / 2,
-        "constant": sum(tokens) / (2 * 10),
+        "token-mean": sum(tokens) / 3,
+        "seq-mean-token-mean": ((tokens[0] + tokens[1]) / 2 + tokens[2]) / 2,
+        "seq-mean-token-sum-norm": sum(tokens) / (2 * 10),
     }
-    for normalisation, value in expected.items():
-        grpo = GRPO(GRPOConfig(kl=0.1, normalisation=normalisation, constant_tokens=10))
+    for aggregation, value in expected.items():
+        grpo = GRPO(GRPOConfig(kl=0.1, aggregation=aggregation, norm_tokens=10))
         assert float(total_loss(grpo, policy, samples).detach()) == pytest.approx(value, rel=1e-4)
     metrics = grpo.loss(policy, next(iter(grpo.batches(samples, 100, CPU)))).metrics
     assert metrics["clipped_high"] == pytest.approx(1 / 3) and metrics["clipped_low"] == pytest.approx(1 / 3)
@@ -128,11 +135,11 @@ def test_loss_by_hand():
     assert advantages[0] == samples[0].advantage
 
 
-@pytest.mark.parametrize("normalisation", ["token", "sequence", "constant"])
-def test_gradient_by_finite_differences(normalisation):
+@pytest.mark.parametrize("aggregation", ["token-mean", "seq-mean-token-mean", "seq-mean-token-sum-norm"])
+def test_gradient_by_finite_differences(aggregation):
     model = DoubleModel()
     policy = Scorer(model, temperature=0.7)
-    grpo = GRPO(GRPOConfig(kl=0.3, normalisation=normalisation))
+    grpo = GRPO(GRPOConfig(kl=0.3, aggregation=aggregation))
     samples = random_samples()
     exact, numeric = directional_difference(lambda: total_loss(grpo, policy, samples), model)
     assert abs(exact) > 1e-3
@@ -152,11 +159,11 @@ def test_a_clipped_ratio_has_no_gradient():
         assert (float(gradient(model).norm()) > 1e-6) == moves
 
 
-@pytest.mark.parametrize("normalisation", ["token", "sequence", "constant"])
-def test_micro_batches_do_not_change_the_gradient(normalisation):
+@pytest.mark.parametrize("aggregation", ["token-mean", "seq-mean-token-mean", "seq-mean-token-sum-norm"])
+def test_micro_batches_do_not_change_the_gradient(aggregation):
     model = tiny_qwen3(vocabulary=7)
     policy = Scorer(model)
-    grpo = GRPO(GRPOConfig(kl=0.1, normalisation=normalisation))
+    grpo = GRPO(GRPOConfig(kl=0.1, aggregation=aggregation))
     gradients, metrics = [], []
     for max_tokens in (1, 20, 30, 10_000):
         model.zero_grad()
@@ -166,6 +173,7 @@ def test_micro_batches_do_not_change_the_gradient(normalisation):
             terms.loss.backward()
             for key, value in terms.metrics.items():
                 sums[key] = sums.get(key, 0.0) + value
+        del sums["computed_tokens"]  # what is shared within a micro-batch is computed once
         gradients.append(gradient(model))
         metrics.append(sums)
     for other, values in zip(gradients[1:], metrics[1:], strict=True):
@@ -180,8 +188,8 @@ def test_only_sampled_tokens_get_a_gradient():
     logits.retain_grad()
 
     class Spy(Scorer):
-        def _features(self, ids, select):
-            return logits[select]
+        def _features(self, row, places):
+            return logits[0, places]
 
         def _logits(self, features):
             return features
@@ -195,14 +203,14 @@ def test_only_sampled_tokens_get_a_gradient():
 def test_prepare_scores_under_reference_and_current_policy():
     policy, reference = Scorer(tiny_qwen3(seed=1)), Scorer(tiny_qwen3(seed=2))
     data = [trajectory(float(i % 2), [([1, 2, 3], [4 + i, 5], [-1.0, -1.0])]) for i in range(4)]
-    prepared = GRPO(GRPOConfig(kl=0.1), old="recomputed").prepare(data, policy, reference, 8)
+    prepared = GRPO(GRPOConfig(kl=0.1, old="recomputed")).prepare(data, policy, reference, 8)
     for sample in prepared.items:
         for scorer, values in ((policy, sample.old), (reference, sample.reference)):
             logp = torch.log_softmax(scorer.model(torch.tensor([sample.ids])).logits[0].detach(), -1)
             expected = [0, 0, 0, float(logp[2, sample.ids[3]]), float(logp[3, sample.ids[4]])]
             assert values == pytest.approx(expected, abs=1e-5)
     assert recompute(policy, [], 8) == []
-    first = GRPO(GRPOConfig(kl=0), old="recomputed")
+    first = GRPO(GRPOConfig(kl=0, old="recomputed"))
     batch = next(iter(first.batches(prepared.items, 1000, CPU)))
     assert first.loss(policy, batch).metrics["ratio"] == pytest.approx(1.0, abs=1e-5)
 
@@ -213,9 +221,9 @@ def test_bad_input_is_one_clear_sentence():
     with pytest.raises(ValueError, match="no reference model"):
         GRPO(GRPOConfig(kl=0.1)).prepare(good, policy, None, 8)
     with pytest.raises(ValueError, match="has 2 tokens but 1 log-probabilities"):
-        GRPO(GRPOConfig(kl=0)).samples([trajectory(1.0, [([1], [2], [])])])
+        GRPO(GRPOConfig(kl=0)).prepare([trajectory(1.0, [([1], [2], [])]), trajectory(0.0, [])], policy, None, 8)
     with pytest.raises(ValueError, match="starts with a sampled token"):
-        GRPO(GRPOConfig(kl=0)).samples([trajectory(1.0, [([], [2], [-1.0])])])
+        GRPO(GRPOConfig(kl=0)).prepare([trajectory(1.0, [([], [2], [-1.0])]), trajectory(0.0, [])], policy, None, 8)
     with pytest.raises(ValueError, match="temperature"):
         Scorer(tiny_qwen3(), temperature=0.0)
 

@@ -75,7 +75,7 @@ def refused(environment: dict[str, str], *arguments: str) -> str:
     [
         (["rolout.group_size=3"], ["unknown key `rolout`", "did you mean `rollout`"]),
         (["rollout.group_size=many"], ["`rollout.group_size`", "integer", "'many'"]),
-        (["learner.learning_rate=.nan"], ["`learner.learning_rate`"]),
+        (["learner.lr=.nan"], ["`learner.lr`"]),
         (["policy=/nowhere/at/all"], ["policy=/nowhere/at/all", "no such folder", "`tiny`"]),
         (["train.min_free_gb=1000000000"], ["GB free", "make room", "runs=/path"]),
         (["runs=/dev/null/runs"], ["/dev/null/runs: not a", "runs=FOLDER"]),
