@@ -1,60 +1,34 @@
 """A software-engineering task as a Gymnasium environment.
 
-Invariant: one episode has one sandbox, which is gone when the episode is over, and one reward, which is decided once,
-at submission, in another sandbox. What `reset` and `step` return depends on the task and the actions alone: no
-times (`StepResult.cpu_seconds` apart, which `step` leaves out), no names of sandboxes.
+Invariant: each episode has a sandbox of its own (`envs.attempt`), and is graded in another. What `reset` and `step`
+return depends on the task and the actions alone: no times (`StepResult.cpu_seconds` apart, which `step` leaves out), no
+names of sandboxes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict
 from typing import Any
 
 import gymnasium
 
-from envs.changes import Changes
-from envs.definitions import changed_definitions, touched_functions, touched_sources
-from envs.grading import Grader, GradeReport
+from envs.attempt import Attempt, EpisodeError, StepResult
+from envs.grading import Grader
 from envs.grading.choose import TaskGrader
+from envs.playing import Playing
 from envs.published import published_profile
-from envs.session import Session, open_session
+from envs.session import open_session
 from envs.spaces import AnyText
 from envs.task import RepoProfile, TaskInstance
-from envs.toolbox import Observation
-from envs.tools import Action, ActionError
 from sandbox.backends import open_backend
 from sandbox.loop import run_sync
-from sandbox.protocol import Limits, Sandbox, SandboxBackend
+from sandbox.protocol import Limits, SandboxBackend
+
+__all__ = ["EpisodeError", "SWEEnv", "StepResult"]
 
 
-class EpisodeError(RuntimeError):
-    """The environment was used out of order: a step before the reset or after the end, an unknown instance."""
-
-
-@dataclass(frozen=True)
-class StepResult:
-    """What a step gave. `exit_code` is that of the process that the action ran, if it ran one."""
-
-    observation: str
-    reward: float = 0.0
-    terminated: bool = False
-    truncated: bool = False
-    exit_code: int | None = None
-    cpu_seconds: float | None = field(default=None, compare=False)
-    """CPU time of what the action ran in the sandbox; None where it ran nothing, or it was not measured."""
-    diff: str | None = None
-    """All that differs now from what the agent was given, as a unified diff; None where it is not kept."""
-    tree: str = ""
-    """Hash of the same, and of what no diff can hold (see `envs.changes`); empty where it is not kept."""
-
-    @property
-    def done(self) -> bool:
-        """Whether the episode is over."""
-        return self.terminated or self.truncated
-
-
-class SWEEnv(gymnasium.Env[str, str]):
+class SWEEnv(Playing, gymnasium.Env[str, str]):
     """Plays tasks, one at a time. Observations and actions are text; an action is the JSON of an `Action`.
 
     The core is asynchronous (`areset`, `astep`, `aclose`); `reset`, `step` and `close` are the same for Gymnasium.
@@ -97,16 +71,6 @@ class SWEEnv(gymnasium.Env[str, str]):
         self.render_mode = render_mode
         self.observation_space = AnyText()
         self.action_space = AnyText()
-        self._clear(None)
-
-    def _clear(self, task: TaskInstance | None) -> None:
-        self._task = task
-        self._session: Session | None = None
-        self._result: StepResult | None = None
-        self._transcript: list[tuple[str, str]] = []
-        self.turns = 0
-        self.report: GradeReport | None = None
-        """The grader's verdict, once the episode ended with a submission."""
 
     @property
     def grader(self) -> Grader:
@@ -140,123 +104,26 @@ class SWEEnv(gymnasium.Env[str, str]):
             self._backend = await open_backend(self._backend)
         return self._backend
 
-    # -- the asynchronous core ----------------------------------------------------------------------------------
-
     async def areset(self, task: TaskInstance) -> str:
         """Start an episode in a fresh sandbox; the problem statement. Raises `SandboxError`."""
         if task.profile not in self.profiles and not task.image:
             raise EpisodeError(f"task {task.instance_id} needs the profile {task.profile!r}, which was not given")
         await self.aclose()
-        self._clear(task)
+        self._task, self._attempt = task, None
         backend, profile = await self._opened(), self._profile(task)
-        self._session = await open_session(backend, task, profile, self.limits, self.max_observation_chars)
+        session = await open_session(backend, task, profile, self.limits, self.max_observation_chars)
+        self._attempt = Attempt(
+            session,
+            lambda patch: self.grader.grade(task, profile, patch),
+            max_turns=self.max_turns,
+            record_diffs=self.record_diffs,
+        )
         return task.problem_statement
-
-    async def astep(self, action: Action | str) -> StepResult:
-        """Act. What the policy got wrong is told in the observation. Raises `SandboxError`, `EpisodeError`."""
-        session = self._session
-        if session is None or session.sandbox is None:
-            raise EpisodeError("the episode is over: reset first" if self._result else "reset first")
-        if not isinstance(action, str | Action):
-            raise EpisodeError(f"{action!r} is no action: give an Action, or its JSON as text")
-        self.turns += 1
-        try:
-            result = await self._act(action, session)
-        except BaseException:
-            await self.aclose()
-            raise
-        self._transcript.append((action if isinstance(action, str) else action.to_json(), result.observation))
-        self._result = result
-        return result
-
-    async def _act(self, action: Action | str, session: Session) -> StepResult:
-        try:
-            action = Action.from_json(action) if isinstance(action, str) else action
-        except ActionError as error:
-            return await self._turn_over(Observation(f"error: {error}"), session)
-        if action.name == "submit":
-            return await self._submit(session)
-        return await self._turn_over(await session.act(action), session)
-
-    async def _turn_over(self, observation: Observation, session: Session) -> StepResult:
-        truncated = self.turns >= self.max_turns
-        if truncated:
-            await session.patch()
-            await session.close()
-        elif self.record_diffs:
-            await session.look()
-        spent = (observation.exit_code, observation.cpu_seconds)
-        return self._recorded(StepResult(observation.text, 0.0, False, truncated, *spent), session)
-
-    async def _submit(self, session: Session) -> StepResult:
-        patch = await session.patch()
-        await session.close()
-        self.report = await self.grader.grade(self.task, self._profile(self.task), patch)
-        reward = 1.0 if self.report.resolved else 0.0
-        return self._recorded(StepResult(session.farewell(), reward, terminated=True), session)
-
-    def _recorded(self, result: StepResult, session: Session) -> StepResult:
-        """With what differed at the last look, since which nothing can have changed."""
-        return replace(result, diff=session.diff, tree=session.changes.tree) if self.record_diffs else result
-
-    async def patch(self) -> str:
-        """What the agent changed, relative to what it was given, read from the sandbox; the last such once it is
-        over. `answer`, `files`, `functions` and `sources` are those of the last call.
-        """
-        return await self._session.patch() if self._session else ""
-
-    async def aclose(self) -> None:
-        """Stop the sandbox. Safe to call twice."""
-        if self._session is not None:
-            await self._session.close()
 
     def _profile(self, task: TaskInstance) -> RepoProfile:
         return self.profiles[task.profile] if task.profile in self.profiles else published_profile(task)
 
-    @property
-    def sandbox(self) -> Sandbox | None:
-        """The sandbox of the episode that is being played, for whoever looks on; None before and after."""
-        return self._session.sandbox if self._session else None
-
-    def disturbed(self) -> None:
-        """Somebody used the sandbox besides the agent: with the next step all of the repository is looked at."""
-        if self._session is not None:
-            self._session.disturbed()
-
-    # -- what the episode came to -------------------------------------------------------------------------------
-
-    @property
-    def _changes(self) -> Changes:
-        return self._session.changes if self._session else Changes()
-
-    @property
-    def task(self) -> TaskInstance:
-        """The task that is being played."""
-        if self._task is None:
-            raise EpisodeError("no task yet: reset first")
-        return self._task
-
-    @property
-    def files(self) -> list[str]:
-        """Paths of the files that the patch changes."""
-        return sorted(self._changes.before)
-
-    @property
-    def functions(self) -> list[str]:
-        """`path::qualname` of the functions and classes that the patch touches."""
-        return touched_functions(self._changes.before, self._changes.after)
-
-    @property
-    def sources(self) -> dict[str, str]:
-        """Those of them that were there before, as they read at the base commit."""
-        return touched_sources(self._changes.before, self._changes.after)
-
-    @property
-    def answer(self) -> str:
-        """Those of them that are there after the patch, as they read then: the answer A of a context pair."""
-        return changed_definitions(self._changes.before, self._changes.after)
-
-    # -- Gymnasium ----------------------------------------------------------------------------------------------
+    # -- the same for Gymnasium ---------------------------------------------------------------------------------
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Start an episode of `options["instance_id"]`, or of a task drawn at random."""
@@ -281,10 +148,7 @@ class SWEEnv(gymnasium.Env[str, str]):
 
     def render(self) -> str | None:
         """The episode so far as text."""
-        if self.render_mode is None or self._task is None:
-            return None if self.render_mode is None else ""
-        steps = (f"\n> {action}\n{observation.rstrip()}\n" for action, observation in self._transcript)
-        return self._task.problem_statement.rstrip() + "\n" + "".join(steps)
+        return None if self.render_mode is None else self._so_far()
 
     def close(self) -> None:
         """Stop the sandbox, and the backend where it was named and not given. Safe to call twice."""
