@@ -139,6 +139,15 @@ def test_only_times_of_the_two_runs_are_taken_away(form):
     assert likeness(f"at {at(THEN - long_ago, form)}", f"at {at(NOW, form)}", None) == "normalised"
 
 
+def test_hours_of_the_afternoon_and_months_of_other_languages_are_read():
+    evening = NOW - 23 * 3600.0
+    assert at(evening, "%p") == "PM" and normalised(at(evening, "%a %d %b %Y %I:%M:%S %p UTC"), [NOW]) == "<time>"
+    for number, month in ((3, "Mär"), (5, "Mai"), (10, "Okt"), (12, "Dez")):
+        moment = datetime(2024, number, 15, 10, tzinfo=UTC).timestamp()
+        assert normalised(f"15. {month} 10:00:00 CET 2024", [moment]) == "<time>"
+        assert normalised(f"15. {month} 10:00:00 CET 2023", [moment]) != "<time>"
+
+
 SETS = (
     ("{frozenset({1, 2}), frozenset({3, 4})}", "{frozenset({4, 3}), frozenset({2, 1})}"),
     ("{'a:b', 'c'}", "{'c', 'a:b'}"),
@@ -151,7 +160,7 @@ NO_SETS = (
     ("{(1, 2), (3, 4)}", "{(2, 1), (3, 4)}"),
     ("{[1, 2]}", "{[2, 1]}"),
     ("{'k': [1, 2]}", "{'k': [2, 1]}"),
-    ("import { a, b } from 'c'", "import { b, a } from 'c'"),
+    ("import { a, b, c, d } from 'e'", "import { a, c, b, d } from 'e'"),
     ("{'a', 'b'", "{'b', 'a'"),
     ("{a, b)", "{b, a)"),
 )
@@ -208,6 +217,7 @@ LONG = [
     "\r" * 200_000,
     "{a, " * 50_000,
     "{}" * 100_000,
+    "{" * 300_000 + "}" * 300_000,
     "{'" * 100_000,
     "{" + "\\'" * 100_000 + "\\",
     "{" * 19 + "(a, {b}), " * 20_000,
