@@ -29,20 +29,42 @@ _FORMS = tuple(
 )
 
 
-def without_moments(text: str, near: Sequence[float] | None) -> str:
-    """The text without the points in time within a day of one of `near`, seconds since 1970; None: without all.
+def without_moments(text: str, near: Sequence[float]) -> str:
+    """The text without the points in time within a day of one of `near`, seconds since 1970.
 
     Times are read as if they were in UTC: a day's leeway covers the zones.
     """
+    return _without(text, [found for found in _found(text) if _is_near(found, near)])
 
-    def put(found: re.Match[str]) -> str:
-        time = _time(found)
-        taken = near is None or (time is not None and any(abs(time - moment) < _DAY for moment in near))
-        return "<time>" if taken else found[0]
 
-    for form in _FORMS:
-        text = form.sub(put, text)
-    return text
+def without_paired_moments(one: str, other: str, near: Sequence[float]) -> tuple[str, str]:
+    """Two texts without the points in time of which the other's is within a day of one of `near`.
+
+    Where one of them names more, nobody knows which stand for each other, and none is taken.
+    """
+    a, b = _found(one), _found(other)
+    if len(a) != len(b):
+        return one, other
+    pairs = [pair for pair in zip(a, b, strict=True) if _is_near(pair[1], near)]
+    return _without(one, [pair[0] for pair in pairs]), _without(other, [pair[1] for pair in pairs])
+
+
+def _found(text: str) -> list[re.Match[str]]:
+    return sorted((found for form in _FORMS for found in form.finditer(text)), key=lambda found: found.start())
+
+
+def _without(text: str, taken: Sequence[re.Match[str]]) -> str:
+    parts, at = [], 0
+    for found in taken:
+        if found.start() >= at:
+            parts += [text[at : found.start()], "<time>"]
+            at = found.end()
+    return "".join(parts) + text[at:]
+
+
+def _is_near(found: re.Match[str], near: Sequence[float]) -> bool:
+    time = _time(found)
+    return time is not None and any(abs(time - moment) < _DAY for moment in near)
 
 
 def _time(found: re.Match[str]) -> float | None:

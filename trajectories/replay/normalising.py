@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from trajectories.replay.moments import MONTH, without_moments
+from trajectories.replay.moments import MONTH, without_moments, without_paired_moments
 from trajectories.replay.report import Likeness
 from trajectories.replay.sets import with_sets_sorted
 from trajectories.replay.tempnames import without_drawn
@@ -84,11 +84,10 @@ _ALWAYS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 _PORT = re.compile(r"\b(localhost|127\.0\.0\.1|0\.0\.0\.0)(:)(\d{5})\b")
 
 
-def normalised(text: str, moments: Sequence[float] | None = ()) -> str:
+def normalised(text: str, moments: Sequence[float] = ()) -> str:
     """The text without what differs between any two runs.
 
-    `moments`: when the runs were, seconds since 1970; a date and time within a day of one of them is taken away. None:
-    it is not known when, and every date and time is.
+    `moments`: when the runs were, seconds since 1970; a date and time within a day of one of them is taken away.
     """
     before = None
     while text != before:  # what is left of one may, with what is left of another, look like a third
@@ -96,18 +95,25 @@ def normalised(text: str, moments: Sequence[float] | None = ()) -> str:
     return text
 
 
-def _once(text: str, moments: Sequence[float] | None) -> str:
+def _once(text: str, moments: Sequence[float]) -> str:
     for pattern, put in _ALWAYS:
         text = pattern.sub(put, text)
     text = _PORT.sub(lambda m: f"{m[1]}{m[2]}<port>" if int(m[3]) >= _EPHEMERAL else m[0], text)
     return without_moments(text, moments)
 
 
-def likeness(expected: str, got: str, moments: Sequence[float] | None = (), *, ordered: bool = True) -> Likeness:
-    """How alike two observations are. `ordered`: their lines mean something in this order only."""
+def likeness(
+    expected: str, got: str, moments: Sequence[float] = (), *, ordered: bool = True, dated: bool = True
+) -> Likeness:
+    """How alike two observations are.
+
+    `ordered`: their lines mean something in this order only. `dated`: it is known when `expected` was printed; else
+    whatever it names where the other names a time of `moments` is taken for a time of its own run.
+    """
     if expected == got:
         return "exact"
-    one, other = without_drawn(normalised(expected, moments), normalised(got, moments))
+    one, other = (expected, got) if dated else without_paired_moments(expected, got, moments)
+    one, other = without_drawn(normalised(one, moments), normalised(other, moments))
     if one == other:
         return "normalised"
     a, b = ([with_sets_sorted(line) for line in text.split("\n")] for text in (one, other))

@@ -33,7 +33,8 @@ class Replay:
         self.trajectory, self.stage = trajectory, stage
         self.steps: list[ReplayStep] = []
         self._notes = [note] if note else []
-        self._moments = [trajectory.created_at, time.time()] if trajectory.created_at else None
+        self._dated = bool(trajectory.created_at)
+        self._moments = [trajectory.created_at, time.time()] if self._dated else [time.time()]
 
     async def open(self) -> None:
         """Start the sandbox. Raises `SandboxError`."""
@@ -117,7 +118,7 @@ class Replay:
             left = ["observation", "exit_code", "tree"]
         differs += ["end"] * answer.ended
         if "observation" not in left:
-            found = likeness(answer.expected, answer.got, self._moments, ordered=answer.ordered)
+            found = likeness(answer.expected, answer.got, self._moments, ordered=answer.ordered, dated=self._dated)
             differs += ["observation"] * (found == "different")
         if "exit_code" not in left:
             differs += ["exit_code"] * (answer.expected_exit != answer.exit)

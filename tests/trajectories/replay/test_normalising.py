@@ -135,8 +135,18 @@ def test_only_times_of_the_two_runs_are_taken_away(form):
     assert likeness(f"at {at(THEN, form)}", f"at {at(NOW + 3600, form)}", BOTH) == "normalised"
     long_ago = timedelta(days=900).total_seconds()
     assert likeness(f"at {at(THEN - long_ago, form)}", f"at {at(NOW - long_ago, form)}", BOTH) == "different"
-    # where nobody wrote down when the run was, any date is taken for one of it
-    assert likeness(f"at {at(THEN - long_ago, form)}", f"at {at(NOW, form)}", None) == "normalised"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_where_nobody_wrote_down_when_the_run_was_the_other_tells(form):
+    long_ago = timedelta(days=900).total_seconds()
+    then, now, other = (f"at {at(moment, form)}" for moment in (THEN - long_ago, NOW, NOW - long_ago))
+    assert likeness(then, now, [NOW], dated=False) == "normalised"
+    assert likeness(then, now, [NOW]) == "different"
+    assert likeness(then, other, [NOW], dated=False) == "different", "a time of neither run is a result"
+    assert likeness(f"{then}, {then}", f"{now}, {other}", [NOW], dated=False) == "different"
+    assert likeness(f"{then}, {other}", f"{now}, {other}", [NOW], dated=False) == "normalised"
+    assert likeness(f"{then}, {then}", now, [NOW], dated=False) == "different"
 
 
 def test_hours_of_the_afternoon_and_months_of_other_languages_are_read():
@@ -186,7 +196,7 @@ FRAGMENTS = st.sampled_from(
 TEXTS = st.lists(FRAGMENTS | st.text(max_size=5), max_size=8).map("".join)
 
 
-@given(TEXTS, st.sampled_from([(), BOTH, None]))
+@given(TEXTS, st.sampled_from([(), BOTH]))
 @example("\x1b[\x1b[0m0m", ())
 @example("\x1b[0mtotal 3\r\r\n", ())
 def test_it_is_idempotent(text, moments):
