@@ -5,7 +5,7 @@ Invariant: a column that was not measured in an iteration is not in its row; not
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from contextrl.feed import PairFeed
@@ -24,7 +24,11 @@ COLUMNS = {
     "ca_clip_high": "ca/clipped_high",
     "margin": "ca/margin",
     "p_a": "ca/p_a",
+    "ca_weight": "ca/weight",
     "grad_norm": "learner/grad_norm",
+    "grad_norm_grpo": "grpo/grad_norm",
+    "grad_norm_ca": "ca/grad_norm",
+    "cosine_grpo_ca": "learner/cosine_grpo_ca",
     "steps": "learner/steps",
     "skipped": "learner/skipped",
 }
@@ -62,9 +66,24 @@ def metrics_row(
         "selection_accuracy": feed.accuracy,
         **{column: update.metrics[name] for column, name in COLUMNS.items() if name in update.metrics},
         **{column: first[name] for column, name in FIRST.items() if name in first},
+        **_shared(update.metrics),
         **({} if feed.too_long is None else {"pairs_too_long": feed.too_long}),
         **({"tokens_per_second": sampled / max(seconds["rollout"], 1e-9)} if sampled else {}),
         **({"staleness": sum(stale) / len(stale)} if stale else {}),
         "seconds": seconds,
         **({"sandboxes": sandboxes} if sandboxes else {}),
     }
+
+
+def _shared(metrics: Mapping[str, float]) -> dict[str, float]:
+    """`tokens_shared`: the share of the trajectories' tokens that others of their micro-batch had computed already."""
+    whole = metrics.get("grpo/sequence_tokens", 0.0)
+    return {"tokens_shared": 1 - metrics["grpo/computed_tokens"] / whole} if whole else {}
+
+
+def told(row: Mapping[str, Any]) -> str:
+    """What matters of a row, for the line that is looked at while a run learns."""
+    levels = "".join(f", {level} {accuracy:.0%}" for level, accuracy in row["selection_accuracy"].items())
+    speed = row.get("tokens_per_second")
+    pace = "" if speed is None else f", {speed:.0f} tokens/s"
+    return f"resolved {row['resolve_rate']:.0%}, {row['pairs_mined']} pairs{levels}{pace}"

@@ -97,6 +97,7 @@ class GRPO:
             "mismatch_kl": mean(k3(logp.detach() - batch.sampled)),
             "grad_tokens": float(len(logp)),
             "computed_tokens": float(len(batch.row)),
+            "sequence_tokens": float(sum(map(len, batch.row.paths))),
         }
         if importance is not None:
             metrics["corrected"] = mean(importance != (batch.old - batch.sampled).exp())

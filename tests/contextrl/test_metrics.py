@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from contextrl.learner import Update
-from contextrl.metrics import metrics_row
+from contextrl.metrics import metrics_row, told
 from trajectories.records import ToolCall, Trajectory, Turn
 
 
@@ -52,3 +52,20 @@ def test_sandboxes_are_in_the_row_where_they_were_counted():
 def test_what_both_terms_clipped():
     found = row(steps=[{"grpo/clipped_low": 0.1, "ca/clipped_low": 0.2, "ca/clipped_high": 0.3}])
     assert (found["clip_low"], found["ca_clip_low"], found["ca_clip_high"]) == (0.1, 0.2, 0.3)
+
+
+def test_how_the_terms_pull_is_a_mean_over_the_steps_that_were_looked_into():
+    looked = {"grpo/grad_norm": 0.5, "ca/grad_norm": 0.25, "learner/cosine_grpo_ca": -0.1, "ca/weight": 0.005}
+    found = row(steps=[looked])
+    assert [found[k] for k in ("grad_norm_grpo", "grad_norm_ca", "cosine_grpo_ca", "ca_weight")] == [*looked.values()]
+
+
+def test_tokens_that_were_shared():
+    assert row(steps=[{"grpo/computed_tokens": 60.0, "grpo/sequence_tokens": 100.0}])["tokens_shared"] == 0.4
+    assert "tokens_shared" not in row(steps=[{"ca/loss": 1.0}])
+
+
+def test_the_line_that_is_looked_at():
+    found = {"resolve_rate": 0.25, "pairs_mined": 14, "selection_accuracy": {"level 0": 0.625}}
+    assert told(found | {"tokens_per_second": 812.4}) == "resolved 25%, 14 pairs, level 0 62%, 812 tokens/s"
+    assert told(found | {"selection_accuracy": {}}) == "resolved 25%, 14 pairs", "as when nothing was sampled anew"

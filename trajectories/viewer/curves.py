@@ -83,6 +83,35 @@ _KINDS = (
     ),
     _Kind("Mismatch KL", "Trainer against sampler, same weights, nats per token.", {"mismatch_kl": "mismatch KL"}),
     _Kind("Gradient norm", "Before clipping.", {"grad_norm": "gradient norm"}),
+    _Kind(
+        "Gradient norms of the terms",
+        "Of each term's part of the gradient, its weight included, in the steps that were looked into.",
+        {"grad_norm_grpo": "L_GRPO", "grad_norm_ca": "L_CA"},
+    ),
+    _Kind(
+        "Cosine of the terms' gradients",
+        "1: both pull the same way; dashed, 0: neither minds the other; below: they pull against each other.",
+        {"cosine_grpo_ca": "cosine"},
+        range=(-1.0, 1.0),
+        mark=0.0,
+    ),
+    _Kind("Weight of L_CA", "lambda: what the context-awareness term is multiplied by.", {"ca_weight": "lambda"}),
+    _Kind(
+        "Sandbox time that teaches",
+        "Share of an iteration's sandbox seconds spent on episodes that have an advantage, and on those or on episodes "
+        "whose context stands in a pair mined in that iteration.",
+        {"salvage.policy": "advantage", "salvage.all": "advantage or pair"},
+        percent,
+        (0.0, 1.0),
+        smooth=5,
+    ),
+    _Kind(
+        "Tokens shared",
+        "Share of the trajectories' tokens that the learner did not compute again, for others begin alike.",
+        {"tokens_shared": "shared"},
+        percent,
+        (0.0, 1.0),
+    ),
     _Kind("Staleness", "Policy versions between sampling and learning.", {"staleness": "staleness"}),
     _Kind("Speed", "Sampled tokens a second.", {"tokens_per_second": "tokens/s"}, smooth=5),
     _Kind(

@@ -53,6 +53,7 @@ def metrics(rng: random.Random, iteration: int, speed: float) -> dict[str, objec
         "clip_low": abs(near(0.004, 0.001)),
         "clip_high": abs(near(0.007, 0.002)),
         "grad_norm": abs(near(0.6, 0.08)),
+        "tokens_shared": near(0.4, 0.03),
         "mismatch_kl": abs(near(2e-4, 4e-5)),
         "staleness": abs(near(0.8, 0.2)),
         "tokens_per_second": near(820, 40),
@@ -72,7 +73,13 @@ def metrics(rng: random.Random, iteration: int, speed: float) -> dict[str, objec
             "margin": near(3.5 * learned, 0.2),
             "ca_clip_low": 0.0,
             "ca_clip_high": abs(near(0.1 * learned, 0.01)),
+            "ca_weight": 0.005,
+            "grad_norm_grpo": abs(near(0.5, 0.05)),
+            "grad_norm_ca": abs(near(0.2, 0.03)),
+            "cosine_grpo_ca": near(0.1, 0.05),
         }
+    policy = near(0.6 - 0.2 * learned, 0.04)
+    row["salvage"] = {"policy": policy, "all": policy + 0.25} if aware else {"policy": policy}
     level = 0.35 * learned if aware else 0.0
     accuracy = {"function": near(0.52 + level, 0.03), "file": near(0.54 + level * 1.1, 0.03)}
     return row | {"selection_accuracy": {name: min(1.0, value) for name, value in accuracy.items()}}

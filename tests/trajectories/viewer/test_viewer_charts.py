@@ -86,3 +86,32 @@ def test_axes_and_means_have_names():
     rows = [{"iteration": i, "reward_mean": 0.5, "kl": 0.5} for i in range(3)]
     told = {figure.title: figure.text for figure in figures({"one": rows})}
     assert "the mean of 5 iterations" in told["Reward"] and "mean of" not in told["KL"]
+
+
+def test_how_the_terms_pull_and_what_teaches():
+    rows = [
+        {
+            "iteration": i,
+            "grad_norm_grpo": 0.5,
+            "grad_norm_ca": 0.25,
+            "cosine_grpo_ca": -0.125,
+            "ca_weight": 0.005,
+            "tokens_shared": 0.375,
+            "salvage": {"policy": 0.5, "all": 0.75},
+        }
+        for i in range(2)
+    ]
+    drawn = {figure.title: figure.drawing for figure in figures({"one": rows})}
+    assert list(drawn) == [
+        "Gradient norms of the terms",
+        "Cosine of the terms' gradients",
+        "Weight of L_CA",
+        "Sandbox time that teaches",
+        "Tokens shared",
+    ]
+    assert drawn["Gradient norms of the terms"].count("<polyline") == 2
+    assert 'class="mark"' in drawn["Cosine of the terms' gradients"]
+    assert "iteration 1: 75%" in drawn["Sandbox time that teaches"]
+    assert "iteration 1: 38%" in drawn["Tokens shared"]
+    alone = figures({"one": [{"iteration": i, "salvage": {"policy": 0.5}} for i in range(2)]})
+    assert [figure.drawing.count("iteration 1: 50%") for figure in alone] == [1], "of a run without pairs"

@@ -70,7 +70,7 @@ def test_a_group(run, demo_file, demo, offline):
 def test_a_run(run, demo_file, offline):
     assert run(demo_file, "context-aware").exit_code == 0
     page = offline()
-    assert page.locator("figure").count() == 16
+    assert page.locator("figure").count() == 21
     assert page.locator(".funnel").count() == 3 and "Shortcut audit" in page.locator("main").inner_text()
     assert page.locator("main > details > [id$=top]").count() == 5
     assert page.locator("#configuration .config tbody tr").count() > 10
