@@ -10,7 +10,7 @@ import difflib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -175,6 +175,7 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
         inner = info.annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             yield from keys(inner, f"{prefix}{name}.")
+        place = "0." if get_origin(inner) is tuple else ""
         for arg in get_args(inner):
             if isinstance(arg, type) and issubclass(arg, BaseModel):
-                yield from keys(arg, f"{prefix}{name}.0.")
+                yield from keys(arg, f"{prefix}{name}.{place}")
