@@ -1,8 +1,8 @@
 """Groups of episodes of the same tasks, many at a time.
 
-Invariant: every environment that is made is closed, however the rollout ends, and `on_trajectory` has seen exactly the
-episodes that were played, unless the rollout was cancelled: then those that had finished. What is returned are whole
-groups: the episodes that were there already, and those that were played because they were missing.
+Invariant: every environment that is made is closed, however the rollout ends. `on_finished` has seen exactly the
+episodes that were played, each at once; `on_trajectory` sees all of the rollout, those that were there already too, in
+the order of tasks and members, whatever order they finish in: what is made of them does not depend on speed.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ from sandbox.protocol import SandboxError
 from trajectories.records import Trajectory
 
 logger = logging.getLogger(__name__)
+MEMBER = "member"
+"""In a trajectory's `extra`: which of its group it is."""
+Seat = tuple[str, int]
+"""A group and one of its members."""
 
 
 async def rollout_groups(
@@ -30,45 +34,68 @@ async def rollout_groups(
     concurrency: int,
     run: str = "",
     iteration: int = 0,
+    first: int = 0,
     retries: int = 2,
     taken: Sequence[Trajectory] = (),
+    on_finished: Callable[[Trajectory], None] | None = None,
     on_trajectory: Callable[[Trajectory], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Trajectory]:
     """Play `group_size` episodes of each task, `concurrency` at a time, each in an environment of its own.
 
     Returns them in the tasks' order. Those that die for a reason of ours are played again up to `retries` times; what
-    fails even then is returned without a reward. `taken` are episodes of this run and iteration that exist already:
-    they have their places in their groups, and only what is missing is played. `on_trajectory` is called with each that
-    was played as it finishes and `progress(finished, all)` after it. What they, `make_env` or the agent raise ends the
-    rollout and is raised.
+    fails even then is returned without a reward. `first`: the number of the first group. `taken` are episodes of this
+    run and iteration that exist already: they have their places in their groups, and only what is missing is played.
+    `progress(finished, all)` is told of each. What the callbacks, `make_env` or the agent raise ends the rollout and is
+    raised.
     """
     slots = asyncio.Semaphore(concurrency)
-    groups = [(task, f"{run}/{iteration}/{place}/{task.instance_id}") for place, task in enumerate(tasks)]
-    there = {group: [t for t in taken if t.group == group][:group_size] for _, group in groups}
-    finished = sum(map(len, there.values()))
+    groups = [(task, f"{run}/{iteration}/{first + place}/{task.instance_id}") for place, task in enumerate(tasks)]
+    seats = [(group, member) for _, group in groups for member in range(group_size)]
+    done = _seated(taken, seats)
+    waiting = iter(seats)
+    next_seat = next(waiting, None)
 
-    async def play(task: TaskInstance, group: str) -> Trajectory:
-        nonlocal finished
+    def tell() -> None:
+        nonlocal next_seat
+        while next_seat in done:
+            trajectory, next_seat = done[next_seat], next(waiting, None)
+            if on_trajectory:
+                on_trajectory(trajectory)
+
+    async def play(task: TaskInstance, seat: Seat) -> None:
         async with slots:
-            trajectory = await _play_with_retries(task, make_env, agent, engine, group, retries)
-        trajectory = trajectory.model_copy(update={"run": run, "iteration": iteration})
-        finished += 1
-        if on_trajectory:
-            on_trajectory(trajectory)
+            trajectory = await _play_with_retries(task, make_env, agent, engine, seat[0], retries)
+        placed = {"run": run, "iteration": iteration, "extra": trajectory.extra | {MEMBER: seat[1]}}
+        done[seat] = trajectory.model_copy(update=placed)
+        if on_finished:
+            on_finished(done[seat])
+        tell()
         if progress:
-            progress(finished, len(tasks) * group_size)
-        return trajectory
+            progress(len(done), len(seats))
 
+    tell()
+    of_group = {group: task for task, group in groups}
     try:
         async with asyncio.TaskGroup() as episodes:
-            playing = {
-                group: [episodes.create_task(play(task, group)) for _ in range(group_size - len(there[group]))]
-                for task, group in groups
-            }
+            for seat in seats:
+                if seat not in done:
+                    episodes.create_task(play(of_group[seat[0]], seat))
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
-    return [t for _, group in groups for t in (*there[group], *(episode.result() for episode in playing[group]))]
+    return [done[seat] for seat in seats]
+
+
+def _seated(taken: Sequence[Trajectory], seats: Sequence[Seat]) -> dict[Seat | None, Trajectory]:
+    """Each in its own seat; where that is taken or not known, in the first of its group that is free."""
+    done: dict[Seat | None, Trajectory] = {}
+    for trajectory in sorted(taken, key=lambda t: MEMBER not in t.extra):
+        free = [seat for seat in seats if seat[0] == trajectory.group and seat not in done]
+        own = (seat for seat in free if seat[1] == trajectory.extra.get(MEMBER))
+        seat = next(own, free[0] if free else None)
+        if seat is not None:
+            done[seat] = trajectory
+    return done
 
 
 async def _play_with_retries(

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -212,7 +211,7 @@ def compared(name: str, times: int) -> dict[str, Any]:
         rounds = [[timed(side) for side in sides] for _ in range(times)]
     seconds = [median(one[i] for one in rounds) for i in range(2)]
     tokens = sum(len(s.ids) for s in samples)
-    memory = {side: measured_apart(name, side) for side in ("ours", "theirs")}
+    used = {side: measured_apart(name, side) for side in ("ours", "theirs")}
     return {
         "model": name,
         "parameters": sum(p.numel() for p in model.parameters()),
@@ -222,8 +221,8 @@ def compared(name: str, times: int) -> dict[str, Any]:
         "trl_tokens_per_s": tokens / seconds[1],
         "times_as_fast": median(one[1] / one[0] for one in rounds),
         "apart": apart,
-        "mib": memory["ours"],
-        "trl_mib": memory["theirs"],
+        "mib": used["ours"],
+        "trl_mib": used["theirs"],
         "episodes": len(samples),
     }
 
@@ -249,6 +248,7 @@ def measured_apart(name: str, side: str) -> dict[str, float]:
 
 def alone(name: str, side: str) -> None:
     """Two steps of one side; what they took, as JSON."""
+    forget_peak()  # a process begins with its parent's
     rng, shape = random.Random(0), SHAPES[name]
     model = model_of(name)
     samples = episodes(rng, model, shape, scored=False)  # that would be part of the peak
@@ -256,17 +256,22 @@ def alone(name: str, side: str) -> None:
         if side == "theirs":
             model.set_attn_implementation("sdpa")
         step = ours(model, samples, []) if side == "ours" else theirs(model, samples, folder)
-        before = resident()
+        before = memory("VmRSS")
         step()
         step()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = memory("VmHWM")
     print(json.dumps({"peak": peak, "beyond": peak - before}))
 
 
-def resident() -> float:
-    """MiB."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 2**20
+def forget_peak() -> None:
+    """The most that was resident counts from here."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def memory(field: str) -> float:
+    """A field of /proc/self/status, MiB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field))
 
 
 def main() -> None:

@@ -99,13 +99,26 @@ class RunFolder:
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
+    def forget_rows(self, iteration: int) -> None:
+        """Take the rows from an iteration on out of `metrics.jsonl`: it is gone through again."""
+        file = self.path / "metrics.jsonl"
+        if file.is_file():
+            lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["iteration"] < iteration]
+            if kept != lines:
+                _write(file, "".join(kept))
+
     def save(self, policy: Policy, state: dict[str, Any]) -> None:
-        """Replace the checkpoint: the policy in Hugging Face format, and the state of everything else."""
+        """Replace the checkpoint: the policy in Hugging Face format, and the state of everything else.
+
+        The one before goes to `checkpoints/` as long as the recipe keeps it.
+        """
         new, kept = self.path / "checkpoint.new", self.path / "checkpoint"
         shutil.rmtree(new, ignore_errors=True)
         try:
             save_policy(policy, new)
             torch.save(state, new / "state.pt")
+            (new / "iteration").write_text(str(state["iteration"]))
         except Exception as error:  # torch and safetensors have their own errors for a full disk
             free = shutil.disk_usage(self.path).free // 1_000_000
             shutil.rmtree(new, ignore_errors=True)
@@ -119,7 +132,24 @@ class RunFolder:
             shutil.rmtree(old, ignore_errors=True)
             kept.rename(old)
         new.rename(kept)
-        shutil.rmtree(old, ignore_errors=True)
+        self._retire(old)
+
+    def _retire(self, old: Path) -> None:
+        """Keep the checkpoint that was replaced, if that is wanted, and no more than are."""
+        number = checkpoint_number(old)
+        if number is None:
+            shutil.rmtree(old, ignore_errors=True)
+            return
+        shelf = self.path / "checkpoints"
+        shelf.mkdir(exist_ok=True)
+        shutil.rmtree(shelf / str(number), ignore_errors=True)
+        old.rename(shelf / str(number))
+        config = self._recipe.train
+        numbers = sorted(found for folder in shelf.iterdir() if (found := checkpoint_number(folder)) is not None)
+        newest = set(numbers[max(0, len(numbers) - (config.keep_checkpoints - 1)) :])
+        for found in numbers:
+            if found not in newest and not (config.keep_every and found % config.keep_every == 0):
+                shutil.rmtree(shelf / str(found), ignore_errors=True)
 
     def checkpoint(self) -> tuple[Path, dict[str, Any]] | None:
         """Folder of the saved policy and the saved state, None before the first checkpoint."""
@@ -131,6 +161,12 @@ class RunFolder:
                 except (RuntimeError, EOFError, pickle.UnpicklingError):
                     raise RecipeError(f"{folder / 'state.pt'} is damaged; add --fresh to start the run over") from None
         return None
+
+
+def checkpoint_number(folder: Path) -> int | None:
+    """The iteration of a checkpoint, None where there is none."""
+    file = folder / "iteration"
+    return int(file.read_text()) if file.is_file() else None
 
 
 def _check_same(before: dict[str, Any], recipe: Recipe, folder: Path) -> None:

@@ -89,6 +89,9 @@ class RolloutConfig(Section):
     """Longest episode, prompt and all turns; longer ones are truncated."""
     concurrency: Positive = 16
     """Episodes, and so sandboxes, at the same time."""
+    dynamic_sampling: Annotated[int, Field(ge=0)] = 0
+    """While fewer groups than `tasks_per_iteration` have different rewards, play other tasks in place of the missing
+    ones, so many times at most (DAPO)."""
     retries: Annotated[int, Field(ge=0)] = 2
     """How often an episode that died for a reason of ours is played again before it is dropped."""
 
@@ -234,6 +237,10 @@ class TrainConfig(Section):
     """Start no iteration after this many minutes of training: a run ends in time on a slow machine too."""
     checkpoint_every: Positive = 5
     """Iterations between checkpoints, from which an interrupted run goes on."""
+    keep_checkpoints: Positive = 1
+    """How many checkpoints are kept, the newest ones."""
+    keep_every: Annotated[int, Field(ge=0)] = 0
+    """Keep also those whose iteration is a multiple of this; 0: none."""
     min_free_gb: Annotated[float, Field(ge=0)] = 1.0
     """Refuse to start with less free disk than this, GB."""
 
@@ -253,6 +260,45 @@ class EvaluationConfig(Section):
     """Sampling temperature; 0 is greedy."""
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
     """Of the intervals in the report."""
+
+
+class WandbConfig(Section):
+    """A run of Weights & Biases. The key is never part of a recipe: `wandb login`, or WANDB_API_KEY."""
+
+    project: Annotated[str, Field(min_length=1)]
+    """Where the run is put."""
+    mode: Literal["online", "offline"] = "online"
+    """`offline` writes into the run's folder, for `wandb sync`."""
+
+
+class MLflowConfig(Section):
+    """A run of MLflow."""
+
+    uri: Annotated[str, Field(min_length=1)]
+    """Of the tracking server, such as `http://HOST:5000`, or of its database. A user and a password are never part of a
+    recipe: MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."""
+    experiment: Annotated[str, Field(min_length=1)] = "contextrl"
+    """Where the run is put; made if it is not there."""
+
+    @field_validator("uri")
+    @classmethod
+    def _no_secret(cls, uri: str) -> str:
+        if urlsplit(uri).password:
+            raise ValueError(
+                "a recipe is written into the run's folder: give MLflow's password in MLFLOW_TRACKING_PASSWORD"
+            )
+        return uri
+
+
+class LoggingConfig(Section):
+    """Where metrics go beside `metrics.jsonl` and the store, which have them always."""
+
+    tensorboard: bool = False
+    """Write TensorBoard's event files into the run's folder."""
+    wandb: WandbConfig | None = None
+    """Weights & Biases."""
+    mlflow: MLflowConfig | None = None
+    """MLflow."""
 
 
 class Recipe(Section):
@@ -291,6 +337,8 @@ class Recipe(Section):
     """How long the run lasts."""
     evaluation: EvaluationConfig = EvaluationConfig()
     """What is measured."""
+    logging: LoggingConfig = LoggingConfig()
+    """Where metrics go beside the run's folder."""
 
     @model_validator(mode="after")
     def _measured_to_be_held(self) -> Recipe:

@@ -1,8 +1,9 @@
 """Where training gets its pairs: every trajectory that is kept is mined at once, and what is valid goes to the sampler.
 
 Invariant: a trajectory is in the store before it is mined, and a pair is in the store before it is trained on, so that
-a resumed run finds all of them. The store knows how often a pair was learned from and why it no longer is. A pair whose
-prompt is too long takes no other pair's place in an optimiser step.
+a resumed run finds all of them; it draws what it would have drawn, for a pair comes to the sampler with the trajectory
+that made it valid, also when an iteration is gone through again. The store knows how often a pair was learned from and
+why it no longer is. A pair whose prompt is too long takes no other pair's place in an optimiser step.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from agents.tool_agent import ToolAgent
 from contextrl.choice import ChoiceFormat, ChoicePrompt, PairResult
 from contextrl.config import ContextConfig
 from contextrl.curriculum import PairSampler
@@ -43,18 +45,49 @@ class PairFeed:
         self.iteration = 0
         self.too_long: int | None = None
         """Pairs that the last draw left out for their length, for good; None before the first draw."""
-        self._miner.catch_up(run)
-        self._sampler.add(self._stored())
+        self._known: set[str] = set()
+        """Trajectories of iterations that are gone through again, which an earlier session mined."""
+        self._later: dict[str, list[ContextPair]] = {}
+        """By the trajectories whose mining made them valid, pairs of such iterations."""
+
+    def begin(self, iteration: int, state: dict[str, Any] | None = None) -> None:
+        """Start with what the store has of the run, or go on from a state that was saved at an iteration."""
+        self.iteration = iteration
+        self._miner.catch_up(self._run)
+        if state is None:
+            self._sampler.add(self._store.pairs(run=self._run, judgement="valid", retired=False))
+            return
+        saved = state["sampler"]
+        played = self._store.scan(run=self._run, agent=ToolAgent.name)
+        again = {s.position: s.id for s in played if s.iteration >= iteration}
+        self._known = set(again.values())
+        pairs, settled = self._store.pairs(run=self._run, judgement="valid"), self._store.settled(self._run)
+        for pair in sorted(pairs, key=lambda pair: settled[pair.id]):
+            if (by := settled[pair.id][0]) in again:
+                self._later.setdefault(again[by], []).append(pair)
+        # What became of pairs since the state was saved will become of them again.
+        lives = {pair_id: uses for pair_id, (_, uses) in saved["entries"].items()}
+        unborn = {pair.id: 0 for group in self._later.values() for pair in group}
+        self._store.revive_pairs(lives | unborn)
+        self._store.forget_margins(self._run, iteration)
+        self._miner.load_state_dict(state["miner"])
+        self._sampler.load_state_dict(saved, pairs)
+        self._sampler.add(pair for pair in pairs if pair.id not in unborn)  # what somebody else mined into the run
 
     @property
     def mined(self) -> int:
         """Valid pairs so far."""
-        return self._store.count_pairs(run=self._run, judgement="valid")
+        later = sum(map(len, self._later.values()))
+        return self._store.count_pairs(run=self._run, judgement="valid") - later
 
     def keep(self, trajectory: Trajectory) -> None:
-        """Store a trajectory and mine it."""
-        self._store.add(trajectory)
-        pairs = self._miner.on_insert(trajectory)
+        """Store a trajectory and mine it; of one that was mined before, take the pairs again."""
+        if trajectory.id in self._known:
+            self._miner.reconsider(trajectory)
+            pairs = self._later.pop(trajectory.id, [])
+        else:
+            self._store.add(trajectory)
+            pairs = self._miner.on_insert(trajectory)
         self._sampler.add((p for p in pairs if p.judgement == "valid"), self.iteration)
 
     def prompts(self, count: int) -> list[ChoicePrompt]:
@@ -104,20 +137,11 @@ class PairFeed:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything but what is in the store."""
-        return {"sampler": self._sampler.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state; the pairs come from the store, those that were mined after the state was saved too."""
-        pairs = self._stored()
-        self._sampler.load_state_dict(state["sampler"], pairs)
-        self._sampler.add(pairs, self.iteration)
+        return {"sampler": self._sampler.state_dict(), "miner": self._miner.state_dict()}
 
     def _fits(self, pair: ContextPair) -> bool:
         """In both letter orders: which one it gets is not known yet."""
         return all(self._choices.prompt(pair, anchor_first) for anchor_first in (True, False))
-
-    def _stored(self) -> list[ContextPair]:
-        return self._store.pairs(run=self._run, judgement="valid", retired=False)
 
 
 def _options(config: ContextConfig, avoid: frozenset[str]) -> MinerOptions:

@@ -7,6 +7,7 @@ sandbox of this player is left. An iteration that was interrupted is gone on wit
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from agents.engine import TransformersEngine
 from agents.expert import Script, ScriptedExpert
@@ -59,19 +60,22 @@ class Player:
         seed: int,
         run: str,
         iteration: int = 0,
+        first: int = 0,
         stored: Sequence[Trajectory] = (),
+        on_finished: Callable[[Trajectory], None] | None = None,
         on_trajectory: Callable[[Trajectory], None] | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> list[Trajectory]:
         """Groups of episodes by the policy. The same seed, run and iteration with the same weights sample the same.
 
         `stored`: the policy's episodes of this run and iteration from before an interruption. Those that `stands` holds
-        for are returned in their groups, and `on_trajectory` sees only what was missing and is played now.
+        for have their places in their groups; only what is missing is played. See `rollout_groups`.
         """
         sampling = Sampling(temperature=temperature, max_new_tokens=self._recipe.rollout.max_new_tokens, seed=seed)
         agent = ToolAgent(self._chat, sampling, played={str(t.extra.get("session")) for t in stored})
         taken = [t for t in stored if stands(t, self.engine.version)]
-        return await self._roll_out(agent, tasks, group_size, run, iteration, on_trajectory, progress, taken=taken)
+        told: dict[str, Any] = {"on_finished": on_finished, "on_trajectory": on_trajectory, "progress": progress}
+        return await self._roll_out(agent, tasks, group_size, run, iteration, first=first, taken=taken, **told)
 
     async def demonstrate(
         self,
@@ -84,7 +88,8 @@ class Player:
     ) -> list[Trajectory]:
         """One episode of each task by a scripted expert, whose gold repairs are not graded again."""
         expert, grader = ScriptedExpert(self._chat, script), ValidatedGrader(self._grader)
-        return await self._roll_out(expert, tasks, 1, run, 0, on_trajectory, progress, grader=grader)
+        told: dict[str, Any] = {"on_trajectory": on_trajectory, "progress": progress}
+        return await self._roll_out(expert, tasks, 1, run, 0, grader=grader, **told)
 
     async def close(self) -> None:
         """End the engine, and the gradings that are under way."""
@@ -98,11 +103,9 @@ class Player:
         group_size: int,
         run: str,
         iteration: int,
-        on_trajectory: Callable[[Trajectory], None] | None,
-        progress: Callable[[int, int], None] | None,
         *,
-        taken: Sequence[Trajectory] = (),
         grader: Grader | None = None,
+        **more: Any,
     ) -> list[Trajectory]:
         rollout = self._recipe.rollout
         return await rollout_groups(
@@ -115,9 +118,7 @@ class Player:
             run=run,
             iteration=iteration,
             retries=rollout.retries,
-            taken=taken,
-            on_trajectory=on_trajectory,
-            progress=progress,
+            **more,
         )
 
     def _environment(self, task: TaskInstance, grader: Grader) -> SWEEnv:

@@ -23,7 +23,7 @@ class TaskSchedule:
         total = sum(g.share for g in grounds)
         self._goals = [g.share / total * per_iteration for g in grounds]
         self._owed = [0.0 for _ in grounds]
-        self._per_iteration = per_iteration
+        self._per_iteration, self._grounds, self._seed = per_iteration, grounds, seed
         self._batches: list[list[TaskInstance]] = []
 
     def batch(self, iteration: int) -> list[TaskInstance]:
@@ -31,6 +31,18 @@ class TaskSchedule:
         while len(self._batches) <= iteration:
             self._batches.append(self._deal())
         return self._batches[iteration]
+
+    def more(self, iteration: int, number: int, count: int) -> list[TaskInstance]:
+        """Others in place of tasks that said nothing: the `number`-th time in this iteration."""
+        rng = random.Random(f"{self._seed}/{iteration}/{number}")
+        kinds = rng.choices(self._grounds, [g.share for g in self._grounds], k=count)
+        there = {task.instance_id for task in self.batch(iteration)}
+        drawn: list[TaskInstance] = []
+        for ground in kinds:
+            left = [t for t in ground.train if t.instance_id not in there] or list(ground.train)
+            drawn.append(rng.choice(left))
+            there.add(drawn[-1].instance_id)
+        return drawn
 
     def _deal(self) -> list[TaskInstance]:
         """Each task goes to the repository that is owed most: over many iterations the shares are met."""

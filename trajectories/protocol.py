@@ -155,6 +155,21 @@ class TrajectoryStore(Protocol):
     def retire_pairs(self, ids: Collection[str], reason: str) -> None:
         """Keep why these pairs are not learned from any more; an empty reason takes that back."""
 
+    def settled(self, run: str) -> dict[str, tuple[int, int]]:
+        """Of each valid pair: the position of the trajectory whose mining made it valid, and which it was of its pairs.
+
+        0 where nobody was mined for it.
+        """
+
+    def forget_margins(self, run: str, version: int) -> None:
+        """Take out how policies of this version and later ones chose on the run's pairs: it is measured again."""
+
+    def revive_pairs(self, uses: Mapping[str, int]) -> None:
+        """Take back that these pairs were retired, and set how often each was learned from: a run goes on from before.
+
+        Unknown ids are ignored.
+        """
+
     def pair_life(self, ids: Collection[str]) -> dict[str, PairLife]:
         """What became of those of the pairs that are there."""
 

@@ -9,22 +9,30 @@ import typer
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="A recipe, e.g. recipes/quickstart.yaml.")],
+    recipe: Annotated[str, typer.Argument(help="A recipe, e.g. recipes/quickstart.yaml.")] = "",
     overrides: Annotated[
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Override a key, e.g. rollout.group_size=4 backend=docker."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, print the resolved recipe, and stop.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over instead of going on.")] = False,
+    resume: Annotated[str, typer.Option(metavar="RUN", help="Go on with a run, by its name or folder.")] = "",
+    fork: Annotated[str, typer.Option(metavar="RUN", help="Begin a run of another name=... where one stands.")] = "",
+    step: Annotated[
+        int | None, typer.Option("--from", metavar="STEP", help="Of --fork: the iteration of its checkpoint.")
+    ] = None,
+    runs: Annotated[Path, typer.Option(help="Folder of the run folders, for --resume and --fork.")] = Path("runs"),
 ) -> None:
     """Run a recipe: from a repository to a trained policy and a report.
 
     A run that was interrupted goes on from its last checkpoint.
     """
+    from contextrl.asked import asked_for
     from contextrl.preflight import check, check_space
-    from contextrl.recipe_file import dump_recipe, load_recipe
+    from contextrl.recipe_file import dump_recipe
 
-    resolved = load_recipe(recipe, overrides or ())
+    asked = asked_for(recipe, overrides or (), resume=resume, fork=fork, step=step, fresh=fresh, runs=runs)
+    resolved = asked.recipe
     notes = check(resolved)
     if dry_run:
         typer.echo(dump_recipe(resolved), nl=False)
@@ -40,9 +48,13 @@ def train(
     from contextrl.report import read_report
     from contextrl.summary import summary_table
 
+    if asked.source:
+        from contextrl.branching import branch
+
+        branch(asked.source, step, resolved)
     with open_progress() as progress:
         run_dir = run(resolved, progress=progress, resume=not fresh)
-    Console().print(summary_table(read_report(run_dir), run_dir, str(recipe)))
+    Console().print(summary_table(read_report(run_dir), run_dir, recipe or f"--resume {resolved.name}"))
 
 
 def report(

@@ -73,7 +73,7 @@ async def test_only_what_is_missing_is_played(tmp_path):
     first = await play(MemoryBackend(), tmp_path, run="r", iteration=7)
     taken = [first[i] for i in (0, 5, 7, 8, 9, 10, 11)]
     other = first[1].model_copy(update={"group": "r/6/0/a"})
-    backend, seen, steps = MemoryBackend(), [], []
+    backend, seen, steps, finished = MemoryBackend(), [], [], []
     done = await play(
         backend,
         tmp_path,
@@ -81,12 +81,29 @@ async def test_only_what_is_missing_is_played(tmp_path):
         iteration=7,
         taken=[*taken, other],
         on_trajectory=seen.append,
+        on_finished=finished.append,
         progress=lambda finished, total: steps.append((finished, total)),
     )
     assert [t.group for t in done] == [t.group for t in first]
-    assert {t.id for t in done} == {t.id for t in taken} | {t.id for t in seen} and len(seen) == 12 - 7
-    assert [t for t in done if t.instance_id == "c"] == taken[3:]
+    assert {t.id for t in done} == {t.id for t in taken} | {t.id for t in finished} and len(finished) == 12 - 7
+    assert [done[i] for i in (0, 5, 7, 8, 9, 10, 11)] == taken, "each in its own seat"
+    assert seen == done, "in order, those that were there too"
     assert steps[0] == (8, 12) and steps[-1] == (12, 12)
+
+
+async def test_what_is_told_is_in_order_however_long_episodes_take(tmp_path):
+    class Slow(MemoryBackend):
+        """The first episodes take longest."""
+
+        async def start(self, *args, **kwargs):
+            self.slow = getattr(self, "slow", 0) + 1
+            await asyncio.sleep(0.05 / self.slow)
+            return await super().start(*args, **kwargs)
+
+    told, finished = [], []
+    done = await play(Slow(), tmp_path, concurrency=12, on_trajectory=told.append, on_finished=finished.append)
+    assert told == done and [t.extra["member"] for t in done] == [0, 1, 2, 3] * 3
+    assert {t.id for t in finished} == {t.id for t in done} and finished != done
 
 
 async def test_cancellation_closes_every_environment(make_model, tokenizer, tmp_path):

@@ -13,9 +13,10 @@ from agents.policy import load_policy
 from contextrl.checkpoint import RunFolder, only_process
 from contextrl.clock import Clock
 from contextrl.config import Recipe
-from contextrl.loop import Run, train
+from contextrl.loop import train
 from contextrl.progress import Silent
 from contextrl.recipe_file import RecipeError
+from contextrl.run import Run
 from contextrl.start import device, policy_source
 from trajectories.records import Trajectory
 from trajectories.store import SQLStore
@@ -79,6 +80,28 @@ def test_two_saves_cut_short_leave_a_checkpoint(tmp_path: Path, monkeypatch: pyt
         assert kept is not None and kept[1]["iteration"] == 1
 
 
+def test_checkpoints_are_kept_as_told_and_no_more(tmp_path: Path):
+    config = recipe(tmp_path, keep_checkpoints=2, keep_every=3)
+    folder, policy = begun(config), load_policy(policy_source("tiny"))
+    for iteration in range(8):
+        folder.save(policy, {"iteration": iteration})
+    kept = folder.checkpoint()
+    assert kept is not None and kept[1]["iteration"] == 7
+    assert {p.name for p in (folder.path / "checkpoints").iterdir()} == {"0", "3", "6"}
+    assert load_policy(folder.path / "checkpoints" / "3").letters == policy.letters
+
+
+def test_rows_that_are_gone_through_again_are_forgotten(tmp_path: Path):
+    folder = begun(recipe(tmp_path))
+    folder.forget_rows(0)
+    for iteration in range(4):
+        folder.log({"iteration": iteration})
+    with (folder.path / "metrics.jsonl").open("a") as file:
+        file.write('{"iteration": 4, "res')  # killed while it was written
+    folder.forget_rows(2)
+    assert (folder.path / "metrics.jsonl").read_text() == '{"iteration": 0}\n{"iteration": 1}\n'
+
+
 def test_a_run_that_never_began_binds_nobody(tmp_path: Path):
     begun(recipe(tmp_path))
     folder = begun(recipe(tmp_path).model_copy(update={"seed": 1}))
@@ -136,7 +159,9 @@ def test_a_run_is_emptied_when_another_begins_and_not_before(tmp_path: Path):
     assert fresh.read("run") == {"label": "r-2"}
 
 
-@pytest.mark.parametrize("broken", ["open_backend", "load_start", "build_world", "check_heldout", "SQLStore"])
+@pytest.mark.parametrize(
+    "broken", ["backends.open_backend", "loop.load_start", "loop.build_world", "loop.check_heldout", "loop.SQLStore"]
+)
 def test_what_is_refused_empties_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str):
     begun(recipe(tmp_path)).write("report", {})
 
@@ -155,9 +180,10 @@ def test_what_is_refused_empties_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     def refuse(*_: Any) -> None:
         raise RecipeError("not today")
 
-    steps = {"open_backend": opened, "load_start": nothing, "build_world": opened, "check_heldout": nothing}
+    steps: dict[str, Any] = {"backends.open_backend": opened, "loop.load_start": nothing}
+    steps |= {"loop.build_world": opened, "loop.check_heldout": nothing}
     for step, does in (steps | {broken: refuse}).items():
-        monkeypatch.setattr(f"contextrl.loop.{step}", does)
+        monkeypatch.setattr(f"contextrl.{step}", does)
     with pytest.raises(RecipeError, match="not today"):
         train(recipe(tmp_path), progress=Silent(), resume=False)
     assert RunFolder(recipe(tmp_path), resume=True).finished

@@ -143,7 +143,7 @@ def test_a_mistake_is_one_sentence(home: Path, arguments: list[str], told: str) 
 
 def test_wrong_usage_is_told_by_the_parser() -> None:
     result = contextrl("train")
-    assert (result.exit_code, "Missing argument" in result.stderr) == (2, True)
+    assert (result.exit_code, "name a recipe" in result.stderr) == (2, True)
 
 
 def test_debug_shows_where_it_went_wrong(home: Path) -> None:

@@ -1,6 +1,8 @@
 """A run that was killed finds every pair again that it had mined, and too long a pair costs no other its place."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from learning_toys import byte_tokenizer
@@ -38,6 +40,7 @@ def solved(name: str, shown: str, right: str, number: int) -> Trajectory:
         functions=["a.py::area"],
         verdict=Verdict(resolved=True),
         reward=1.0,
+        agent="tools",
     )
 
 
@@ -48,7 +51,15 @@ def store(tmp_path: Path):
 
 
 def feed(store: SQLStore) -> PairFeed:
-    return PairFeed(store, ChoiceFormat(byte_tokenizer(), 4096), ContextConfig(), run="r", seed=0)
+    return begun(store, 4096)
+
+
+def begun(store: SQLStore, limit: int = 4096, state: dict[str, Any] | None = None, **options: Any) -> PairFeed:
+    avoid = options.pop("avoid", frozenset())
+    config = ContextConfig(**options)
+    made = PairFeed(store, ChoiceFormat(byte_tokenizer(), limit), config, run="r", seed=0, avoid=avoid)
+    made.begin(0, state)
+    return made
 
 
 def drawn(feed: PairFeed) -> set[str]:
@@ -72,9 +83,34 @@ def test_pairs_mined_after_the_last_checkpoint_are_not_lost(store):
     state = first.state_dict()
     first.keep(solved("i1", "+", "-", 0))
     first.keep(solved("i2", "-", "+", 0))
-    again = feed(store)
-    again.load_state_dict(state)
+    again = begun(store, state=state)
+    assert again.mined == 0 and drawn(again) == set(), "they come with their trajectories"
+    again.keep(store.get("i1-0"))
+    again.keep(store.get("i2-0"))
     assert again.mined == 2 and drawn(again) == drawn(first)
+
+
+def test_what_is_gone_through_again_draws_the_same_and_ends_alike(store):
+    """A label falls meanwhile, and a pair is used up: both happen again, neither before its time."""
+    first = begun(store, max_uses=3)
+    first.keep(solved("i1", "+", "-", 0))
+    state = json.loads(json.dumps(first.state_dict()))
+    played = [solved("i2", "-", "+", 0), solved("i3", "*", "/", 0), solved("i2", "*", "-", 1)]
+
+    def rest(some: PairFeed) -> tuple[list[Any], dict[str, Any]]:
+        draws = []
+        for trajectory in played:
+            some.keep(trajectory)
+            draws.append([(p.pair_id, p.anchor_first) for p in some.prompts(2)])
+            some.learned([PairResult(pair_id, first, 1.0) for pair_id, first in draws[-1]])
+        lives = store.pair_life([p.id for p in store.pairs()])
+        return draws, {key: (life.uses, life.retired) for key, life in lives.items()}
+
+    once = rest(first)
+    assert any("solves" in retired for _, retired in once[1].values())
+    again = begun(store, state=state, max_uses=3)
+    assert not any(life.retired for life in store.pair_life([p.id for p in store.pairs()]).values())
+    assert rest(again) == once
 
 
 def test_what_was_stored_but_not_mined_is_mined(store):
@@ -96,7 +132,7 @@ def test_a_pair_that_is_too_long_is_replaced_and_not_drawn_again(store):
     assert 0 < len(short) < len(lengths) == whole.mined
 
     def limited() -> PairFeed:
-        return PairFeed(store, ChoiceFormat(byte_tokenizer(), limit), ContextConfig(), run="r", seed=0)
+        return begun(store, limit)
 
     for count in range(1, len(lengths) + 1):
         some = limited()
@@ -104,13 +140,12 @@ def test_a_pair_that_is_too_long_is_replaced_and_not_drawn_again(store):
         assert len(some.prompts(count)) == min(count, len(short))
     assert some.too_long == len(lengths) - len(short)
     assert drawn(some) == short and some.too_long == 0
-    again = limited()
-    again.load_state_dict(some.state_dict())
+    again = begun(store, limit, json.loads(json.dumps(some.state_dict())))
     assert drawn(again) == short and again.too_long == 0
 
 
 def test_the_store_knows_how_often_a_pair_was_learned_from_and_why_no_more(store):
-    used = PairFeed(store, ChoiceFormat(byte_tokenizer(), 4096), ContextConfig(max_uses=2), run="r", seed=0)
+    used = begun(store, max_uses=2)
     used.keep(solved("i1", "+", "-", 0))
     used.keep(solved("i2", "-", "+", 0))
     ids = [p.id for p in store.pairs(judgement="valid")]
@@ -144,7 +179,7 @@ def test_a_pair_whose_label_fell_is_not_learned_from(store):
 
 def test_trajectories_that_touch_a_held_out_function_are_stored_and_not_mined(store):
     held = frozenset({"pkg a.py::area"})
-    some = PairFeed(store, ChoiceFormat(byte_tokenizer(), 4096), ContextConfig(), run="r", seed=0, avoid=held)
+    some = begun(store, avoid=held)
     some.keep(solved("i1", "+", "-", 0))
     some.keep(solved("i2", "-", "+", 0))
     assert (store.count(), some.mined) == (2, 0)

@@ -1,7 +1,7 @@
 """What a run is called in a store that it shares with others."""
 
 from contextrl.config import Recipe
-from contextrl.loop import _label
+from contextrl.run import _label
 from trajectories.storage.holders import this_process
 from trajectories.storage.upkeep import Upkeep
 from trajectories.store import SQLStore

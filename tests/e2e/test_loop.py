@@ -54,7 +54,7 @@ def recipe(folder: Path, backend: str, **changes: Any) -> dict[str, Any]:
         ],
         "rollout": {"group_size": 4, "tasks_per_iteration": 4, "siblings": 4, "max_new_tokens": 32},
         "learner": {"minibatch_trajectories": 4},
-        "context": {"pairs_per_step": 4},
+        "ca": {"pairs_per_step": 4},
         "train": {"iterations": 2, "checkpoint_every": 1},
         "evaluation": {"tasks": 6, "pairs": 6},
         **changes,

@@ -7,7 +7,7 @@ whose label became doubtful is retired, never deleted.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from trajectories.mining.answers import repair, solves_too
 from trajectories.mining.lines import squeeze
@@ -36,6 +36,14 @@ class LabelCheck:
         if answers:
             self._store.check_pairs([pair_id for pair_id, _ in answers], trajectory.policy_version)
         return fallen
+
+    def state(self) -> list[str]:
+        """Which right answers were held against the pairs, as JSON-able data."""
+        return sorted(key.hex() for key in self._held)
+
+    def load(self, state: Iterable[str]) -> None:
+        """Those were."""
+        self._held = {bytes.fromhex(key) for key in state}
 
     def _is_new(self, trajectory: Trajectory) -> bool:
         text = f"{trajectory.instance_id}\0{squeeze(trajectory.answer)}\0{squeeze(repair(trajectory.patch))}"

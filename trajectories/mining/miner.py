@@ -13,6 +13,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import zip_longest
+from typing import Any
 
 from trajectories.mining.couples import FUNNEL, Coupler, Judged
 from trajectories.mining.labels import LabelCheck
@@ -75,6 +76,20 @@ class PairMiner:
                 for stage, others in near.items():
                     self._mine_stage(new, others, stage, judged, funnel)
             return self._store.finish_mining(position, trajectory.run, judged.new, funnel, new.fault if new else "")
+
+    def reconsider(self, trajectory: Trajectory) -> None:
+        """What a trajectory that was mined before says of the labels of other pairs."""
+        with self._lock:
+            self._coupler.learn(trajectory)
+            self._labels.check(trajectory)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is not in the store, as JSON-able data."""
+        return {"labels": self._labels.state()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state."""
+        self._labels.load(state["labels"])
 
     def catch_up(self, run: str) -> list[ContextPair]:
         """Mine those trajectories of a run that were not mined: all, or what a killed process left."""

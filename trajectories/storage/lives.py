@@ -6,20 +6,22 @@ Invariant: only the columns of a pair's life are written here; what it asks and 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
 
 from trajectories.queries import PairLife
 from trajectories.storage.filters import batches
-from trajectories.storage.schema import pairs
+from trajectories.storage.schema import margins, pairs
 
 _USE = (
     pairs.update()
     .where(pairs.c.id == sa.bindparam("used"))
     .values(uses=pairs.c.uses + sa.bindparam("n"), last_used=sa.bindparam("version"))
 )
+
+_REVIVE = pairs.update().where(pairs.c.id == sa.bindparam("used")).values(uses=sa.bindparam("n"), retired="")
 
 
 def use(connection: sa.Connection, ids: Iterable[str], policy_version: int) -> None:
@@ -33,6 +35,19 @@ def change(connection: sa.Connection, ids: Collection[str], **values: Any) -> No
     """Set columns of their life."""
     for batch in batches(ids):
         connection.execute(pairs.update().where(pairs.c.id.in_(batch)).values(values))
+
+
+def revive(connection: sa.Connection, uses: Mapping[str, int]) -> None:
+    """Nobody retired them, and they were used so often."""
+    rows = [{"used": pair_id, "n": n} for pair_id, n in uses.items()]
+    if rows:
+        connection.execute(_REVIVE, rows)
+
+
+def forget_margins(connection: sa.Connection, run: str, version: int) -> None:
+    """Those from a version on."""
+    of_run = margins.c.pair.in_(sa.select(pairs.c.id).where(pairs.c.run == run))
+    connection.execute(margins.delete().where(of_run, margins.c.version >= version))
 
 
 def of(connection: sa.Connection, ids: Collection[str]) -> dict[str, PairLife]:

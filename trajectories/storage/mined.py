@@ -30,7 +30,7 @@ def finish_mining(
         return []
     connection.execute(mined.insert().values(position=position, reason=reason))
     add_funnel(connection, run, counts)
-    return pairs.insert(connection, new)
+    return pairs.insert(connection, new, position)
 
 
 def unmined(connection: sa.Connection, run: str | None) -> list[str]:

@@ -66,6 +66,18 @@ class SQLPairStore:
         """Keep why these pairs are not learned from any more."""
         self._db.write(lambda c: lives.change(c, ids, retired=reason))
 
+    def settled(self, run: str) -> dict[str, tuple[int, int]]:
+        """At which trajectory each valid pair became valid."""
+        return self._db.read(lambda c: pairs.settled(c, run))
+
+    def forget_margins(self, run: str, version: int) -> None:
+        """Take out how policies of this version and later ones chose on the run's pairs."""
+        self._db.write(lambda c: lives.forget_margins(c, run, version))
+
+    def revive_pairs(self, uses: Mapping[str, int]) -> None:
+        """Take back that they were retired, and set how often they were learned from."""
+        self._db.write(lambda c: lives.revive(c, uses))
+
     def pair_life(self, ids: Collection[str]) -> dict[str, PairLife]:
         """What became of those of the pairs that are there."""
         return self._db.read(lambda c: lives.of(c, ids))

@@ -23,6 +23,8 @@ from trajectories.storage.statements import CONTEXTS, JUDGEMENTS, PAIR_IDS, USE
 _SAME = tuple(name for name in ContextPair.model_fields if name in pairs.c)
 """Fields of a pair that are columns of the same name."""
 _NEW_LIFE = {"uses": 0, "retired": ""}
+_ORDER_BITS = 16
+"""Of the column `settled`: which of the pairs of one trajectory; the others are its position."""
 
 
 def pair_key(pair: ContextPair) -> str:
@@ -41,8 +43,8 @@ def _texts(context: MaskedContext) -> Iterable[str]:
         yield turn.observation
 
 
-def insert(connection: sa.Connection, new: Iterable[ContextPair]) -> list[ContextPair]:
-    """Those that were new, or that decide a stored uncertain one."""
+def insert(connection: sa.Connection, new: Iterable[ContextPair], settled_by: int = 0) -> list[ContextPair]:
+    """Those that were new, or that decide a stored uncertain one. `settled_by`: the position of who was mined."""
     keyed: dict[str, ContextPair] = {}
     for pair in new:
         keyed.setdefault(pair_key(pair), pair)
@@ -51,10 +53,12 @@ def insert(connection: sa.Connection, new: Iterable[ContextPair]) -> list[Contex
     decided = {
         key: pair for key, pair in keyed.items() if before.get(key) == "uncertain" and pair.judgement != "uncertain"
     }
+    settled = {key: (settled_by << _ORDER_BITS) + i if settled_by else 0 for i, key in enumerate(keyed)}
     if fresh:
-        _insert_new(connection, fresh)
+        _insert_new(connection, fresh, settled)
     for key, pair in decided.items():
-        changed = {k: getattr(pair, k) for k in ("judgement", "reasons", "confounder_answer")}
+        changed: dict[str, Any] = {k: getattr(pair, k) for k in ("judgement", "reasons", "confounder_answer")}
+        changed["settled"] = settled[key]
         connection.execute(pairs.update().where(pairs.c.key == key).values(changed))
     return [pair for key, pair in keyed.items() if key in fresh or key in decided]
 
@@ -66,7 +70,13 @@ def rejudge(connection: sa.Connection, judged: Iterable[ContextPair]) -> None:
         connection.execute(pairs.update().where(pairs.c.id == pair.id).values(changed))
 
 
-def _insert_new(connection: sa.Connection, fresh: Mapping[str, ContextPair]) -> None:
+def settled(connection: sa.Connection, run: str) -> dict[str, tuple[int, int]]:
+    """Of each valid pair of a run, at which position the trajectory stands whose mining made it so, and its turn."""
+    query = sa.select(pairs.c.id, pairs.c.settled).where(pairs.c.run == run, pairs.c.judgement == "valid")
+    return {row.id: (row.settled >> _ORDER_BITS, row.settled % (1 << _ORDER_BITS)) for row in connection.execute(query)}
+
+
+def _insert_new(connection: sa.Connection, fresh: Mapping[str, ContextPair], settled: Mapping[str, int]) -> None:
     ids = {pair.id: pair for pair in fresh.values()}
     known = _present(connection, PAIR_IDS, ids)
     if known or len(ids) < len(fresh):
@@ -76,6 +86,7 @@ def _insert_new(connection: sa.Connection, fresh: Mapping[str, ContextPair]) -> 
     rows = []
     for key, pair in fresh.items():
         row = {name: getattr(pair, name) for name in _SAME} | {"key": key, **_NEW_LIFE}
+        row["settled"] = settled[key]
         for role, context in (("anchor", pair.anchor), ("confounder", pair.confounder)):
             document = context.model_dump_json().encode()
             name = hashlib.sha256(document).hexdigest()

@@ -23,6 +23,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    text,
     true,
 )
 
@@ -174,6 +175,7 @@ pairs = Table(
     Column("uses", Integer, nullable=False),
     Column("last_used", Integer),
     Column("checked", Integer),
+    Column("settled", BigInteger, nullable=False, server_default=text("0")),
     Column("retired", AnyText, nullable=False),
     Index("pairs_by_run", "run", "judgement"),
     Index("pairs_by_function", "function", postgresql_using="hash"),

@@ -33,6 +33,7 @@ def upgrade() -> None:
     """Everything that was there reads back as before, and can be found by its words."""
     _create_tables()
     op.add_column("trajectories", sa.Column("tampered", sa.Boolean, nullable=False, server_default=sa.false()))
+    op.add_column("pairs", sa.Column("settled", sa.BigInteger, nullable=False, server_default=sa.text("0")))
     unpack = zstandard.ZstdDecompressor().decompress
     connection, told = op.get_bind(), op.get_context().opts["progress"]
     meta = sa.text("INSERT INTO store_meta (key, value) VALUES (:key, :value)")
