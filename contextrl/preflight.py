@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contextrl.config import Recipe
+from contextrl.logging.opening import check_sinks
 from contextrl.recipe_file import RecipeError
 from envs.repos.source import parse_source
 from envs.task import TaskInstance
@@ -32,6 +33,7 @@ def check(recipe: Recipe) -> list[str]:
             "backend is remote and no service is named: give sandbox.services=[http://HOST:8700], "
             "or set CONTEXTRL_SANDBOX_SERVICES"
         )
+    check_sinks(recipe.logging)
     notes = _policy(recipe.policy)
     for repository in recipe.repositories:
         if not repository.source.startswith(TASKS):
