@@ -22,8 +22,8 @@ from agents.policy import Policy, save_policy
 from contextrl.config import Recipe
 from contextrl.recipe_file import RecipeError
 
-NOT_BINDING = {"train", "runs"}
-"""Sections that may change when a run goes on: how long it lasts, where it lies."""
+NOT_BINDING = {"train", "runs", "logging"}
+"""Sections that may change when a run goes on: how long it lasts, where it lies, who else gets its metrics."""
 
 
 @contextmanager

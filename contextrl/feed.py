@@ -45,6 +45,8 @@ class PairFeed:
         self.iteration = 0
         self.too_long: int | None = None
         """Pairs that the last draw left out for their length, for good; None before the first draw."""
+        self.paired: set[str] | None = set() if config.enabled else None
+        """Trajectories that stand in a valid pair, mined since `begin`; None where pairs are not learned from."""
         self._known: set[str] = set()
         """Trajectories of iterations that are gone through again, which an earlier session mined."""
         self._later: dict[str, list[ContextPair]] = {}
@@ -88,7 +90,10 @@ class PairFeed:
         else:
             self._store.add(trajectory)
             pairs = self._miner.on_insert(trajectory)
-        self._sampler.add((p for p in pairs if p.judgement == "valid"), self.iteration)
+        valid = [p for p in pairs if p.judgement == "valid"]
+        self._sampler.add(valid, self.iteration)
+        if self.paired is not None:
+            self.paired.update(c.trajectory_id for p in valid for c in (p.anchor, p.confounder))
 
     def prompts(self, count: int) -> list[ChoicePrompt]:
         """Prompts of `count` pairs to learn from, letters balanced; none where the context term is off.

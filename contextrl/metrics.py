@@ -67,6 +67,7 @@ def metrics_row(
         **{column: update.metrics[name] for column, name in COLUMNS.items() if name in update.metrics},
         **{column: first[name] for column, name in FIRST.items() if name in first},
         **_shared(update.metrics),
+        **_salvaged(trajectories, update, feed),
         **({} if feed.too_long is None else {"pairs_too_long": feed.too_long}),
         **({"tokens_per_second": sampled / max(seconds["rollout"], 1e-9)} if sampled else {}),
         **({"staleness": sum(stale) / len(stale)} if stale else {}),
@@ -79,6 +80,16 @@ def _shared(metrics: Mapping[str, float]) -> dict[str, float]:
     """`tokens_shared`: the share of the trajectories' tokens that others of their micro-batch had computed already."""
     whole = metrics.get("grpo/sequence_tokens", 0.0)
     return {"tokens_shared": 1 - metrics["grpo/computed_tokens"] / whole} if whole else {}
+
+
+def _salvaged(trajectories: Sequence[Trajectory], update: Update, feed: PairFeed) -> dict[str, dict[str, float]]:
+    """`salvage`: the share of the episodes' seconds in those that have an advantage, and in those or in pairs."""
+    whole = sum(t.seconds for t in trajectories)
+    if not whole:
+        return {}
+    policy = {lesson.trajectory_id for lesson in update.lessons if lesson.advantage}
+    kinds = {"policy": policy} | ({} if feed.paired is None else {"all": policy | feed.paired})
+    return {"salvage": {kind: sum(t.seconds for t in trajectories if t.id in i) / whole for kind, i in kinds.items()}}
 
 
 def told(row: Mapping[str, Any]) -> str:

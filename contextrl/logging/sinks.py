@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from queue import SimpleQueue
 from typing import Any, Protocol
 
-PATIENCE_S = 30.0
+PATIENCE_S = 15.0
 """How long the end of a run waits for a sink."""
 
 

@@ -6,20 +6,35 @@ import pytest
 
 from contextrl.learner import Update
 from contextrl.metrics import metrics_row, told
+from trajectories.queries import Lesson
 from trajectories.records import ToolCall, Trajectory, Turn
 
+SECONDS = {"a": 1.0, "b": 3.0}
+"""What each episode took."""
 
-def row(taken=(), too_long=None, steps=(), iteration=0, sandboxes=None):
+
+def row(taken=(), too_long=None, steps=(), iteration=0, sandboxes=None, lessons=(), paired=None):
     call = ToolCall(name="submit")
     turn = Turn(prompt_ids=[1], completion_ids=[2, 3], logprobs=[-1.0, -1.0], tool_call=call)
     played = [
-        Trajectory(id=name, instance_id="i", repo="r", base_commit="c", problem_statement="", reward=0.0, turns=[turn])
-        for name in ("a", "b")
+        Trajectory(
+            id=name,
+            instance_id="i",
+            repo="r",
+            base_commit="c",
+            problem_statement="",
+            reward=0.0,
+            turns=[turn],
+            seconds=spent,
+        )
+        for name, spent in SECONDS.items()
     ]
-    feed = SimpleNamespace(mined=0, frontier=0, accuracy={}, too_long=too_long)
+    feed = SimpleNamespace(mined=0, frontier=0, accuracy={}, too_long=too_long, paired=paired)
     means = {key: sum(s[key] for s in steps) / len(steps) for key in (steps[0] if steps else {})}
     seconds = {"rollout": 2.0, "learning": 1.0}
-    return metrics_row(iteration, played, set(taken), Update(means, list(steps)), feed, seconds, sandboxes or {})
+    return metrics_row(
+        iteration, played, set(taken), Update(means, list(steps), lessons=list(lessons)), feed, seconds, sandboxes or {}
+    )
 
 
 def test_mismatch_is_that_of_unchanged_weights_and_other_columns_are_means():
@@ -69,3 +84,11 @@ def test_the_line_that_is_looked_at():
     found = {"resolve_rate": 0.25, "pairs_mined": 14, "selection_accuracy": {"level 0": 0.625}}
     assert told(found | {"tokens_per_second": 812.4}) == "resolved 25%, 14 pairs, level 0 62%, 812 tokens/s"
     assert told(found | {"selection_accuracy": {}}) == "resolved 25%, 14 pairs", "as when nothing was sampled anew"
+
+
+def test_sandbox_time_that_teaches_is_that_of_advantages_and_of_pairs():
+    lessons = [Lesson("a", 0.5, []), Lesson("b", 0.0, [])]
+    assert row(lessons=lessons, paired={"b", "older"})["salvage"] == {"policy": 0.25, "all": 1.0}
+    assert row(lessons=lessons, paired={"a"})["salvage"] == {"policy": 0.25, "all": 0.25}
+    assert row(paired=set())["salvage"] == {"policy": 0.0, "all": 0.0}
+    assert row(lessons=lessons)["salvage"] == {"policy": 0.25}, "where pairs are not learned from"
