@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from logging import WARNING, getLogger
 from typing import TYPE_CHECKING, Any
 
 from contextrl.logging.sinks import leaves
@@ -30,6 +31,7 @@ class MLflow:
         """`uri`: of the tracking server or its database."""
         from mlflow.tracking import MlflowClient
 
+        getLogger("mlflow").setLevel(WARNING)  # what it has to say of its database is no progress of a run
         self._client = MlflowClient(uri)
         kept = folder.read(KEPT)
         if kept is None:
