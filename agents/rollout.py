@@ -31,7 +31,8 @@ async def rollout_groups(
     engine: Engine | None,
     *,
     group_size: int,
-    concurrency: int,
+    concurrency: int | asyncio.Semaphore,
+    seconds: float | None = None,
     run: str = "",
     iteration: int = 0,
     first: int = 0,
@@ -44,22 +45,26 @@ async def rollout_groups(
     """Play `group_size` episodes of each task, `concurrency` at a time, each in an environment of its own.
 
     Returns them in the tasks' order. Those that die for a reason of ours are played again up to `retries` times; what
-    fails even then is returned without a reward. `first`: the number of the first group. `taken` are episodes of this
-    run and iteration that exist already: they have their places in their groups, and only what is missing is played.
-    `progress(finished, all)` is told of each. What the callbacks, `make_env` or the agent raise ends the rollout and is
-    raised.
+    fails even then is returned without a reward. `concurrency` may be slots that several rollouts share: the first to
+    ask is the first to get one. After `seconds` what has not finished is given up, and its group has fewer members.
+    `first`: the number of the first group. `taken` are episodes of this run and iteration that exist already: they have
+    their places in their groups, and only what is missing is played. `progress(finished, all)` is told of each. What
+    the callbacks, `make_env` or the agent raise ends the rollout and is raised.
     """
-    slots = asyncio.Semaphore(concurrency)
+    slots = asyncio.Semaphore(concurrency) if isinstance(concurrency, int) else concurrency
     groups = [(task, f"{run}/{iteration}/{first + place}/{task.instance_id}") for place, task in enumerate(tasks)]
     seats = [(group, member) for _, group in groups for member in range(group_size)]
     done = _seated(taken, seats)
     waiting = iter(seats)
     next_seat = next(waiting, None)
 
+    told = set[str]()
+
     def tell() -> None:
         nonlocal next_seat
         while next_seat in done:
             trajectory, next_seat = done[next_seat], next(waiting, None)
+            told.add(trajectory.id)
             if on_trajectory:
                 on_trajectory(trajectory)
 
@@ -77,13 +82,19 @@ async def rollout_groups(
     tell()
     of_group = {group: task for task, group in groups}
     try:
-        async with asyncio.TaskGroup() as episodes:
+        async with asyncio.timeout(seconds) as budget, asyncio.TaskGroup() as episodes:
             for seat in seats:
                 if seat not in done:
                     episodes.create_task(play(of_group[seat[0]], seat))
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
-    return [done[seat] for seat in seats]
+    except TimeoutError:
+        if not budget.expired():
+            raise
+    for seat in seats:  # those behind one that was given up
+        if on_trajectory and seat in done and done[seat].id not in told:
+            on_trajectory(done[seat])
+    return [done[seat] for seat in seats if seat in done]
 
 
 def _seated(taken: Sequence[Trajectory], seats: Sequence[Seat]) -> dict[Seat | None, Trajectory]:

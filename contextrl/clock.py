@@ -32,6 +32,10 @@ class Clock:
             if row is not None:
                 row[key] = spent
 
+    def add(self, name: str, seconds: float) -> None:
+        """Add time that passed to an entry."""
+        self._spent[name] = self._spent.get(name, 0.0) + seconds
+
     def move(self, name: str, target: str, seconds: float) -> None:
         """Count this much of an entry under another name."""
         seconds = min(seconds, self._spent[name])

@@ -89,6 +89,12 @@ class RolloutConfig(Section):
     """Longest episode, prompt and all turns; longer ones are truncated."""
     concurrency: Positive = 16
     """Episodes, and so sandboxes, at the same time."""
+    max_staleness: Annotated[int, Field(ge=0)] = 0
+    """Iterations that are played ahead while an earlier one is learned from: how many versions older than the weights
+    that learn from it an episode's first turn may be. 0: nothing overlaps. Above 0 the engine keeps a copy of the
+    weights, which changes between turns, and `grpo.correction` may be wanted."""
+    seconds: Annotated[float, Field(gt=0)] | None = None
+    """Give up what is not finished so long after an iteration's episodes began; its groups have fewer members."""
     dynamic_sampling: Annotated[int, Field(ge=0)] = 0
     """While fewer groups than `tasks_per_iteration` have different rewards, play other tasks in place of the missing
     ones, so many times at most (DAPO)."""
@@ -154,10 +160,18 @@ class GRPOConfig(Section):
 
 
 class ContextConfig(Section):
-    """The context-awareness term, lambda * -log sigmoid(clip(l+ - l-, -c, c)), and its pairs."""
+    """The term over pairs, by default lambda * -log sigmoid(clip(l+ - l-, -c, c)), and its pairs."""
 
     enabled: bool = True
     """Train on mined pairs. Without it the run is plain GRPO; pairs are mined and measured all the same."""
+    objective: Literal["contrast", "imitation", "reinforce", "language"] = "contrast"
+    """What is learned from a pair. `contrast`: context awareness. The others are baselines: `imitation`, the right
+    letter by cross-entropy; `reinforce`, letters that are sampled and rewarded; `language`, the pair as plain text."""
+    before: Annotated[int, Field(ge=0)] | Literal["auto"] = 0
+    """Optimiser steps on pairs alone, after the expert episodes and before the first iteration; `auto`: as many as the
+    iterations take."""
+    during: bool = True
+    """Whether the term stays during the iterations."""
     weight: Annotated[float, Field(ge=0)] | Literal["auto"] = 1.0
     """lambda. The paper uses 0.001 to 0.005 on 8B models; a tiny policy needs far more. `auto` holds the ratio of the
     terms' gradients at `gradient_ratio`."""
@@ -347,6 +361,16 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _something_to_begin_with(self) -> Recipe:
+        if self.ca.enabled and not (self.ca.during or self.steps_before):
+            raise ValueError("`ca.during: false` needs `ca.before` above 0; `ca.enabled: false` learns from no pairs")
+        if self.steps_before and not any(r.expert_episodes for r in self.repositories):
+            raise ValueError(
+                "`ca.before` needs pairs, and before training only a repository's `expert_episodes` give some"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _a_turn_fits(self) -> Recipe:
         if self.rollout.max_new_tokens >= self.rollout.max_context_tokens:
             raise ValueError("`rollout.max_new_tokens` must be smaller than `rollout.max_context_tokens`")
@@ -360,6 +384,15 @@ class Recipe(Section):
         if "://" in store and urlsplit(store).password:
             raise ValueError("a recipe is written into the run's folder: give the password in the variable PGPASSWORD")
         return store
+
+    @property
+    def steps_before(self) -> int:
+        """Optimiser steps on pairs alone."""
+        if not self.ca.enabled or self.ca.before != "auto":
+            return int(self.ca.before) if self.ca.enabled else 0
+        episodes = self.rollout.tasks_per_iteration * self.rollout.group_size
+        minibatches = -(-episodes // self.learner.minibatch_trajectories)
+        return self.train.iterations * self.learner.steps_per_iteration * minibatches
 
     @property
     def heldout_pair_tokens(self) -> int:

@@ -14,6 +14,7 @@ from contextrl.backends import kept_ready, opened
 from contextrl.checkpoint import RunFolder, only_process
 from contextrl.clock import Clock
 from contextrl.config import Recipe
+from contextrl.logging.opening import check_sinks, open_sinks
 from contextrl.preflight import check_heldout
 from contextrl.progress import Progress
 from contextrl.run import Run
@@ -39,6 +40,7 @@ def train(recipe: Recipe, *, progress: Progress, resume: bool = True) -> Path:
 
 async def _train(recipe: Recipe, folder: RunFolder, progress: Progress) -> None:
     """What can be refused comes before `folder.begin`: until then an earlier run is as it was."""
+    check_sinks(recipe.logging)
     clock = Clock(folder.read("clock"))
     async with AsyncExitStack() as stack:
         with clock.timed("prepare"):
@@ -58,6 +60,7 @@ async def _train(recipe: Recipe, folder: RunFolder, progress: Progress) -> None:
         run = await asyncio.to_thread(Run, recipe, folder, start, world, ready, store, progress, clock)
         stack.callback(store.release_run, run.name)
         stack.push_async_callback(run.player.close)
+        run.sinks = stack.enter_context(open_sinks(recipe, folder, run.name, run.iteration, progress.log))
         try:
             await run.all()
         finally:

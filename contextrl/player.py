@@ -6,11 +6,13 @@ sandbox of this player is left. An iteration that was interrupted is gone on wit
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from agents.engine import TransformersEngine
 from agents.expert import Script, ScriptedExpert
+from agents.gate import Gate
 from agents.policy import Policy
 from agents.protocol import Agent, Sampling
 from agents.rollout import rollout_groups
@@ -43,8 +45,11 @@ class Player:
             max_context=recipe.rollout.max_context_tokens,
             max_batch=recipe.rollout.concurrency,
             seed=recipe.seed,
+            copy_as=policy.model.dtype if recipe.rollout.max_staleness else None,
         )
-        self._waited = WaitedEngine(self.engine)
+        self._gate = Gate(self.engine)
+        self._waited = WaitedEngine(self._gate)
+        self._slots = asyncio.Semaphore(recipe.rollout.concurrency)
 
     @property
     def waited(self) -> tuple[float, float]:
@@ -61,6 +66,7 @@ class Player:
         run: str,
         iteration: int = 0,
         first: int = 0,
+        seconds: float | None = None,
         stored: Sequence[Trajectory] = (),
         on_finished: Callable[[Trajectory], None] | None = None,
         on_trajectory: Callable[[Trajectory], None] | None = None,
@@ -73,8 +79,10 @@ class Player:
         """
         sampling = Sampling(temperature=temperature, max_new_tokens=self._recipe.rollout.max_new_tokens, seed=seed)
         agent = ToolAgent(self._chat, sampling, played={str(t.extra.get("session")) for t in stored})
-        taken = [t for t in stored if stands(t, self.engine.version)]
+        oldest = self.engine.version - self._recipe.rollout.max_staleness
+        taken = [t for t in stored if stands(t, oldest, self.engine.version)]
         told: dict[str, Any] = {"on_finished": on_finished, "on_trajectory": on_trajectory, "progress": progress}
+        told["seconds"] = seconds
         return await self._roll_out(agent, tasks, group_size, run, iteration, first=first, taken=taken, **told)
 
     async def demonstrate(
@@ -90,6 +98,10 @@ class Player:
         expert, grader = ScriptedExpert(self._chat, script), ValidatedGrader(self._grader)
         told: dict[str, Any] = {"on_trajectory": on_trajectory, "progress": progress}
         return await self._roll_out(expert, tasks, 1, run, 0, grader=grader, **told)
+
+    async def publish(self, version: int) -> None:
+        """Sample with the learner's weights as they are now, from the next turn on."""
+        await self._gate.publish(version)
 
     async def close(self) -> None:
         """End the engine, and the gradings that are under way."""
@@ -114,7 +126,7 @@ class Player:
             agent,
             self._waited,
             group_size=group_size,
-            concurrency=rollout.concurrency,
+            concurrency=self._slots,
             run=run,
             iteration=iteration,
             retries=rollout.retries,
@@ -132,16 +144,19 @@ class Player:
         )
 
 
-def stands(trajectory: Trajectory, version: int) -> bool:
+def stands(trajectory: Trajectory, oldest: int, version: int) -> bool:
     """Whether a stored episode of an interrupted iteration is one of it for a policy of this version.
 
-    It is if it was sampled from this version, or nothing was sampled at all. Version n is what n iterations of the run
-    led to: weights that were lost since the last checkpoint and those that were learned again in their place share the
-    number, and may differ by the pairs that were drawn. The importance ratio is taken against the recorded
-    log-probabilities and so accounts for that; `mismatch_kl` in the metrics shows how far they are apart.
+    It is if it was sampled from this version, or one that is not older than `oldest`, or nothing was sampled at all.
+    Version n is what n iterations of the run led to: weights that were lost since the last checkpoint and those that
+    were learned again in their place share the number, and are the same where the machine computes the same. The
+    importance ratio is taken against the recorded log-probabilities and so accounts for what differs; `mismatch_kl` in
+    the metrics shows how far they are apart.
 
     What does not stand stays in the store as a record and its place is played again. In practice these are episodes
     that failed for a reason of ours: without reward, never mined and not given to the learner, so they count nowhere
     but as failures.
     """
-    return trajectory.status != "infra_error" and (not trajectory.turns or trajectory.policy_version == version)
+    return trajectory.status != "infra_error" and (
+        not trajectory.turns or oldest <= trajectory.policy_version <= version
+    )

@@ -7,11 +7,10 @@ have done: episodes that were played since stand, in their order, and teach agai
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import Sequence
 from typing import Any
 
-from agents.tool_agent import ToolAgent
 from contextrl.checkpoint import RunFolder
 from contextrl.clock import Clock
 from contextrl.config import Recipe
@@ -20,20 +19,21 @@ from contextrl.evaluation import Evaluator, Measured
 from contextrl.feed import PairFeed
 from contextrl.introduction import introduce
 from contextrl.learner import Learner, Term
-from contextrl.metrics import metrics_row
+from contextrl.logging.opening import Sinks
+from contextrl.metrics import metrics_row, told
 from contextrl.objectives.context_awareness import ContextAwareness
 from contextrl.objectives.grpo import GRPO
-from contextrl.occupancy import counted, split
 from contextrl.outcome import Finished, report_of
-from contextrl.pending import Pending
+from contextrl.overlap import overlap
 from contextrl.player import Player
 from contextrl.progress import Progress
 from contextrl.report import write_report
+from contextrl.rollouts import Rolled, Rollouts
 from contextrl.schedule import TaskSchedule
 from contextrl.start import Start
+from contextrl.trouble import Troubles
 from contextrl.versions import versions
 from contextrl.world import World
-from envs.task import TaskInstance
 from sandbox import SandboxBackend
 from trajectories.records import Trajectory
 from trajectories.store import SQLStore
@@ -69,8 +69,9 @@ class Run:
         self.demonstrations = Demonstrations(recipe, world, self.player, progress)
         self.learner = _learner(recipe, self.policy.model, start.reference)
         rollout = recipe.rollout
-        self.schedule = TaskSchedule(world.grounds, rollout.tasks_per_iteration, rollout.siblings, recipe.seed)
-        self.pending = Pending(folder.path / "pending")
+        schedule = TaskSchedule(world.grounds, rollout.tasks_per_iteration, rollout.siblings, recipe.seed)
+        self.rollouts = Rollouts(recipe, self.name, folder.path, self.player, self.feed, schedule, store, backend)
+        self.sinks, self.troubles = Sinks([]), Troubles(recipe.ca)
         self.iteration, self.minutes = 0, 0.0
         if start.state:
             self._restore(start.state)
@@ -102,35 +103,46 @@ class Run:
         write_report(self.folder.path, report_of(finished))
 
     async def _iterate(self) -> None:
-        config, saved = self.recipe.train, self.iteration
-        if self.iteration < config.iterations:
+        config, self._saved = self.recipe.train, self.iteration
+        if self.iteration < config.iterations and not self._out_of_time():
             self.progress.stage("Training")
-        while self.iteration < config.iterations and not (config.max_minutes and self.minutes >= config.max_minutes):
-            started = time.monotonic()
-            row = await self._one_iteration()
-            self.minutes += (time.monotonic() - started) / 60
-            self.folder.log(row)
-            self.store.add_metrics(self.name, self.iteration, row)
-            self.iteration += 1
-            if self.iteration % config.checkpoint_every == 0:
-                self._save()
-                saved = self.iteration
-            levels = "  ".join(f"{level} {accuracy:.0%}" for level, accuracy in row["selection_accuracy"].items())
-            note = f"resolved {row['resolve_rate']:.0%}, {row['pairs_mined']} pairs: {levels}"
-            self.progress.update(self.iteration, config.iterations, note)
-        if self.iteration > saved:
+            self.progress.update(self.iteration, config.iterations)  # from here on counts what is left
+            self._since = time.monotonic()
+            ahead = self.recipe.rollout.max_staleness
+            try:
+                await overlap(self.iteration, config.iterations, self.rollouts.play, self._learn, ahead=ahead)
+            finally:
+                self.clock.add(SANDBOXES, max(0.0, time.monotonic() - self._since))
+        if self.iteration > self._saved:
             self._save()  # what is evaluated next is what is kept, however training ended
 
-    async def _one_iteration(self) -> dict[str, Any]:
+    async def _learn(self, iteration: int, rolled: Rolled) -> bool:
+        """Learn from an iteration's episodes, publish, write down; whether there is time for more."""
+        config, began, self._since = self.recipe.train, self._since, math.inf  # nobody waits for episodes now
+        self.clock.add(SANDBOXES, time.monotonic() - began)
+        row = await self._one_iteration(rolled)
+        self.folder.log(row)
+        self.store.add_metrics(self.name, iteration, row)
+        self.sinks.row(row)
+        self.iteration += 1
+        if self.iteration % config.checkpoint_every == 0:
+            self._save()
+            self._saved = self.iteration
+        self.rollouts.begin(self.iteration)
+        now = time.monotonic()
+        self.minutes, self._since = self.minutes + (now - began) / 60, now
+        for trouble in self.troubles.new(row):
+            self.progress.log(trouble)
+        self.progress.update(self.iteration, config.iterations, told(row))
+        return not self._out_of_time()
+
+    def _out_of_time(self) -> bool:
+        most = self.recipe.train.max_minutes
+        return most is not None and self.minutes >= most
+
+    async def _one_iteration(self, rolled: Rolled) -> dict[str, Any]:
         """One turn of the loop; its row of metrics."""
-        recipe, seconds, engine = self.recipe, dict[str, float](), self.player.engine
-        self.feed.iteration, computed, waited = self.iteration, engine.busy_seconds, self.player.waited
-        async with counted(self.backend) as sandboxes:
-            with self.clock.timed(SANDBOXES, seconds, "rollout"):
-                trajectories, stored = await self._roll_out()
-        for_engine, for_grader = (now - then for now, then in zip(self.player.waited, waited, strict=True))
-        played = [t for t in trajectories if t.id not in stored]
-        seconds |= split(seconds["rollout"], engine.busy_seconds - computed, played, for_engine, for_grader)
+        recipe, trajectories, seconds = self.recipe, rolled.trajectories, rolled.seconds
         self.clock.move(SANDBOXES, "roll out: the policy computes", seconds["sampling"])
         with self.clock.timed("learn", seconds, "learning"):
             steps = self.learner.optimizer_steps(len(trajectories))
@@ -140,53 +152,8 @@ class Run:
             self.feed.left_out(update.left_out)
             self.store.add_lessons(update.lessons)
         with self.clock.timed("publish the weights", seconds, "weight_sync"):
-            engine.update_weights(self.iteration + 1)
-        return metrics_row(self.iteration, trajectories, stored, update, self.feed, seconds, sandboxes)
-
-    async def _roll_out(self) -> tuple[list[Trajectory], set[str]]:
-        """The iteration's episodes, and the ids of those that an earlier session had played."""
-        rollout, before = self.recipe.rollout, self.iteration
-        there = self._left_behind()
-        played = await self._play(self.schedule.batch(before), 0, there)
-        for number in range(1, rollout.dynamic_sampling + 1):
-            wanting = rollout.tasks_per_iteration - with_signal(played)
-            if wanting <= 0:
-                break
-            tasks = self.schedule.more(before, number, wanting)
-            played += await self._play(tasks, len(played) // rollout.group_size, there)
-        return played, {t.id for t in there}
-
-    def _left_behind(self) -> list[Trajectory]:
-        """The iteration's episodes that a session had played which was interrupted before the next checkpoint."""
-        there = self.store.query(run=self.name, iteration=self.iteration, agent=ToolAgent.name)
-        stored = {t.id for t in there}
-        for t in self.pending.all():
-            if t.id in stored:
-                self.pending.drop(t)
-            elif t.status == "infra_error" or t.iteration != self.iteration:  # a record; its place is played again
-                self._keep(t)
-            else:
-                there.append(t)
-        return there
-
-    async def _play(self, tasks: Sequence[TaskInstance], first: int, there: Sequence[Trajectory]) -> list[Trajectory]:
-        rollout = self.recipe.rollout
-        return await self.player.play(
-            tasks,
-            group_size=rollout.group_size,
-            temperature=rollout.temperature,
-            seed=self.recipe.seed,
-            run=self.name,
-            iteration=self.iteration,
-            first=first,
-            stored=there,
-            on_finished=self.pending.save,
-            on_trajectory=self._keep,
-        )
-
-    def _keep(self, trajectory: Trajectory) -> None:
-        self.feed.keep(trajectory)
-        self.pending.drop(trajectory)
+            await self.player.publish(self.iteration + 1)
+        return metrics_row(self.iteration, trajectories, rolled.before, update, self.feed, seconds, rolled.sandboxes)
 
     async def _evaluate(self, when: str) -> dict[str, Measured]:
         """Kept in the run's folder, so that it is done once."""
@@ -220,16 +187,9 @@ class Run:
         self.iteration, self.minutes = state["iteration"], state["minutes"]
         self.learner.load_state_dict(state["learner"])
         self.feed.begin(self.iteration, state["feed"])
+        self.rollouts.begin(self.iteration)
         self.folder.forget_rows(self.iteration)
         self.player.engine.update_weights(self.iteration)
-
-
-def with_signal(trajectories: Sequence[Trajectory]) -> int:
-    """How many groups have different rewards."""
-    rewards: dict[str, set[float]] = {}
-    for t in trajectories:
-        rewards.setdefault(t.group, set()).update([] if t.reward is None else [t.reward])
-    return sum(len(found) > 1 for found in rewards.values())
 
 
 def _label(folder: RunFolder, store: SQLStore, recipe: Recipe) -> str:

@@ -106,6 +106,32 @@ async def test_what_is_told_is_in_order_however_long_episodes_take(tmp_path):
     assert {t.id for t in finished} == {t.id for t in done} and finished != done
 
 
+async def test_a_straggler_holds_no_batch(tmp_path):
+    class Stuck(MemoryBackend):
+        """The second sandbox never starts."""
+
+        async def start(self, *args, **kwargs):
+            self.begun = getattr(self, "begun", 0) + 1
+            if self.begun == 2:
+                await asyncio.sleep(99)
+            return await super().start(*args, **kwargs)
+
+    backend, told = Stuck(), []
+    done = await play(backend, tmp_path, concurrency=12, seconds=0.5, on_trajectory=told.append)
+    assert [t.extra["member"] for t in done] == [0, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3] and told == done
+    assert not backend.running
+
+
+async def test_rollouts_share_slots_and_the_first_comes_first(tmp_path):
+    slots, order = asyncio.Semaphore(2), []
+    backend = MemoryBackend(delay=0.001)
+    both = [
+        play(backend, tmp_path, concurrency=slots, run=run, on_finished=lambda t: order.append(t.run)) for run in "ab"
+    ]
+    await asyncio.gather(*both)
+    assert order[:10] == ["a"] * 10 and len(order) == 24
+
+
 async def test_cancellation_closes_every_environment(make_model, tokenizer, tmp_path):
     backend, seen = MemoryBackend(delay=0.002), []
     chat = Chat(tokenizer, FORMATS["xml"])

@@ -13,13 +13,19 @@ from agents.policy import load_policy
 from contextrl.checkpoint import RunFolder, only_process
 from contextrl.clock import Clock
 from contextrl.config import Recipe
+from contextrl.logging.opening import Sinks
 from contextrl.loop import train
 from contextrl.progress import Silent
 from contextrl.recipe_file import RecipeError
 from contextrl.run import Run
 from contextrl.start import device, policy_source
+from contextrl.trouble import Troubles
 from trajectories.records import Trajectory
 from trajectories.store import SQLStore
+
+
+async def nothing_played(iteration: int) -> None:
+    pass
 
 
 class Stepping(Run):
@@ -30,8 +36,10 @@ class Stepping(Run):
         self.policy = load_policy(policy_source("tiny"))
         self.iteration, self.minutes, self.clock = 0, 0.0, Clock()
         self.name, self.store = "r", SQLStore("sqlite://")
+        self.sinks, self.troubles = Sinks([]), Troubles(recipe.ca)
+        self.rollouts = SimpleNamespace(play=nothing_played, begin=lambda iteration: None)
 
-    async def _one_iteration(self) -> dict[str, Any]:
+    async def _one_iteration(self, rolled: Any) -> dict[str, Any]:
         return {"iteration": self.iteration, "resolve_rate": 0.0, "pairs_mined": 0, "selection_accuracy": {}}
 
     def _state(self) -> dict[str, Any]:

@@ -17,11 +17,13 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tokenizers import Tokenizer
 
 from contextrl.config import Recipe
 from contextrl.feed import PairFeed
 from contextrl.learner import Learner
+from contextrl.logging.sinks import flat
 from contextrl.loop import train
 from contextrl.progress import Silent
 from contextrl.report import read_metrics, read_report
@@ -63,7 +65,7 @@ def recipe(folder: Path, backend: str, **changes: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_two_iterations(backend: str, tmp_path: Path) -> None:
-    config = Recipe.model_validate(recipe(tmp_path, backend))
+    config = Recipe.model_validate(recipe(tmp_path, backend, logging={"tensorboard": True}))
     run_dir = train(config, progress=Silent())
     assert not asyncio.run(_alive(backend)), "sandboxes are left"
 
@@ -95,6 +97,20 @@ def test_two_iterations(backend: str, tmp_path: Path) -> None:
         assert {p.stage for p in pairs} >= {"function", "repo"}
         assert all(p.anchor.instance_id not in held_out for p in pairs)
         _check_what_is_looked_at(store, rolled, read_metrics(run_dir))
+    _check_what_is_drawn(run_dir)
+
+
+def _check_what_is_drawn(run_dir: Path) -> None:
+    """TensorBoard has the numbers of the rows; what teaches, and what was computed once, are shares."""
+    rows = [flat(row) for row in read_metrics(run_dir)]
+    drawn = EventAccumulator(str(run_dir / "tensorboard")).Reload()
+    names = {name for row in rows for name in row}
+    assert {name.replace(" ", "_") for name in names} == set(drawn.Tags()["scalars"])
+    assert [e.value for e in drawn.Scalars("resolve_rate")] == pytest.approx([row["resolve_rate"] for row in rows])
+    for row in rows:
+        assert 0 <= row["salvage/policy"] <= row["salvage/all"] <= 1 and row["salvage/all"] > 0
+        assert "tokens_shared" not in row or 0 < row["tokens_shared"] < 1
+    assert any({"grad_norm_grpo", "grad_norm_ca", "cosine_grpo_ca"} <= row.keys() for row in rows)
 
 
 def _check_what_is_looked_at(store: SQLStore, rolled: list[Trajectory], metrics: list[dict[str, Any]]) -> None:
@@ -123,6 +139,28 @@ def _check_what_is_looked_at(store: SQLStore, rolled: list[Trajectory], metrics:
     assert task.patch and task.problem_statement == rolled[0].problem_statement
     drawn = [p.id for p in store.pairs(run="small") if store.pair_life([p.id])[p.id].uses]
     assert drawn and all(store.margins(i) for i in drawn)
+
+
+def test_played_ahead(tmp_path: Path) -> None:
+    """One iteration is played while another is learned from: by weights that are a version older at most."""
+    told = recipe(tmp_path, "local", train={"iterations": 4, "checkpoint_every": 2})
+    told["rollout"] |= {"max_staleness": 1, "concurrency": 6}
+    told["grpo"] = {"correction": "truncate"}
+    run_dir = train(Recipe.model_validate(told), progress=Silent())
+    assert not asyncio.run(_alive("local")), "sandboxes are left"
+    with SQLStore(tmp_path / "trajectories.db") as store:
+        rolled = store.query(run="small", agent="tools")
+    assert [(t.iteration, t.extra["member"]) for t in rolled] == [
+        (i, m) for i in range(4) for _ in range(4) for m in range(4)
+    ]
+    stale = {t.iteration - turn.policy_version for t in rolled for turn in t.turns if turn.completion_ids}
+    assert stale <= {0, 1} and {t.iteration - t.turns[0].policy_version for t in rolled if t.iteration} == {1}
+    rows = read_metrics(run_dir)
+    assert [row["iteration"] for row in rows] == [0, 1, 2, 3] and rows[0]["staleness"] == 0 < rows[1]["staleness"] <= 1
+    assert all(row["mismatch_kl"] < 0.1 for row in rows if "mismatch_kl" in row)
+    clock = read_report(run_dir)["time_split"]
+    assert clock["other"] > 0 and clock["learn"] > 0
+    assert not list((run_dir / "pending").glob("*"))
 
 
 async def _alive(backend: str) -> set[str]:
