@@ -1,7 +1,7 @@
 """What playing ahead saves where some episodes take far longer than others, and what failing sandboxes cost.
 
-Run it: python -m benchmarks.stragglers [--iterations 12] [--rounds 3] [--json out.json]. Everything that a run does with
-its episodes is real (`agents.rollout`, `contextrl.overlap`); an episode only sleeps, as long as a log-normal draw says
+Run it: python -m benchmarks.stragglers [--iterations 12] [--rounds 3] [--json out.json]. All that a run does with its
+episodes is real (`agents.rollout`, `contextrl.overlap`); an episode only sleeps, as long as a log-normal draw says
 (some ten times as long as the median), and so does the learner. The same draws are played with nothing ahead, with one
 iteration ahead, and with one ahead and a time budget; they take turns. Then one episode in twenty dies for a reason of
 ours at each attempt: how many groups lose a member?
