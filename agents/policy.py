@@ -104,14 +104,17 @@ def make_policy(
     return Policy(model, tokenizer, chat, _letters(tokenizer, source), str(source))
 
 
-def save_policy(policy: Policy, folder: Path) -> None:
-    """Write a checkpoint in Hugging Face format. The folder appears, or is replaced, only when all is written."""
+def save_policy(policy: Policy, folder: Path, weights: Mapping[str, torch.Tensor] | None = None) -> None:
+    """Write a checkpoint in Hugging Face format. The folder appears, or is replaced, only when all is written.
+
+    `weights`: what is written in place of the model's own.
+    """
     folder = folder.absolute()
     new, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{word}") for word in ("new", "old"))
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
         with _quiet():
-            policy.model.save_pretrained(new)
+            policy.model.save_pretrained(new, **({} if weights is None else {"state_dict": dict(weights)}))
             policy.tokenizer.save_pretrained(new)
         if folder.exists():
             folder.rename(old)

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from agents.policy import Policy, save_policy
+from contextrl.adapters import adapters_of, has_adapters, whole_weights
 from contextrl.config import Recipe
 from contextrl.recipe_file import RecipeError
 
@@ -116,8 +117,9 @@ class RunFolder:
         new, kept = self.path / "checkpoint.new", self.path / "checkpoint"
         shutil.rmtree(new, ignore_errors=True)
         try:
-            save_policy(policy, new)
-            torch.save(state, new / "state.pt")
+            adapted = has_adapters(policy.model)
+            save_policy(policy, new, whole_weights(policy.model) if adapted else None)
+            torch.save(state | ({"adapters": adapters_of(policy.model)} if adapted else {}), new / "state.pt")
             (new / "iteration").write_text(str(state["iteration"]))
         except Exception as error:  # torch and safetensors have their own errors for a full disk
             free = shutil.disk_usage(self.path).free // 1_000_000

@@ -215,6 +215,17 @@ class ContextConfig(Section):
     """Which pairs are used, by the deepest thing both contexts share."""
 
 
+class LoRAConfig(Section):
+    """Small matrices that are learned in place of the weights (peft)."""
+
+    rank: Annotated[int, Field(ge=0)] = 0
+    """Of each pair of matrices; 0: all weights are learned."""
+    alpha: Positive = 32
+    """What they add is multiplied by alpha / rank."""
+    targets: str | tuple[str, ...] = "all-linear"
+    """Names of the layers that get them, or `all-linear`: all but the output layer."""
+
+
 class LearnerConfig(Section):
     """The optimiser step (AdamW)."""
 
@@ -236,6 +247,8 @@ class LearnerConfig(Section):
     """Of activations in the learner; weights, sampling, logits and the loss on them stay in float32."""
     gradient_checkpointing: bool = False
     """Trade time for memory."""
+    lora: LoRAConfig = LoRAConfig()
+    """Learn adapters only. The policy without them is the reference model, which then takes no memory."""
     probe_every: Annotated[int, Field(ge=0)] = 10
     """Optimiser steps between two comparisons of the terms' gradients (norms, cosine); 0: never."""
 

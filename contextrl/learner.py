@@ -71,7 +71,7 @@ class Learner:
     def __init__(
         self,
         model: nn.Module,
-        reference: nn.Module | None,
+        reference: nn.Module | Scorer | None,
         config: LearnerConfig,
         terms: Sequence[Term],
         *,
@@ -81,9 +81,9 @@ class Learner:
         """`temperature`: that of the rollouts. Dropout stays off, or the importance ratio would be noise."""
         autocast = config.precision == "bfloat16"
         self.policy = Scorer(model.eval(), autocast=autocast, temperature=temperature)
-        self.reference = (
-            Scorer(reference.eval(), autocast=autocast, temperature=temperature) if reference is not None else None
-        )
+        self.reference = reference if isinstance(reference, Scorer) else None
+        if isinstance(reference, nn.Module):
+            self.reference = Scorer(reference.eval(), autocast=autocast, temperature=temperature)
         self.config, self.terms = config, [t for t in terms if t.weight]
         self.optimizer = _optimizer(model, config)
         self.steps_done = self.steps_skipped = 0
@@ -98,8 +98,18 @@ class Learner:
         minibatches = max(1, math.ceil(trajectories / self.config.minibatch_trajectories))
         return self.config.steps_per_iteration * minibatches
 
-    def step(self, trajectories: Sequence[Trajectory], pairs: Sequence[ChoicePrompt]) -> Update:
-        """Learn from an iteration's data: passes over the trajectories in minibatches, the pairs dealt out once."""
+    def begin_anew(self) -> None:
+        """Forget the optimiser's moments and its warm-up, as a learner does that is given these weights."""
+        self.optimizer = _optimizer(self.policy.model, self.config)
+        self.steps_done = 0
+
+    def step(
+        self, trajectories: Sequence[Trajectory], pairs: Sequence[ChoicePrompt], *, steps: int | None = None
+    ) -> Update:
+        """Learn from an iteration's data: passes over the trajectories in minibatches, the pairs dealt out once.
+
+        `steps`: optimiser steps, for pairs alone; by default as many as the trajectories ask for.
+        """
         feeds: dict[str, Sequence[Any]] = {"trajectories": trajectories, "pairs": pairs}
         prepared: dict[str, Sequence[Any]] = {}
         # Layers recompute in training mode only, and an engine that samples with this model has left that.
@@ -114,9 +124,10 @@ class Learner:
             left_out |= ready.left_out
         skipped = self.steps_skipped
         made = _Made()
-        steps = [self._optimise(plan, made) for plan in self._plan(prepared, self.optimizer_steps(len(trajectories)))]
-        counts |= {"learner/steps": len(steps), "learner/skipped": self.steps_skipped - skipped}
-        return Update(_mean(steps) | counts, steps, made.results, left_out, list(made.lessons.values()))
+        plans = self._plan(prepared, steps or self.optimizer_steps(len(trajectories)))
+        done = [self._optimise(plan, made) for plan in plans]
+        counts |= {"learner/steps": len(done), "learner/skipped": self.steps_skipped - skipped}
+        return Update(_mean(done) | counts, done, made.results, left_out, list(made.lessons.values()))
 
     def state_dict(self) -> dict[str, Any]:
         """For `torch.save`: optimiser, counters, random state. The model's weights are saved by their owner."""
@@ -140,7 +151,7 @@ class Learner:
         plan: list[dict[str, list[Any]]] = [{} for _ in range(steps)]
         for term in self.terms:
             name = term.objective.name
-            passes = self.config.steps_per_iteration if term.objective.feed == "trajectories" else 1
+            passes = min(self.config.steps_per_iteration, steps) if term.objective.feed == "trajectories" else 1
             share = steps // passes
             for start in range(0, steps, share):
                 items = list(prepared[name])

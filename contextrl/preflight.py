@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ def check(recipe: Recipe) -> list[str]:
             "or set CONTEXTRL_SANDBOX_SERVICES"
         )
     check_sinks(recipe.logging)
+    check_peft(recipe)
     notes = _policy(recipe.policy)
     for repository in recipe.repositories:
         if not repository.source.startswith(TASKS):
@@ -43,6 +45,12 @@ def check(recipe: Recipe) -> list[str]:
         else:
             notes.append(f"{repository.source}: there is no task set there yet; the run needs it")
     return notes
+
+
+def check_peft(recipe: Recipe) -> None:
+    """Raises `RecipeError` where LoRA is wanted and peft is not installed."""
+    if recipe.learner.lora.rank and find_spec("peft") is None:
+        raise RecipeError("learner.lora needs peft: pip install 'contextrl[lora]', or set learner.lora.rank=0")
 
 
 def check_network(recipe: Recipe, source: str, tasks: Sequence[TaskInstance]) -> None:

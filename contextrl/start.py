@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from agents.policy import Policy, load_policy
+from contextrl.adapters import Bare, add_adapters, load_adapters
 from contextrl.checkpoint import RunFolder
 from contextrl.choice import ChoiceFormat
 from contextrl.config import Recipe
@@ -23,7 +24,7 @@ from contextrl.recipe_file import RecipeError
 
 @dataclass(frozen=True)
 class Start:
-    """`reference` is None where the recipe has no KL term, `state` before the first checkpoint."""
+    """`reference`, a model or what scores with one, is None without a KL term; `state` before the first checkpoint."""
 
     policy: Policy
     reference: Any
@@ -34,8 +35,20 @@ class Start:
 def load_start(recipe: Recipe, folder: RunFolder) -> Start:
     """From the run's last checkpoint, else from the recipe's policy. Raises `PolicyError`, `ValueError`."""
     source, where, saved = policy_source(recipe.policy), device(recipe), folder.checkpoint()
-    policy = load_policy(saved[0] if saved else source, device=where)
-    reference = load_policy(source, device=where).model.requires_grad_(False) if recipe.grpo.kl else None
+    lora = recipe.learner.lora
+    policy = load_policy(saved[0] if saved and not lora.rank else source, device=where)
+    reference: Any = None
+    if lora.rank:
+        add_adapters(policy.model, lora, recipe.seed)
+        if saved:
+            load_adapters(policy.model, saved[1]["adapters"])
+        options: dict[str, Any] = {
+            "autocast": recipe.learner.precision == "bfloat16",
+            "temperature": recipe.rollout.temperature,
+        }
+        reference = Bare(policy.model, **options) if recipe.grpo.kl else None
+    elif recipe.grpo.kl:
+        reference = load_policy(source, device=where).model.requires_grad_(False)
     choices = ChoiceFormat(policy.tokenizer, recipe.ca.max_pair_tokens)
     return Start(policy, reference, choices, saved[1] if saved else None)
 
