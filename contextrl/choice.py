@@ -12,7 +12,7 @@ import random
 import re
 from collections.abc import Iterable
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle
 from typing import Any
 
@@ -39,6 +39,8 @@ class ChoicePrompt:
     confounder_letter: int
     anchor_first: bool
     """Whether the anchor is A."""
+    seed: int = 0
+    """Of answers that are drawn to it."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ class ChoiceFormat:
         for pair in shuffled:
             prompt = self.prompt(pair, anchor_first)
             if prompt:
-                prompts.append(prompt)
+                prompts.append(replace(prompt, seed=rng.getrandbits(63)))
                 anchor_first = not anchor_first
         return prompts
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from contextrl.choice import ChoiceFormat, ChoicePrompt
 from contextrl.config import Recipe
 from contextrl.heldout import heldout_pairs
-from contextrl.objectives.context_awareness import select
+from contextrl.objectives.pairs import select
 from contextrl.player import Player
 from contextrl.progress import Progress
 from contextrl.scoring import Scorer

@@ -96,11 +96,11 @@ class PairFeed:
             self.paired.update(c.trajectory_id for p in valid for c in (p.anchor, p.confounder))
 
     def prompts(self, count: int) -> list[ChoicePrompt]:
-        """Prompts of `count` pairs to learn from, letters balanced; none where the context term is off.
+        """Prompts of `count` pairs to learn from, letters balanced; none where the term is off or was before training.
 
         Fewer only where no other pair that fits may be drawn.
         """
-        if not self._config.enabled:
+        if not self._config.enabled or not (self._config.during or self.iteration < 0):
             return []
         rng = random.Random(f"{self._seed}/letters/{self.iteration}")
         before = self._choices.too_long

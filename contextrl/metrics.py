@@ -76,6 +76,23 @@ def metrics_row(
     }
 
 
+def pairs_row(iteration: int, update: Update, feed: PairFeed, seconds: dict[str, float]) -> dict[str, Any]:
+    """The row of an optimiser step on pairs alone."""
+    return {
+        "iteration": iteration,
+        "pairs_mined": feed.mined,
+        "frontier": feed.frontier,
+        "selection_accuracy": feed.accuracy,
+        **{
+            column: update.metrics[name]
+            for column, name in COLUMNS.items()
+            if name in update.metrics and not name.startswith("grpo/")
+        },
+        "pairs_too_long": feed.too_long or 0,
+        "seconds": seconds,
+    }
+
+
 def _shared(metrics: Mapping[str, float]) -> dict[str, float]:
     """`tokens_shared`: the share of the trajectories' tokens that others of their micro-batch had computed already."""
     whole = metrics.get("grpo/sequence_tokens", 0.0)

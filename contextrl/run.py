@@ -15,16 +15,18 @@ from contextrl.checkpoint import RunFolder
 from contextrl.clock import Clock
 from contextrl.config import Recipe
 from contextrl.demonstrations import Demonstrations
+from contextrl.drift import drift
 from contextrl.evaluation import Evaluator, Measured
 from contextrl.feed import PairFeed
 from contextrl.introduction import introduce
 from contextrl.learner import Learner, Term
 from contextrl.logging.opening import Sinks
 from contextrl.metrics import metrics_row, told
-from contextrl.objectives.context_awareness import ContextAwareness
+from contextrl.objectives.chosen import pair_objective
 from contextrl.objectives.grpo import GRPO
 from contextrl.outcome import Finished, report_of
 from contextrl.overlap import overlap
+from contextrl.pairs_first import PairsFirst
 from contextrl.player import Player
 from contextrl.progress import Progress
 from contextrl.report import write_report
@@ -72,7 +74,7 @@ class Run:
         schedule = TaskSchedule(world.grounds, rollout.tasks_per_iteration, rollout.siblings, recipe.seed)
         self.rollouts = Rollouts(recipe, self.name, folder.path, self.player, self.feed, schedule, store, backend)
         self.sinks, self.troubles = Sinks([]), Troubles(recipe.ca)
-        self.iteration, self.minutes = 0, 0.0
+        self.iteration, self.minutes = -recipe.steps_before, 0.0
         if start.state:
             self._restore(start.state)
         else:
@@ -86,6 +88,7 @@ class Run:
             with self.clock.timed("expert episodes"):
                 await self.demonstrations.play(self.name, self.store, self.feed.keep)
             self._save()  # so that no episode of the policy is ever older than the first checkpoint
+        await self._learn_from_pairs()
         await self._iterate()
         after = await self._evaluate("after")
         finished = Finished(
@@ -101,6 +104,23 @@ class Run:
             self.clock.seconds(),
         )
         write_report(self.folder.path, report_of(finished))
+
+    async def _learn_from_pairs(self) -> None:
+        """The iterations below 0."""
+        if self.iteration >= 0:
+            return
+        first, steps = PairsFirst(self.recipe, self.feed, self.learner), -self.iteration
+        self.progress.stage("Learning from pairs alone")
+        with self.clock.timed("learn from pairs alone"):
+            while self.iteration < 0:
+                self.folder.log(await first.step(self.iteration))
+                self.iteration += 1
+                self.progress.update(steps + self.iteration, steps)
+                if self.iteration < 0 and self.iteration % first.checkpoint_every == 0:
+                    self.folder.save(self.policy, self._state())
+        self.rollouts.begin(0)
+        self.player.engine.update_weights(0)
+        self._save()
 
     async def _iterate(self) -> None:
         config, self._saved = self.recipe.train, self.iteration
@@ -153,7 +173,11 @@ class Run:
             self.store.add_lessons(update.lessons)
         with self.clock.timed("publish the weights", seconds, "weight_sync"):
             await self.player.publish(self.iteration + 1)
-        return metrics_row(self.iteration, trajectories, rolled.before, update, self.feed, seconds, rolled.sandboxes)
+        again = await asyncio.to_thread(drift, trajectories, self.policy.chat)
+        if again.first:
+            self.progress.log(f"warning: rendered again, a prompt is another: {again.first}")
+        row = metrics_row(self.iteration, trajectories, rolled.before, update, self.feed, seconds, rolled.sandboxes)
+        return row | again.row()
 
     async def _evaluate(self, when: str) -> dict[str, Measured]:
         """Kept in the run's folder, so that it is done once."""
@@ -210,6 +234,6 @@ def _learner(recipe: Recipe, model: Any, reference: Any) -> Learner:
     if ca.enabled:
         held = ca.weight == "auto"
         terms.append(
-            Term(ContextAwareness(ca), 1.0 if ca.weight == "auto" else ca.weight, ca.gradient_ratio if held else None)
+            Term(pair_objective(recipe), 1.0 if ca.weight == "auto" else ca.weight, ca.gradient_ratio if held else None)
         )
     return Learner(model, reference, recipe.learner, terms, temperature=recipe.rollout.temperature, seed=recipe.seed)

@@ -47,6 +47,11 @@ class Scorer:
         self.packs = self._head is not None and _packs(self.model, self.device)
 
     @property
+    def temperature(self) -> float:
+        """What rollouts are sampled at."""
+        return self._temperature
+
+    @property
     def device(self) -> torch.device:
         """Where the model's inputs belong."""
         parameter: Tensor = next(iter(self.model.parameters()))

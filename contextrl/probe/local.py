@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from agents.policy import load_policy
-from contextrl.objectives.context_awareness import margins, pair_batches
+from contextrl.objectives.pairs import margins, pair_batches
 from contextrl.packing import Row
 from contextrl.probe.predictions import Question
 from contextrl.probe.prompts import Asked, Prompts, chunks

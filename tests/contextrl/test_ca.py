@@ -6,7 +6,8 @@ from learning_toys import DoubleModel, directional_difference, gradient, tiny_qw
 
 from contextrl.choice import ChoicePrompt
 from contextrl.config import ContextConfig
-from contextrl.objectives.context_awareness import ContextAwareness, select
+from contextrl.objectives.context_awareness import ContextAwareness
+from contextrl.objectives.pairs import select
 from contextrl.scoring import Scorer
 
 CPU = torch.device("cpu")

@@ -261,3 +261,16 @@ def test_grpo_learns_a_bandit():
         actions = torch.multinomial(p, 32, replacement=True, generator=generator).tolist()
         ours.step([trajectory(float(a == 7), [(prompt, [a], [float(p[a].log())])]) for a in actions], [])
     assert before < 0.5 < 0.9 < float(probability()[7])
+
+
+def test_a_step_on_pairs_alone_and_a_new_beginning():
+    ours = learner(config={"warmup_steps": 4, "steps_per_iteration": 2})
+    before = weights(ours.policy.model)
+    update = ours.step([], pairs(), steps=1)
+    assert update.metrics["learner/steps"] == 1 == ours.steps_done and len(update.results) == 6
+    assert not torch.equal(before, weights(ours.policy.model))
+    assert ours.optimizer.state
+    ours.begin_anew()
+    assert not ours.optimizer.state
+    rate = ours.step(data(), pairs()).steps[0]["learner/learning_rate"]
+    assert rate == pytest.approx(1e-3 / 4), "warmed up again"

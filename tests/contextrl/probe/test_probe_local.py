@@ -11,7 +11,7 @@ from probe_toys import pair
 from agents.policy import load_policy
 from agents.tiny.tokenizer import build_tokenizer
 from contextrl.choice import CHOICE_PHRASES, ChoiceFormat
-from contextrl.objectives.context_awareness import select
+from contextrl.objectives.pairs import select
 from contextrl.probe.local import LocalSelector, find_device, find_dtype
 from contextrl.probe.predictions import questions
 from contextrl.probe.prompts import Prompts
