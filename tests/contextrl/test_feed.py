@@ -78,6 +78,23 @@ def test_pairs_mined_before_the_first_checkpoint_are_not_lost(store):
     assert drawn(again) == drawn(first)
 
 
+def test_who_stands_in_a_pair_is_known_where_pairs_are_learned_from(store):
+    first = feed(store)
+    first.keep(solved("i1", "+", "-", 0))
+    assert first.paired == set()
+    state = first.state_dict()
+    first.keep(solved("i2", "-", "+", 0))
+    assert first.paired == {"i1-0", "i2-0"}
+    whole = solved("i2", "-", "+", 1)
+    failed = {"verdict": Verdict(resolved=False), "reward": 0.0, "turns": [*whole.turns[:2], *whole.turns[1:]]}
+    first.keep(whole.model_copy(update=failed))
+    assert first.paired == {"i1-0", "i2-0", "i2-1"}, "one that failed is the other's confounder"
+    again = begun(store, state=state)
+    again.keep(store.get("i2-0"))
+    assert again.paired == {"i1-0", "i2-0"}, "gone through again"
+    assert begun(store, enabled=False).paired is None
+
+
 def test_pairs_mined_after_the_last_checkpoint_are_not_lost(store):
     first = feed(store)
     state = first.state_dict()

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from contextrl.checkpoint import RunFolder
 from contextrl.config import Recipe
-from contextrl.logging.opening import check_sinks, open_sinks
+from contextrl.logging.opening import Sinks, check_sinks, open_sinks
 from contextrl.logging.sinks import Aside, flat
 from contextrl.recipe_file import RecipeError, load_recipe
 
@@ -139,13 +139,14 @@ def test_a_server_that_is_away_is_told_of_once(tmp_path: Path) -> None:
 
 
 class Flaky:
-    """Works from the nth attempt on."""
+    """Works from the nth attempt on; whether opening it is one."""
 
-    def __init__(self, fails: int) -> None:
-        self.fails, self.got, self.closed = fails, list[int](), False
+    def __init__(self, fails: int, opens: bool = False) -> None:
+        self.fails, self.opens, self.got, self.closed = fails, opens, list[int](), False
 
     def open(self) -> Flaky:
-        self._may_fail()
+        if not self.opens:
+            self._may_fail()
         return self
 
     def row(self, iteration: int, values: Mapping[str, float]) -> None:
@@ -161,18 +162,19 @@ class Flaky:
             raise ConnectionError("away\nfor now")
 
 
-@given(st.integers(0, 12))
-def test_rows_that_a_sink_missed_come_later_and_in_order(fails: int) -> None:
-    flaky, warned = Flaky(fails), list[str]()
+@given(st.integers(0, 12), st.booleans())
+def test_rows_that_a_sink_missed_come_later_and_in_order(fails: int, opens: bool) -> None:
+    flaky, warned = Flaky(fails, opens), list[str]()
     aside = Aside("Flaky", flaky.open, warned.append)
     for i in range(8):
         aside.row(i, {})
     aside.close()
-    assert flaky.got == (list(range(8)) if fails <= 8 else []), "one attempt at the start, one a row"
+    attempts = 8 if opens else 9  # one a row, and one at the start
+    assert flaky.got == (list(range(8)) if fails < attempts else [])
     assert [w.partition(";")[0] for w in warned] == (
         ["warning: Flaky does not get the metrics (ConnectionError: away)"] if fails else []
     )
-    assert flaky.closed == (fails <= 8)
+    assert flaky.closed == (opens or fails < attempts)
 
 
 def test_nobody_waits_for_a_sink_that_hangs() -> None:
@@ -188,6 +190,21 @@ def test_nobody_waits_for_a_sink_that_hangs() -> None:
     aside.close(patience_s=0.1)
     hangs.set()
     assert len(warned) == 1 and "still writing" in warned[0]
+
+
+def test_sinks_end_side_by_side() -> None:
+    ended, warned = threading.Event(), list[str]()
+
+    class First(Flaky):
+        def close(self) -> None:
+            ended.wait()
+
+    class Second(Flaky):
+        def close(self) -> None:
+            ended.set()
+
+    Sinks([Aside("First", First(0).open, warned.append), Aside("Second", Second(0).open, warned.append)]).close()
+    assert warned == []
 
 
 VALUE = st.one_of(st.floats(), st.integers(-5, 5), st.booleans(), st.text(max_size=3), st.none())
