@@ -108,9 +108,10 @@ class Given(GRPO):
         return Prepared(list(data))
 
 
-def ours(model: Any, samples: list[Sample], pairs: list[ChoicePrompt]) -> Callable[[], object]:
+def ours(model: Any, samples: list[Sample], pairs: list[ChoicePrompt], probe: int = 0) -> Callable[[], object]:
     terms = [Term(Given(CONFIG))] + ([Term(ContextAwareness(ContextConfig()), 1e-3)] if pairs else [])
-    config = LearnerConfig(lr=1e-6, minibatch_trajectories=len(samples), warmup_steps=0, grad_clip=1e9, probe_every=0)
+    config = LearnerConfig(lr=1e-6, minibatch_trajectories=len(samples), warmup_steps=0, grad_clip=1e9)
+    config = config.model_copy(update={"probe_every": probe})
     learner = Learner(model, None, config, terms)
     return lambda: learner.step(samples, pairs)  # type: ignore[arg-type]
 
@@ -231,11 +232,13 @@ def cost_of_pairs(times: int) -> dict[str, Any]:
     """What the context-awareness term adds to a step at the paper's ratio of pairs to tasks."""
     rng, model = random.Random(1), model_of("tiny")
     samples = episodes(rng, model, SHAPES["tiny"] | {"groups": PAPER["groups"]})
-    sides = [ours(model, samples, []), ours(model, samples, prompts(rng, model))]
+    pairs = prompts(rng, model)
+    sides = [ours(model, samples, []), ours(model, samples, pairs), ours(model, samples, pairs, probe=1)]
     for side in sides:
         side()
     rounds = [[timed(side) for side in sides] for _ in range(times)]
-    return {**PAPER, "episodes": len(samples), "cost": median(one[1] / one[0] for one in rounds) - 1}
+    found = {"cost": median(one[1] / one[0] for one in rounds) - 1, "looked": median(o[2] / o[1] for o in rounds) - 1}
+    return {**PAPER, "episodes": len(samples), "every": LearnerConfig().probe_every, **found}
 
 
 def measured_apart(name: str, side: str) -> dict[str, float]:
@@ -298,6 +301,8 @@ def main() -> None:
         sys.stdout.flush()
     pairs = cost_of_pairs(given.times)
     print("context awareness, {pairs} pair to {groups} tasks ({episodes} episodes): {cost:+.1%} time".format(**pairs))
+    share = pairs["looked"] / pairs["every"]
+    print("a step whose terms are compared: {looked:+.1%} time; one in {every}: ".format(**pairs) + f"{share:+.2%}")
     if given.json:
         given.json.write_text(json.dumps({"beside TRL": rows, "pairs": pairs}, indent=1))
 
