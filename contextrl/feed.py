@@ -44,7 +44,7 @@ class PairFeed:
         self._miner = PairMiner(store, RuleJudge(), _options(config, avoid), on_retire=self._sampler.drop)
         self.iteration = 0
         self.too_long: int | None = None
-        """Pairs that the last draw left out for their length, for good; None before the first draw."""
+        """Pairs that the last draw left out for their length, for good; None where there was no draw."""
         self.paired: set[str] | None = set() if config.enabled else None
         """Trajectories that stand in a valid pair, mined since `begin`; None where pairs are not learned from."""
         self._known: set[str] = set()
@@ -101,6 +101,7 @@ class PairFeed:
         Fewer only where no other pair that fits may be drawn.
         """
         if not self._config.enabled or not (self._config.during or self.iteration < 0):
+            self.too_long = None
             return []
         rng = random.Random(f"{self._seed}/letters/{self.iteration}")
         before = self._choices.too_long
