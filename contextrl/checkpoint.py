@@ -23,7 +23,7 @@ from contextrl.adapters import adapters_of, has_adapters, whole_weights
 from contextrl.config import Recipe
 from contextrl.recipe_file import RecipeError
 
-NOT_BINDING = {"train", "runs", "logging"}
+NOT_BINDING = {"train", "runs", "logging", "study"}
 """Sections that may change when a run goes on: how long it lasts, where it lies, who else gets its metrics."""
 
 

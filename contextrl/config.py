@@ -328,6 +328,20 @@ class LoggingConfig(Section):
     """MLflow."""
 
 
+class StudyConfig(Section):
+    """`contextrl study`: the recipe in several arms, each over several seeds."""
+
+    arms: Annotated[tuple[str, ...], Field(min_length=1)] = ("grpo", "da-rl", "da-sft", "contextrl")
+    """Which are run: `base`, `grpo`, `da-rl`, `da-sft`, `contextrl`, `contextrl-linear`, `language`
+    (contextrl/study/arms.py), or arms of your own."""
+    own: dict[str, tuple[str, ...]] = {}
+    """Arms of your own: name -> overrides, such as `[ca.weight=0.1, learner.lr=1e-4]`."""
+    every: tuple[str, ...] = ()
+    """Overrides of all runs. `{seed}` in an override is the run's seed."""
+    seeds: Positive | Annotated[tuple[int, ...], Field(min_length=1)] = 5
+    """How many, from 0 on; or which."""
+
+
 class Recipe(Section):
     """One run: what it trains, on what, how, and for how long."""
 
@@ -366,6 +380,8 @@ class Recipe(Section):
     """What is measured."""
     logging: LoggingConfig = LoggingConfig()
     """Where metrics go beside the run's folder."""
+    study: StudyConfig = StudyConfig()
+    """Which runs `contextrl study` makes of it."""
 
     @model_validator(mode="after")
     def _measured_to_be_held(self) -> Recipe:

@@ -37,11 +37,11 @@ class Measured(BaseModel):
     trajectories: dict[str, str] = {}
     """Instance id -> trajectory id."""
     selected: dict[str, float] = {}
-    """Pair id -> share of the letter orders in which the anchor was chosen."""
+    """Pair (`name_of`) -> share of the letter orders in which the anchor was chosen."""
     functions: dict[str, str] = {}
-    """Instance or pair id -> repository and function."""
+    """Instance id or pair -> repository and function."""
     splits: dict[str, str] = {}
-    """Instance or pair id -> what is new about it: the function, or only the bug (`TaskInstance.split`)."""
+    """Instance id or pair -> what is new about it: the function, or only the bug (`TaskInstance.split`)."""
 
     def of_split(self, split: str) -> Measured:
         """What was measured on one split."""
@@ -87,14 +87,14 @@ class Evaluator:
             chosen = await asyncio.to_thread(select, scorer, prompts, self._recipe.learner.microbatch_tokens)
             counted = [t for t in played if t.status != "infra_error"]
             places = {t.instance_id: f"{t.repo}::{t.functions[0] if t.functions else t.instance_id}" for t in tasks}
-            split_of = self._world.splits
+            split_of, names = self._world.splits, {p.id: name_of(p) for p in pairs}
             found[kind] = Measured(
                 resolved={t.instance_id: float(t.resolved) for t in counted},
                 trajectories={t.instance_id: t.id for t in counted},
-                selected=by_cluster((r.pair_id, r.correct) for r in chosen),
-                functions=places | {p.id: f"{p.repo}::{p.function}" for p in pairs},
+                selected=by_cluster((names[r.pair_id], r.correct) for r in chosen),
+                functions=places | {name_of(p): f"{p.repo}::{p.function}" for p in pairs},
                 splits={t.instance_id: t.split for t in tasks}
-                | {p.id: split_of.get(p.anchor.instance_id, "") for p in pairs},
+                | {name_of(p): split_of.get(p.anchor.instance_id, "") for p in pairs},
             )
         return found
 
@@ -118,6 +118,11 @@ class Evaluator:
             )
             self._pairs[kind] = pairs, self._choices.both_orders(pairs)
         return self._pairs[kind]
+
+
+def name_of(pair: ContextPair) -> str:
+    """A held-out pair by what it is made of: the same in every run that is evaluated on the same tasks."""
+    return f"{pair.function}: {pair.anchor.instance_id}, not {pair.confounder.instance_id}"
 
 
 def comparison(before: Measured, after: Measured, confidence: float) -> dict[str, Any]:

@@ -24,6 +24,8 @@ COLUMNS = {
     "ca_clip_high": "ca/clipped_high",
     "margin": "ca/margin",
     "p_a": "ca/p_a",
+    "letter_mass": "ca/letter_mass",
+    "ca_reward": "ca/reward",
     "ca_weight": "ca/weight",
     "grad_norm": "learner/grad_norm",
     "grad_norm_grpo": "grpo/grad_norm",

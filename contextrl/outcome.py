@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from agents.tool_agent import ToolAgent
 from contextrl.config import Recipe
 from contextrl.evaluation import Measured, by_split, comparison, together
 from contextrl.report import example
@@ -53,6 +54,7 @@ def report_of(run: Finished) -> dict[str, Any]:
             for kind, after in run.after.items()
         },
         "pairs_mined": run.pairs_mined,
+        "training": _spent(run),
         "trajectories": sum(run.store.count(run=label) for label in labels),
         "iterations": run.iterations,
         "wall_seconds": sum(run.clock.values()),
@@ -62,6 +64,16 @@ def report_of(run: Finished) -> dict[str, Any]:
         "notes": _notes(run),
         "config": recipe.model_dump(mode="json"),
         "versions": versions(),
+    }
+
+
+def _spent(run: Finished) -> dict[str, float]:
+    """What the episodes that were trained on took, the expert's included, over all sessions."""
+    played = [s for s in run.store.summaries(run=run.name) if s.status != "infra_error"]
+    return {
+        "episodes": len(played),
+        "tokens": sum(s.tokens for s in played if s.agent == ToolAgent.name),
+        "sandbox_seconds": sum(s.seconds for s in played),
     }
 
 

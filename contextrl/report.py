@@ -8,7 +8,8 @@ The report's keys: `name`, `seed`, `backend`, `policy`, `created_at`; `resolve_r
 `selection_accuracy_before`, `selection_accuracy_after` (0 to 1 or None), each with `<key>_interval` [low, high], and
 `resolve_rate_change`, `selection_accuracy_change` likewise (paired); `tasks`, `pairs` (how many were evaluated);
 `kinds` (`generated`, `real package`: the same keys, and `splits`, where there are two: the same keys once more);
-`pairs_mined`, `trajectories`, `iterations`, `wall_seconds`; `time_split` (name -> seconds); `funnel` (stage -> count);
+`pairs_mined`, `trajectories`, `iterations`, `wall_seconds`; `training` (its `episodes`, the policy's `tokens` in them,
+their `sandbox_seconds`); `time_split` (name -> seconds); `funnel` (stage -> count);
 `examples` (see `example`); `notes`; `config`; `versions`.
 """
 
@@ -42,8 +43,8 @@ class ReportError(ValueError):
 def write_report(run_dir: Path, report: Mapping[str, Any]) -> None:
     """Write `report.html`, from the report and `metrics.jsonl`, and last `report.json`: with it a run is finished."""
     report = _finite(report)
-    _write(run_dir / "report.html", render(report, read_metrics(run_dir)))
-    _write(run_dir / "report.json", json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(run_dir / "report.html", render(report, read_metrics(run_dir)))
+    write_text(run_dir / "report.json", json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_report(run_dir: Path) -> dict[str, Any]:
@@ -181,7 +182,7 @@ def _finite(value: Any) -> Any:
     return value if isinstance(value, str | int | float | None) else str(value)
 
 
-def _write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
     """All of it or nothing: written beside, then moved into place."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")

@@ -32,6 +32,7 @@ from contextrl.cli import (
     repos,
     sandboxes,
     stats,
+    study,
     tasks,
     train,
     transfer,
@@ -47,6 +48,7 @@ OURS = {"sandbox", "envs", "agents", "trajectories", "contextrl"}
 GOES_ON = {
     ("grade",): " with what is not graded yet",
     ("probe",): " with the questions that are left",
+    ("study",): " with the runs that are not finished, each from its last checkpoint",
     ("pairs", "import"): "; what was read is kept",
     ("pairs", "mine"): "; what was found is kept",
 }
@@ -126,6 +128,7 @@ app = typer.Typer(
 )
 app.command("train")(train.train)
 app.command("report")(train.report)
+app.command("study")(study.study)
 app.command("view")(view.view)
 app.command("replay")(replay.replay)
 app.add_typer(repos.repo, name="repo")

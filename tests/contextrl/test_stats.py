@@ -3,7 +3,7 @@ from math import comb
 
 import pytest
 
-from contextrl.stats import by_cluster, clustered_proportion, paired_difference, wilson
+from contextrl.stats import by_cluster, clustered_proportion, mean_over_seeds, paired_difference, wilson
 
 
 def test_wilson_against_the_textbook():
@@ -100,3 +100,40 @@ def test_a_paired_difference_resamples_clusters():
     clustered = paired_difference(before, after, clusters={key: key[0] for key in before})
     assert plain.mean == clustered.mean == 0.5 and (plain.n, clustered.n) == (40, 8)
     assert clustered.high - clustered.low > 1.8 * (plain.high - plain.low)
+
+
+def test_one_seed_is_the_bootstrap_over_its_tasks():
+    values = {f"t{i}": float(i % 3 == 0) for i in range(60)}
+    places = {key: str(i // 2) for i, key in enumerate(values)}
+    one = mean_over_seeds({7: values}, clusters={7: places})
+    other = paired_difference(dict.fromkeys(values, 0.0), values, clusters=places)
+    assert (one.mean, one.n, other.n) == (pytest.approx(1 / 3), 1, 30) and one.mean == pytest.approx(other.mean)
+    assert one.low == pytest.approx(other.low, abs=0.02) and one.high == pytest.approx(other.high, abs=0.02)
+
+
+def test_every_seed_weighs_the_same_and_seeds_are_drawn_too():
+    apart = {0: dict.fromkeys("abcdefgh", 0.0), 1: {"a": 1.0}}
+    interval = mean_over_seeds(apart)
+    assert (interval.mean, interval.low, interval.high, interval.n) == (0.5, 0.0, 1.0, 2)
+    alike = mean_over_seeds({seed: {f"t{i}": float(i % 2) for i in range(40)} for seed in range(10)})
+    once = mean_over_seeds({0: {f"t{i}": float(i % 2) for i in range(40)}})
+    assert alike.high - alike.low < 0.5 * (once.high - once.low)
+
+
+def test_a_mean_over_seeds_covers():
+    """Seeds with means of their own, ten tasks each: the interval holds the true mean about as often as it says."""
+    rng, covered = random.Random(5), 0
+    for trial in range(200):
+        seeds = {}
+        for seed in range(8):
+            rate = rng.uniform(0.4, 0.8)
+            seeds[seed] = {f"t{i}": float(rng.random() < rate) for i in range(20)}
+        interval = mean_over_seeds(seeds, resamples=400, seed=trial)
+        covered += interval.low <= 0.6 <= interval.high
+    assert 0.9 < covered / 200 <= 1.0
+
+
+@pytest.mark.parametrize("values", [{}, {0: {}}])
+def test_a_mean_over_nothing_is_refused(values):
+    with pytest.raises(ValueError, match="at least one seed"):
+        mean_over_seeds(values)

@@ -1,0 +1,75 @@
+"""The runs of a study, one after the other.
+
+Invariant: what is finished is not run again, and what was interrupted goes on; a run that fails keeps no other from
+being run.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Mapping
+
+from contextrl.preflight import check_space
+from contextrl.progress import Progress, duration, rate
+from contextrl.report import read_report
+from contextrl.study.plan import Plan, Planned
+
+
+class Among:
+    """The progress of one run among others: its stages say which it is."""
+
+    def __init__(self, progress: Progress, place: str) -> None:
+        self._progress, self._place = progress, place
+
+    def stage(self, name: str) -> None:
+        """See `Progress`."""
+        self._progress.stage(f"{self._place} {name}")
+
+    def update(self, done: int, total: int | None = None, text: str = "") -> None:
+        """See `Progress`."""
+        self._progress.update(done, total, text)
+
+    def log(self, text: str) -> None:
+        """See `Progress`."""
+        self._progress.log(text)
+
+
+def play(plan: Plan, progress: Progress, tell: Callable[[Exception], str]) -> dict[str, str]:
+    """Run what is not finished; the names of runs that failed, and why. `tell`: an error as one sentence."""
+    from contextrl.loop import train
+
+    failed: dict[str, str] = {}
+    seconds = {(run.arm, run.seed): _seconds(run) for run in plan.runs if run.finished}
+    if seconds:
+        progress.log(f"{len(seconds)} of {len(plan.runs)} runs are finished already")
+    for number, run in enumerate(plan.runs, 1):
+        if run.finished:
+            continue
+        name = run.recipe.name
+        progress.log(f"{name}: run {number} of {len(plan.runs)}{_left(plan, seconds, number - 1)}")
+        try:
+            check_space(run.recipe)
+            train(run.recipe, progress=Among(progress, f"[{number}/{len(plan.runs)} {run.arm} {run.seed}]"))
+            seconds[run.arm, run.seed] = _seconds(run)
+        except Exception as error:
+            failed[name] = tell(error)
+            progress.log(f"{name} failed: {failed[name]}")
+        gc.collect()  # the last run's policy, before the next one's is loaded
+    return failed
+
+
+def _seconds(run: Planned) -> float:
+    return float(read_report(run.recipe.run_dir).get("wall_seconds") or 0.0)
+
+
+def _left(plan: Plan, seconds: Mapping[tuple[str, int], float], done: int) -> str:
+    """Rate and time left, where a run has told how long it took: by its arm's, else by all arms' mean."""
+    if not seconds:
+        return ""
+    of_arm: dict[str, list[float]] = {}
+    for (arm, _), took in seconds.items():
+        of_arm.setdefault(arm, []).append(took)
+    whole = sum(seconds.values()) / len(seconds)
+    missing = [run.arm for run in plan.runs[done:] if not run.finished]
+    left = sum(sum(of_arm[arm]) / len(of_arm[arm]) if arm in of_arm else whole for arm in missing)
+    return f", {rate(whole)}, {duration(left)} left"
