@@ -7,7 +7,8 @@ being run.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 from contextrl.preflight import check_space
 from contextrl.progress import Progress, duration, rate
@@ -18,12 +19,15 @@ from contextrl.study.plan import Plan, Planned
 class Among:
     """The progress of one run among others: its stages say which it is."""
 
-    def __init__(self, progress: Progress, place: str) -> None:
+    def __init__(self, progress: Progress, place: str, left: float | None) -> None:
+        """`left`: seconds until all runs are through, as far as anybody can tell."""
         self._progress, self._place = progress, place
+        self._end = None if left is None else time.monotonic() + left
 
     def stage(self, name: str) -> None:
         """See `Progress`."""
-        self._progress.stage(f"{self._place} {name}")
+        left = "" if self._end is None else f", {duration(max(0.0, self._end - time.monotonic()))} left"
+        self._progress.stage(f"[{self._place}{left}] {name}")
 
     def update(self, done: int, total: int | None = None, text: str = "") -> None:
         """See `Progress`."""
@@ -46,10 +50,12 @@ def play(plan: Plan, progress: Progress, tell: Callable[[Exception], str]) -> di
         if run.finished:
             continue
         name = run.recipe.name
-        progress.log(f"{name}: run {number} of {len(plan.runs)}{_left(plan, seconds, number - 1)}")
+        left = _left(plan.runs[number - 1 :], seconds)
+        pace = "" if left is None else f", {rate(sum(seconds.values()) / len(seconds))}, {duration(left)} left"
+        progress.log(f"{name}: run {number} of {len(plan.runs)}{pace}")
         try:
             check_space(run.recipe)
-            train(run.recipe, progress=Among(progress, f"[{number}/{len(plan.runs)} {run.arm} {run.seed}]"))
+            train(run.recipe, progress=Among(progress, f"{number}/{len(plan.runs)} {run.arm} {run.seed}", left))
             seconds[run.arm, run.seed] = _seconds(run)
         except Exception as error:
             failed[name] = tell(error)
@@ -62,14 +68,13 @@ def _seconds(run: Planned) -> float:
     return float(read_report(run.recipe.run_dir).get("wall_seconds") or 0.0)
 
 
-def _left(plan: Plan, seconds: Mapping[tuple[str, int], float], done: int) -> str:
-    """Rate and time left, where a run has told how long it took: by its arm's, else by all arms' mean."""
+def _left(runs: Sequence[Planned], seconds: Mapping[tuple[str, int], float]) -> float | None:
+    """Seconds that those of the runs will take which are not finished: what their arms' took on average, else all."""
     if not seconds:
-        return ""
+        return None
     of_arm: dict[str, list[float]] = {}
     for (arm, _), took in seconds.items():
         of_arm.setdefault(arm, []).append(took)
-    whole = sum(seconds.values()) / len(seconds)
-    missing = [run.arm for run in plan.runs[done:] if not run.finished]
-    left = sum(sum(of_arm[arm]) / len(of_arm[arm]) if arm in of_arm else whole for arm in missing)
-    return f", {rate(whole)}, {duration(left)} left"
+    whole = list(seconds.values())
+    alike = [of_arm.get(run.arm, whole) for run in runs if not run.finished]
+    return sum(sum(each) / len(each) for each in alike)

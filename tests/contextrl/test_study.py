@@ -243,7 +243,7 @@ def test_what_is_finished_is_skipped_and_a_failure_keeps_no_other_from_running(
     failed = play(made, progress, str)
     assert failed == {"quickstart-contextrl-0": "no\nroom"}
     assert played == ["quickstart-contextrl-0", "quickstart-grpo-1", "quickstart-contextrl-1"]
-    assert progress.stages[0] == "[2/4 contextrl 0] Training"
+    assert progress.stages[0] == "[2/4 contextrl 0, 3:00 left] Training"
     assert "quickstart-contextrl-0: run 2 of 4, 1.0/min, 3:00 left" in progress.lines
     played.clear()
     assert play(made, progress, str) == failed and played == ["quickstart-contextrl-0"]
