@@ -45,7 +45,7 @@ class PairFeed:
         self.iteration = 0
         self.too_long: int | None = None
         """Pairs that the last draw left out for their length, for good; None where there was no draw."""
-        self.paired: set[str] | None = set() if config.enabled else None
+        self.paired: set[str] | None = set() if config.enabled and config.during else None
         """Trajectories that stand in a valid pair, mined since `begin`; None where pairs are not learned from."""
         self._known: set[str] = set()
         """Trajectories of iterations that are gone through again, which an earlier session mined."""

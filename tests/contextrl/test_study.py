@@ -166,6 +166,15 @@ def test_pairing_leaves_out_what_is_the_same_in_both_arms(tmp_path: Path) -> Non
     assert row["selection_accuracy_difference_interval"] == [0.0, 0.0]
 
 
+def test_a_seed_that_the_reference_lacks_is_in_the_mean_and_in_no_difference(tmp_path: Path) -> None:
+    made = plan(tmp_path)
+    finish(made, "grpo", 0, 5, 5)
+    finish(made, "contextrl", 0, 6, 5)
+    finish(made, "contextrl", 1, 10, 5)
+    row = results(made)["groups"]["generated"]["contextrl"]
+    assert row["resolve_rate"] == pytest.approx(0.8) and row["resolve_rate_difference"] == pytest.approx(0.1)
+
+
 def test_the_files(tmp_path: Path) -> None:
     made, _ = finished(tmp_path)
     found = results(made)
