@@ -12,7 +12,15 @@ import numpy as np
 
 from trajectories.intervals import Interval, clustered_proportion, in_clusters, wilson
 
-__all__ = ["Interval", "by_cluster", "clustered_proportion", "mean_over_seeds", "paired_difference", "wilson"]
+__all__ = [
+    "Interval",
+    "by_cluster",
+    "clustered_proportion",
+    "mean_over_seeds",
+    "paired_difference",
+    "rate_over_seeds",
+    "wilson",
+]
 
 
 def by_cluster(values: Iterable[tuple[str, float]]) -> dict[str, float]:
@@ -73,6 +81,25 @@ def mean_over_seeds(
             total[mine] += whole.resampled(int(mine.sum()), rng)
     mean = sum(whole.mean for whole in each) / len(each)
     return Interval(mean, *_percentiles(total / len(each), confidence), len(each))
+
+
+def rate_over_seeds(
+    values: Mapping[int, Mapping[str, float]],
+    *,
+    clusters: Mapping[int, Mapping[str, str]] | None = None,
+    confidence: float = 0.95,
+) -> Interval:
+    """`mean_over_seeds` of values in [0, 1]; where all are the same, Wilson's interval.
+
+    No resampling can see beyond what it has: there it is `clustered_proportion`, with the clusters of all seeds.
+    """
+    interval = mean_over_seeds(values, clusters=clusters, confidence=confidence)
+    if interval.high - interval.low > 1e-12:
+        return interval
+    of = clusters or {}
+    places = [(f"{s}/{of.get(s, {}).get(k, k)}", v) for s, found in values.items() for k, v in found.items()]
+    whole = clustered_proportion(places, confidence)
+    return Interval(interval.mean, whole.low, whole.high, interval.n)
 
 
 class _Clusters:

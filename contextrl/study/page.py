@@ -40,12 +40,13 @@ def render(results: Results, drawing: str) -> str:
     return page.render(study=results, image=image, notes=notes(results))
 
 
-def difference(row: Mapping[str, Any], measure: str) -> str:
-    """`+3.4 [+1.0, +5.9]`, in points; nothing for the reference."""
+def difference(row: Mapping[str, Any], measure: str, digits: int = 1) -> str:
+    """`+3.4 [+1.0, +5.9]`, in points, with `digits` of the interval; nothing for the reference."""
     value, interval = row.get(f"{measure}_difference"), row.get(f"{measure}_difference_interval")
     if value is None or interval is None:
         return "" if f"{measure}_difference" not in row else "not measured"
-    return f"{value * 100:+.1f} [{interval[0] * 100:+.1f}, {interval[1] * 100:+.1f}]"
+    low, high = (f"{end * 100:+.{digits}f}" for end in interval)
+    return f"{value * 100:+.1f} [{low}, {high}]"
 
 
 def notes(results: Results) -> list[str]:
@@ -75,10 +76,12 @@ def summary(results: Results, folder: Path) -> RenderableType:
     group, arms = next(iter(results["groups"].items()))
     table = Table(box=box.SIMPLE_HEAD, title=f"{results['name']}: {group}, after training", title_justify="left")
     columns = ("resolve rate", f"to {results['reference']}", "selection accuracy", f"to {results['reference']}")
-    for column in ("arm", "seeds", *columns, "time"):
+    table.add_column("arm", no_wrap=True)
+    for column in (*columns, "time"):
         table.add_column(column)
     for arm, row in arms.items():
-        found = [cell for m in MEASURES for cell in (estimate(row, m), difference(row, m))]
+        found = [cell for m in MEASURES for cell in (estimate(row, m, digits=0), difference(row, m, digits=0))]
         took = results["arms"].get(arm, {}).get("wall_seconds")
-        table.add_row(Text(arm), str(len(row["seeds"])), *map(Text, found), duration(took) if took else "")
+        cells = (Text(cell.replace(" [", "\n[")) for cell in found)
+        table.add_row(Text(arm), *cells, duration(took) if took else "")
     return Group(table, Text("\n".join([*notes(results), f"All of it: {folder / 'study.html'}"])))

@@ -14,14 +14,14 @@ where it is not run itself.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from contextrl.evaluation import Measured, together
 from contextrl.report import SPLITS, ReportError, read_report
-from contextrl.stats import mean_over_seeds
+from contextrl.stats import Interval, mean_over_seeds, rate_over_seeds
 from contextrl.study.plan import Plan, Planned
 from contextrl.versions import versions
 
@@ -137,13 +137,13 @@ def _compared(
             values = {seed: _values(both, field) for seed, both in by_seed.items()}
             clusters = {seed: after.functions for seed, (_, after) in by_seed.items()}
             row["tasks" if field == "resolved" else "pairs"] = sum(map(len, values.values()))
-            row |= _estimate(measure, values, clusters, confidence)
+            row |= _estimate(rate_over_seeds, measure, values, clusters, confidence)
             for seed, measured in values.items():
                 row["seeds"][seed][measure] = sum(measured.values()) / len(measured) if measured else None
             if arm != reference and reference in arms:
                 theirs = {seed: _values(both, field) for seed, both in arms[reference].items()}
                 change = _differences(values, theirs)
-                row |= _estimate(f"{measure}_difference", change, clusters, confidence)
+                row |= _estimate(mean_over_seeds, f"{measure}_difference", change, clusters, confidence)
         compared[arm] = row
     return compared
 
@@ -163,9 +163,15 @@ def _differences(values: Values, reference: Values) -> Values:
     }
 
 
-def _estimate(key: str, values: Values, clusters: Mapping[int, Mapping[str, str]], confidence: float) -> dict[str, Any]:
+def _estimate(
+    mean: Callable[..., Interval],
+    key: str,
+    values: Values,
+    clusters: Mapping[int, Mapping[str, str]],
+    confidence: float,
+) -> dict[str, Any]:
     measured = {seed: found for seed, found in values.items() if found}
     if not measured:
         return {key: None, f"{key}_interval": None}
-    interval = mean_over_seeds(measured, clusters=clusters, confidence=confidence)
+    interval = mean(measured, clusters=clusters, confidence=confidence)
     return {key: interval.mean, f"{key}_interval": [interval.low, interval.high]}

@@ -3,7 +3,14 @@ from math import comb
 
 import pytest
 
-from contextrl.stats import by_cluster, clustered_proportion, mean_over_seeds, paired_difference, wilson
+from contextrl.stats import (
+    by_cluster,
+    clustered_proportion,
+    mean_over_seeds,
+    paired_difference,
+    rate_over_seeds,
+    wilson,
+)
 
 
 def test_wilson_against_the_textbook():
@@ -137,3 +144,15 @@ def test_a_mean_over_seeds_covers():
 def test_a_mean_over_nothing_is_refused(values):
     with pytest.raises(ValueError, match="at least one seed"):
         mean_over_seeds(values)
+
+
+def test_a_rate_over_seeds_that_is_always_the_same_is_not_certain():
+    none = rate_over_seeds({seed: {f"t{i}": 0.0 for i in range(6)} for seed in range(2)})
+    assert (none.mean, none.low) == (0.0, 0.0) and none.high == pytest.approx(wilson(0, 12).high)
+    few = rate_over_seeds(
+        {seed: {f"t{i}": 1.0 for i in range(6)} for seed in (0, 1)},
+        clusters={0: dict.fromkeys((f"t{i}" for i in range(6)), "one"), 1: {}},
+    )
+    assert few.low == pytest.approx(wilson(7, 7).low) and few.high == 1.0
+    some = {0: {f"t{i}": float(i % 2) for i in range(20)}}
+    assert rate_over_seeds(some) == mean_over_seeds(some)

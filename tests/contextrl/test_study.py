@@ -194,7 +194,7 @@ def test_the_files(tmp_path: Path) -> None:
     console = Console(width=200, file=StringIO())
     console.print(summary(found, made.folder))
     told = console.file.getvalue()
-    assert "study.html" in told and "+15.0 [" in told
+    assert "study.html" in told and "+15.0 " in told
 
 
 def test_names_cannot_break_the_page() -> None:
