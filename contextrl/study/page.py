@@ -77,11 +77,11 @@ def summary(results: Results, folder: Path) -> RenderableType:
     table = Table(box=box.SIMPLE_HEAD, title=f"{results['name']}: {group}, after training", title_justify="left")
     columns = ("resolve rate", f"to {results['reference']}", "selection accuracy", f"to {results['reference']}")
     table.add_column("arm", no_wrap=True)
-    for column in (*columns, "time"):
+    for column in (*columns, "training"):
         table.add_column(column)
     for arm, row in arms.items():
         found = [cell for m in MEASURES for cell in (estimate(row, m, digits=0), difference(row, m, digits=0))]
-        took = results["arms"].get(arm, {}).get("wall_seconds")
+        took = results["arms"].get(arm, {}).get("training_seconds")
         cells = (Text(cell.replace(" [", "\n[")) for cell in found)
         table.add_row(Text(arm), *cells, duration(took) if took else "")
     return Group(table, Text("\n".join([*notes(results), f"All of it: {folder / 'study.html'}"])))

@@ -14,6 +14,7 @@ from contextrl.preflight import check_space
 from contextrl.progress import Progress, duration, rate
 from contextrl.report import read_report
 from contextrl.study.plan import Plan, Planned
+from contextrl.study.sharing import share_before
 
 
 class Among:
@@ -55,6 +56,7 @@ def play(plan: Plan, progress: Progress, tell: Callable[[Exception], str]) -> di
         progress.log(f"{name}: run {number} of {len(plan.runs)}{pace}")
         try:
             check_space(run.recipe)
+            share_before(run, plan.runs)
             train(run.recipe, progress=Among(progress, f"{number}/{len(plan.runs)} {run.arm} {run.seed}", left))
             seconds[run.arm, run.seed] = _seconds(run)
         except Exception as error:

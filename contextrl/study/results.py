@@ -4,11 +4,11 @@ Invariant: every number comes from the runs' own measurements. Arms are compared
 same pairs, those that both have measured; a run that is not finished is missing, and the results say so.
 
 The keys: `name`, `reference`, `confidence`, `seeds`, `created_at`, `versions`; `arms` (name -> `overrides`, `finished`
-and `missing` seeds, and means over the finished of `iterations`, `wall_seconds`, `sandbox_seconds`, `tokens`,
-`pairs_mined`); `groups` (all, then each kind of repository and split -> arm -> `tasks` and `pairs` over all seeds,
-`resolve_rate` and `selection_accuracy`, each with `<key>_interval`, their `<key>_difference` to the reference with
-`<key>_difference_interval`, and `seeds`: seed -> both). The arm `base` is what the first arm measured before training,
-where it is not run itself.
+and `missing` seeds, and means over the finished of `iterations`, `wall_seconds`, `training_seconds`,
+`sandbox_seconds`, `tokens`, `pairs_mined`); `groups` (all, then each kind of repository and split -> arm -> `tasks` and
+`pairs` over all seeds, `resolve_rate` and `selection_accuracy`, each with `<key>_interval`, their `<key>_difference` to
+the reference with `<key>_difference_interval`, and `seeds`: seed -> both). The arm `base` is what was measured before
+training, where it is not run itself.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from contextrl.versions import versions
 BASE = "base"
 FIELDS: dict[str, Literal["resolved", "selected"]] = {"resolve_rate": "resolved", "selection_accuracy": "selected"}
 """Measure -> where `Measured` has it."""
-MEANS = ("wall_seconds", "iterations", "pairs_mined")
+MEANS = ("iterations", "wall_seconds", "training_seconds", "sandbox_seconds", "tokens", "pairs_mined")
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,20 @@ def _outcome(run: Planned) -> Outcome:
 
 def _about(plan: Plan, arm: str, outcomes: Sequence[Outcome]) -> dict[str, Any]:
     there = [o.seed for o in outcomes]
-    reports = [{**o.report, **o.report.get("training", {})} for o in outcomes]
+    reports = [{**o.report, **o.report.get("training", {}), "training_seconds": _training(o)} for o in outcomes]
     means = {
         key: sum(values) / len(values)
-        for key in (*MEANS, "sandbox_seconds", "tokens")
+        for key in MEANS
         if (values := [report[key] for report in reports if report.get(key) is not None])
     }
     missing = [seed for seed in plan.seeds if seed not in there]
     return {"overrides": list(plan.arms[arm]), "finished": there, "missing": missing, **means}
+
+
+def _training(o: Outcome) -> float | None:
+    """Wall time without what other arms may have done for this one: preparing, evaluating."""
+    split = o.report.get("time_split")
+    return split and sum(seconds for name, seconds in split.items() if name not in ("prepare", "evaluate"))
 
 
 def _with_base(found: Mapping[str, list[Outcome]]) -> dict[str, list[Outcome]]:

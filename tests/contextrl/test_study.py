@@ -11,6 +11,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from contextrl.cli import app
+from contextrl.config import Recipe
 from contextrl.evaluation import Measured, comparison
 from contextrl.recipe_file import RecipeError
 from contextrl.report import ReportError
@@ -20,6 +21,7 @@ from contextrl.study.page import difference, render, summary, write_study
 from contextrl.study.plan import Plan, planned
 from contextrl.study.playing import play
 from contextrl.study.results import results
+from contextrl.study.sharing import share_before
 
 QUICKSTART = Path("recipes/quickstart.yaml")
 
@@ -109,11 +111,12 @@ def finish(made: Plan, arm: str, seed: int, rate: int, right: int) -> dict[str, 
     """A run's folder, as the run leaves it: 3 of 10 tasks are resolved before and `rate` after; 5 and `right` pairs."""
     run = next(r for r in made.runs if (r.arm, r.seed) == (arm, seed))
     folder = run.recipe.run_dir
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     before = measured({f"t{i}": float(i < 3) for i in range(10)}, {f"p{i}": float(i < 5) for i in range(10)})
     after = measured({f"t{i}": float(i < rate) for i in range(10)}, {f"p{i}": float(i < right) for i in range(10)})
     both = (Measured.model_validate(m["generated"]) for m in (before, after))
     report = {"name": run.recipe.name, **comparison(*both, 0.95), "wall_seconds": 60.0 + seed, "pairs_mined": 7}
+    report |= {"time_split": {"prepare": 9.0, "evaluate": 11.0, "learn": 30.0, "other": 10.0 + seed}}
     report |= {"iterations": 2, "training": {"tokens": 1000, "sandbox_seconds": 12.5}}
     for name, content in (("before", before), ("after", after), ("report", report), ("run", {"label": "x"})):
         (folder / f"{name}.json").write_text(json.dumps(content))
@@ -148,6 +151,7 @@ def test_the_numbers_are_those_of_the_runs(tmp_path: Path) -> None:
     assert arms["base"]["resolve_rate_difference"] == pytest.approx(0.3 - 0.7)
     about = found["arms"]["contextrl"]
     assert about["finished"] == [0, 2] and about["missing"] == [1] and about["wall_seconds"] == 61.0
+    assert about["training_seconds"] == 41.0
     assert about["tokens"] == 1000 and about["sandbox_seconds"] == 12.5
     assert found["arms"]["language"]["missing"] == [0, 1, 2]
 
@@ -284,3 +288,20 @@ def test_a_damaged_run_is_named(tmp_path: Path) -> None:
     damaged.write_text("{")
     with pytest.raises(ReportError, match=r"quickstart-grpo-0.*cannot be read"):
         results(made)
+
+
+def test_what_is_measured_before_training_is_measured_once_for_each_seed(tmp_path: Path) -> None:
+    made = plan(tmp_path, arms="grpo,contextrl,da-sft", own=["hard ca.hardness=[0.95]", "other policy=some/model"])
+    finish(made, "grpo", 0, 5, 5)
+    for run in made.runs:
+        share_before(run, made.runs)
+    measured = (tmp_path / "quickstart-grpo-0" / "before.json").read_bytes()
+    there = {run.recipe.name for run in made.runs if (run.recipe.run_dir / "before.json").is_file()}
+    assert there == {"quickstart-grpo-0", "quickstart-contextrl-0", "quickstart-da-sft-0"}
+    given = tmp_path / "quickstart-contextrl-0"
+    assert (given / "before.json").read_bytes() == measured
+    assert Recipe.model_validate_json((given / "recipe.json").read_text()) == made.runs[1].recipe
+    assert {p.name for p in given.iterdir()} == {"before.json", "recipe.json"}
+    (given / "before.json").write_text("its own")
+    share_before(made.runs[1], made.runs)
+    assert (given / "before.json").read_text() == "its own", "a run that has begun is left alone"

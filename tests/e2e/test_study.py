@@ -25,9 +25,9 @@ def test_stopped_and_gone_on_with(tmp_path: Path) -> None:
     file.write_text(yaml.safe_dump(told | {"study": {"arms": ["grpo", "da-sft"], "seeds": 2}}))
     command = [sys.executable, "-m", "contextrl", "study", str(file)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    begun = tmp_path / RUNS[1] / "before.json"
+    begun = tmp_path / RUNS[1] / "checkpoint"
     deadline = time.monotonic() + 300
-    while not begun.is_file() and process.poll() is None and time.monotonic() < deadline:
+    while not begun.is_dir() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
@@ -52,6 +52,8 @@ def test_stopped_and_gone_on_with(tmp_path: Path) -> None:
         for measure in ("resolve_rate", "selection_accuracy"):
             assert arms[arm]["seeds"][seed][measure] == pytest.approx(report[f"{measure}_after"])
             assert arms["base"]["seeds"][seed][measure] == pytest.approx(report[f"{measure}_before"])
+    befores = [(tmp_path / name / "before.json").read_bytes() for name in RUNS]
+    assert befores[0] == befores[1] != befores[2] == befores[3], "measured once for each seed"
     for arm, row in arms.items():
         for measure in ("resolve_rate", "selection_accuracy"):
             low, high = row[f"{measure}_interval"]
