@@ -14,6 +14,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 _TOLD_WHERE = ("traj", "pairs", "view", "report")
 """Commands whose files are all named on the command line."""
+_TRAIN = ("train", "study")
+"""Commands whose files go where the recipe says."""
 
 
 def remedy(error: OSError, command: str) -> str:
@@ -33,8 +35,8 @@ def _setting(error: OSError, command: str) -> str:
     if isinstance(error.filename, str | os.PathLike):
         if _in_home(Path(error.filename)):
             return "CONTEXTRL_HOME=FOLDER"
-        return "runs=FOLDER" if command == "train" else ""
-    if command == "train":
+        return "runs=FOLDER" if command in _TRAIN else ""
+    if command in _TRAIN:
         return "runs=FOLDER or CONTEXTRL_HOME=FOLDER"
     return "" if command in _TOLD_WHERE else "CONTEXTRL_HOME=FOLDER"
 

@@ -17,11 +17,11 @@ Overrides = tuple[str, ...]
 ARMS: dict[str, Overrides] = {
     "base": ("train.iterations=0", "ca.enabled=false"),
     "grpo": ("ca.enabled=false",),
-    "da-rl": ("ca.objective=reinforce", "ca.weight=1"),
-    "da-sft": ("ca.objective=imitation", "ca.weight=1", "ca.before=auto", "ca.during=false"),
-    "contextrl": ("ca.objective=contrast", "ca.low_side=clip"),
-    "contextrl-linear": ("ca.objective=contrast", "ca.low_side=linear"),
-    "language": ("ca.objective=language",),
+    "da-rl": ("ca.enabled=true", "ca.objective=reinforce", "ca.weight=1"),
+    "da-sft": ("ca.enabled=true", "ca.objective=imitation", "ca.weight=1", "ca.before=auto", "ca.during=false"),
+    "contextrl": ("ca.enabled=true", "ca.objective=contrast", "ca.low_side=clip"),
+    "contextrl-linear": ("ca.enabled=true", "ca.objective=contrast", "ca.low_side=linear"),
+    "language": ("ca.enabled=true", "ca.objective=language"),
 }
 """Those of the paper's Figure 5, and two more: `contextrl-linear` keeps the gradient of pairs that are very wrong,
 `language` learns the same pairs' tokens as plain text. lambda is the recipe's but where an arm is no weighted term:

@@ -57,7 +57,7 @@ def play(plan: Plan, progress: Progress, tell: Callable[[Exception], str]) -> di
         try:
             check_space(run.recipe)
             share_before(run, plan.runs)
-            train(run.recipe, progress=Among(progress, f"{number}/{len(plan.runs)} {run.arm} {run.seed}", left))
+            train(run.recipe, progress=Among(progress, f"{number}/{len(plan.runs)}", left))
             seconds[run.arm, run.seed] = _seconds(run)
         except Exception as error:
             failed[name] = tell(error)

@@ -57,6 +57,13 @@ def test_runs_of_a_seed_differ_in_what_their_arms_override_alone(tmp_path: Path)
     assert made.reference == "grpo" and made.folder == tmp_path / "quickstart-study"
 
 
+def test_arms_are_what_they_are_in_any_recipe(tmp_path: Path) -> None:
+    plain = plan(tmp_path, "ca.enabled=false", "ca.low_side=linear", arms=",".join(ARMS), seeds="1")
+    enabled = {run.arm for run in plain.runs if run.recipe.ca.enabled}
+    assert enabled == set(ARMS) - {"base", "grpo"}
+    assert plain.runs[4].arm == "contextrl" and plain.runs[4].recipe.ca.low_side == "clip"
+
+
 def test_arms_of_ones_own_and_what_a_seed_may_stand_for(tmp_path: Path) -> None:
     made = plan(
         tmp_path,
@@ -256,7 +263,7 @@ def test_what_is_finished_is_skipped_and_a_failure_keeps_no_other_from_running(
     failed = play(made, progress, str)
     assert failed == {"quickstart-contextrl-0": "no\nroom"}
     assert played == ["quickstart-contextrl-0", "quickstart-grpo-1", "quickstart-contextrl-1"]
-    assert progress.stages[0] == "[2/4 contextrl 0, 3:00 left] Training"
+    assert progress.stages[0] == "[2/4, 3:00 left] Training"
     assert "quickstart-contextrl-0: run 2 of 4, 1.0/min, 3:00 left" in progress.lines
     played.clear()
     assert play(made, progress, str) == failed and played == ["quickstart-contextrl-0"]
