@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -114,12 +115,19 @@ class TransformersEngine:
         with self._lock:
             self._closed.append(session)
 
-    def update_weights(self, version: int) -> None:
-        """Sample with the learner's current weights as `version`; all caches are forgotten."""
+    @property
+    def model(self) -> Any:
+        """What samples: the learner's model, or the copy."""
+        return self._model
+
+    def update_weights(self, version: int, weights: Mapping[str, torch.Tensor] | None = None) -> None:
+        """Sample with the learner's current weights, or with these, as `version`; all caches are forgotten."""
         with self._lock:
             if self._pending or self._served:
                 raise EngineError("weights cannot change while turns are being sampled; finish the rollouts first")
-            if self._model is not self._source:
+            if weights is not None:
+                self._model.load_state_dict(weights)
+            elif self._model is not self._source:
                 with torch.no_grad():
                     pairs = zip(self._model.parameters(), self._source.parameters(), strict=True)
                     for ours, theirs in pairs:

@@ -6,6 +6,7 @@ Invariant: no turn is being sampled while the weights change; who asks meanwhile
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from agents.protocol import Completion, Engine, Sampling
 
@@ -51,11 +52,11 @@ class Gate:
         """Pass it on: nobody may be inside."""
         self._engine.update_weights(version)
 
-    async def publish(self, version: int) -> None:
-        """Let those inside finish their turn, change the weights, and let the others in."""
+    async def publish(self, version: int, update: Callable[[int], None] | None = None) -> None:
+        """Let those inside finish their turn, change the weights (by `update`), and let the others in."""
         self._open.clear()
         try:
             await self._empty.wait()
-            self._engine.update_weights(version)
+            (update or self._engine.update_weights)(version)
         finally:
             self._open.set()

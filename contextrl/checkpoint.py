@@ -11,7 +11,7 @@ import json
 import os
 import pickle
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -109,16 +109,20 @@ class RunFolder:
             if kept != lines:
                 _write(file, "".join(kept))
 
-    def save(self, policy: Policy, state: dict[str, Any]) -> None:
+    def save(self, policy: Policy, state: dict[str, Any], weights: Mapping[str, torch.Tensor] | None = None) -> None:
         """Replace the checkpoint: the policy in Hugging Face format, and the state of everything else.
 
-        The one before goes to `checkpoints/` as long as the recipe keeps it.
+        `weights`: all of the policy's, where it is sharded. The checkpoint before goes to `checkpoints/` as long as the
+        recipe keeps it.
         """
         new, kept = self.path / "checkpoint.new", self.path / "checkpoint"
         shutil.rmtree(new, ignore_errors=True)
         try:
             adapted = has_adapters(policy.model)
-            save_policy(policy, new, whole_weights(policy.model) if adapted else None)
+            if weights is not None:  # tied ones have one name
+                own = {name for name, _ in policy.model.named_parameters()}
+                weights = {name: value for name, value in weights.items() if name in own}
+            save_policy(policy, new, whole_weights(policy.model) if adapted else weights)
             torch.save(state | ({"adapters": adapters_of(policy.model)} if adapted else {}), new / "state.pt")
             (new / "iteration").write_text(str(state["iteration"]))
         except Exception as error:  # torch and safetensors have their own errors for a full disk

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from contextrl.ranks import whole
+
 
 class Interference:
     """Of one optimiser step: `take` after each term, `put_back` after the last."""
@@ -41,4 +43,4 @@ class Interference:
 
 def _dot(one: Sequence[Tensor | None], other: Sequence[Tensor | None]) -> float:
     both = ((a, b) for a, b in zip(one, other, strict=True) if a is not None and b is not None)
-    return sum(float((a.flatten() @ b.flatten()).double()) for a, b in both)
+    return sum(float(whole((a * b).sum())) for a, b in both)

@@ -10,7 +10,7 @@ import logging
 import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -19,7 +19,8 @@ from torch import nn
 from contextrl.choice import ChoicePrompt, PairResult
 from contextrl.config import LearnerConfig
 from contextrl.interference import Interference
-from contextrl.objectives.protocol import Objective
+from contextrl.objectives.protocol import Objective, Terms
+from contextrl.ranks import Ranks, load_optimizer_state, optimizer_state, whole, whole_weights
 from contextrl.scoring import Scorer
 from trajectories.queries import Lesson
 from trajectories.records import Trajectory
@@ -77,6 +78,7 @@ class Learner:
         *,
         temperature: float = 1.0,
         seed: int = 0,
+        ranks: Ranks | None = None,
     ) -> None:
         """`temperature`: that of the rollouts. Dropout stays off, or the importance ratio would be noise."""
         autocast = config.precision == "bfloat16"
@@ -84,14 +86,18 @@ class Learner:
         self.reference = reference if isinstance(reference, Scorer) else None
         if isinstance(reference, nn.Module):
             self.reference = Scorer(reference.eval(), autocast=autocast, temperature=temperature)
+        self.ranks = ranks or Ranks()
+        if config.gradient_checkpointing:
+            _checkpoint_layers(model)
+        self.ranks.shard(self.policy.root)
+        if self.reference is not None:
+            self.ranks.shard(self.reference.root)
         self.config, self.terms = config, [t for t in terms if t.weight]
         self.optimizer = _optimizer(model, config)
         self.steps_done = self.steps_skipped = 0
         self.weights = {t.objective.name: t.weight for t in self.terms}
         """What each term is multiplied by now."""
         self._rng = random.Random(seed)
-        if config.gradient_checkpointing:
-            _checkpoint_layers(model)
 
     def optimizer_steps(self, trajectories: int) -> int:
         """How many optimiser steps `step` takes for this many trajectories: what pairs should be drawn for."""
@@ -131,8 +137,10 @@ class Learner:
 
     def state_dict(self) -> dict[str, Any]:
         """For `torch.save`: optimiser, counters, random state. The model's weights are saved by their owner."""
+        many = self.ranks.size > 1
         return {
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": optimizer_state(self.policy.root, self.optimizer) if many else self.optimizer.state_dict(),
+            "ranks": self.ranks.size,
             "steps_done": self.steps_done,
             "steps_skipped": self.steps_skipped,
             "weights": self.weights,
@@ -140,11 +148,26 @@ class Learner:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state of a learner with the same model and configuration."""
-        self.optimizer.load_state_dict(state["optimizer"])
+        """Go on from a state of a learner with the same model, configuration and number of ranks.
+
+        Raises `ValueError` where that is another.
+        """
+        if state["ranks"] != self.ranks.size:
+            raise ValueError(
+                f"the checkpoint was written by {state['ranks']} processes and this run has {self.ranks.size}: "
+                f"go on with torchrun --nproc-per-node {state['ranks']}"
+            )
+        if self.ranks.size > 1:
+            load_optimizer_state(self.policy.root, self.optimizer, state["optimizer"], self.ranks)
+        else:
+            self.optimizer.load_state_dict(state["optimizer"])
         self.steps_done, self.steps_skipped = state["steps_done"], state["steps_skipped"]
         self.weights = dict(state["weights"])
         self._rng.setstate(state["rng"])
+
+    def whole_weights(self) -> dict[str, torch.Tensor]:
+        """All weights, by name; on rank 0."""
+        return whole_weights(self.policy.root)
 
     def _plan(self, prepared: Mapping[str, Sequence[Any]], steps: int) -> list[dict[str, list[Any]]]:
         """What each optimiser step learns from: trajectories once in every pass, pairs once in all, in random order."""
@@ -177,7 +200,7 @@ class Learner:
         parameters = [p for p in self._parameters() if p.grad is not None]
         if not parameters:
             return metrics
-        norm = float(nn.utils.clip_grad_norm_(parameters, self.config.grad_clip))
+        norm = float(whole(nn.utils.clip_grad_norm_(parameters, self.config.grad_clip)))
         if not math.isfinite(norm):
             return metrics | self._skip("the gradient is not finite")
         rate = self.config.lr * min(1.0, (self.steps_done + 1) / max(1, self.config.warmup_steps))
@@ -189,14 +212,22 @@ class Learner:
         return metrics | weights | {"learner/grad_norm": norm, "learner/learning_rate": rate}
 
     def _accumulate(self, term: Term, plan: Mapping[str, list[Any]], metrics: dict[str, float], made: _Made) -> bool:
-        """Add one term's gradient, micro-batch by micro-batch; False as soon as a loss is not finite."""
-        objective, policy = term.objective, self.policy
-        for batch in objective.batches(plan[objective.name], self.config.microbatch_tokens, policy.device):
-            terms = objective.loss(policy, batch)
-            loss = float(terms.loss.detach())
-            if not math.isfinite(loss):
-                return False
-            (self.weights[objective.name] * terms.loss).backward()  # type: ignore[no-untyped-call]
+        """Add one term's gradient; False, on all ranks, if a loss is not finite. Each rank has its micro-batches."""
+        objective, said = term.objective, list[tuple[int, float, Terms]]()
+        most, weight = self.config.microbatch_tokens, self.weights[objective.name]
+        batches = list(objective.batches(plan[objective.name], most, self.policy.device))
+        for first in range(0, len(batches), self.ranks.size):
+            index = first + self.ranks.rank
+            # A rank without one of its own computes another's for nothing: every pass is a collective.
+            terms = objective.loss(self.policy, batches[min(index, len(batches) - 1)])
+            share = weight if index < len(batches) else 0.0
+            (share * terms.loss).backward()  # type: ignore[no-untyped-call]
+            if index < len(batches):
+                said.append((index, float(terms.loss.detach()), replace(terms, loss=torch.zeros(()))))
+        everything = sorted((one for rank in self.ranks.gather(said) for one in rank), key=lambda one: one[0])
+        if not all(math.isfinite(loss) for _, loss, _ in everything):
+            return False
+        for _, loss, terms in everything:
             made.results.extend(terms.results)
             for lesson in terms.lessons:
                 made.lessons.setdefault(lesson.trajectory_id, lesson)

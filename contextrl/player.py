@@ -7,8 +7,9 @@ sandbox of this player is left. An iteration that was interrupted is gone on wit
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from agents.engine import TransformersEngine
 from agents.expert import Script, ScriptedExpert
@@ -28,11 +29,17 @@ from envs.task import TaskInstance
 from sandbox.protocol import Limits, SandboxBackend
 from trajectories.records import Trajectory
 
+if TYPE_CHECKING:
+    import torch
+
 
 class Player:
     """Plays task instances with a policy, or with a script in its place."""
 
-    def __init__(self, recipe: Recipe, policy: Policy, world: World, backend: SandboxBackend) -> None:
+    def __init__(
+        self, recipe: Recipe, policy: Policy, world: World, backend: SandboxBackend, *, own_weights: bool = False
+    ) -> None:
+        """`own_weights`: the engine samples with a copy, as it does where iterations are played ahead."""
         self._recipe, self._world, self._backend = recipe, world, backend
         box = recipe.sandbox
         self._limits = Limits(memory_mb=box.memory_mb, pids=box.pids, cpus=box.cpus, timeout_s=box.timeout_s)
@@ -45,7 +52,7 @@ class Player:
             max_context=recipe.rollout.max_context_tokens,
             max_batch=recipe.rollout.concurrency,
             seed=recipe.seed,
-            copy_as=policy.model.dtype if recipe.rollout.max_staleness else None,
+            copy_as=policy.model.dtype if own_weights or recipe.rollout.max_staleness else None,
         )
         self._gate = Gate(self.engine)
         self._waited = WaitedEngine(self._gate)
@@ -99,9 +106,9 @@ class Player:
         told: dict[str, Any] = {"on_trajectory": on_trajectory, "progress": progress}
         return await self._roll_out(expert, tasks, 1, run, 0, grader=grader, **told)
 
-    async def publish(self, version: int) -> None:
-        """Sample with the learner's weights as they are now, from the next turn on."""
-        await self._gate.publish(version)
+    async def publish(self, version: int, weights: Mapping[str, torch.Tensor] | None = None) -> None:
+        """Sample with the learner's weights as they are now, or with these, from the next turn on."""
+        await self._gate.publish(version, partial(self.engine.update_weights, weights=weights))
 
     async def close(self) -> None:
         """End the engine, and the gradings that are under way."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from contextrl.checkpoint import RunFolder
 from contextrl.clock import Clock
@@ -29,9 +29,11 @@ from contextrl.overlap import overlap
 from contextrl.pairs_first import PairsFirst
 from contextrl.player import Player
 from contextrl.progress import Progress
+from contextrl.ranks import Leader, Ranks
 from contextrl.report import write_report
 from contextrl.rollouts import Rolled, Rollouts
 from contextrl.schedule import TaskSchedule
+from contextrl.scoring import Scorer
 from contextrl.start import Start
 from contextrl.trouble import Troubles
 from contextrl.versions import versions
@@ -39,6 +41,9 @@ from contextrl.world import World
 from sandbox import SandboxBackend
 from trajectories.records import Trajectory
 from trajectories.store import SQLStore
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SANDBOXES = "roll out: sandboxes work and grade"
 """That part of the rollouts in which the policy had nothing to compute."""
@@ -57,19 +62,21 @@ class Run:
         store: SQLStore,
         progress: Progress,
         clock: Clock,
+        ranks: Ranks,
     ) -> None:
         self.recipe, self.folder, self.store, self.progress, self.clock = recipe, folder, store, progress, clock
         self.backend = backend
         self.name = _label(folder, store, recipe)
         introduce(store, self.name, start.policy, world)
         self.policy = start.policy
-        self.player = Player(recipe, self.policy, world, backend)
+        self.together = ranks.size > 1
+        self.player = Player(recipe, self.policy, world, backend, own_weights=self.together)
         self.feed = PairFeed(
             store, start.choices, recipe.ca, run=self.name, seed=recipe.seed, avoid=world.heldout_functions
         )
         self.evaluator = Evaluator(recipe, world, self.player, start.choices, progress)
         self.demonstrations = Demonstrations(recipe, world, self.player, progress)
-        self.learner = _learner(recipe, self.policy.model, start.reference)
+        self.learner: Any = Leader(learner_of(recipe, self.policy.model, start.reference, ranks), ranks)
         rollout = recipe.rollout
         schedule = TaskSchedule(world.grounds, rollout.tasks_per_iteration, rollout.siblings, recipe.seed)
         self.rollouts = Rollouts(recipe, self.name, folder.path, self.player, self.feed, schedule, store, backend)
@@ -117,9 +124,9 @@ class Run:
                 self.iteration += 1
                 self.progress.update(steps + self.iteration, steps)
                 if self.iteration < 0 and self.iteration % first.checkpoint_every == 0:
-                    self.folder.save(self.policy, self._state())
+                    self.folder.save(self.policy, self._state(), self._weights())
         self.rollouts.begin(0)
-        self.player.engine.update_weights(0)
+        self.player.engine.update_weights(0, self._weights())
         self._save()
 
     async def _iterate(self) -> None:
@@ -172,7 +179,7 @@ class Run:
             self.feed.left_out(update.left_out)
             self.store.add_lessons(update.lessons)
         with self.clock.timed("publish the weights", seconds, "weight_sync"):
-            await self.player.publish(self.iteration + 1)
+            await self.player.publish(self.iteration + 1, self._weights())
         again = await asyncio.to_thread(drift, trajectories, self.policy.chat)
         if again.first:
             self.progress.log(f"warning: rendered again, a prompt is another: {again.first}")
@@ -187,7 +194,7 @@ class Run:
         played: list[Trajectory] = []
         with self.clock.timed("evaluate"):
             found = await self.evaluator.measure(
-                f"Evaluating {when} training", f"{self.name}.{when}", self.learner.policy, played.append
+                f"Evaluating {when} training", f"{self.name}.{when}", self._scorer(), played.append
             )
         for trajectory in played:  # not as they are played: an evaluation that is interrupted is done over
             self.store.add(trajectory)
@@ -196,8 +203,16 @@ class Run:
         return found
 
     def _save(self) -> None:
-        self.folder.save(self.policy, self._state())
+        self.folder.save(self.policy, self._state(), self._weights())
         self.folder.write("clock", self.clock.seconds())
+
+    def _scorer(self) -> Scorer:
+        """What is evaluated: where the policy is sharded, the engine's copy of it."""
+        return Scorer(self.player.engine.model) if self.together else self.learner.policy
+
+    def _weights(self) -> dict[str, Tensor] | None:
+        """The policy's, where it is sharded and nobody else has them whole."""
+        return self.learner.whole_weights() if self.together else None
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -213,7 +228,7 @@ class Run:
         self.feed.begin(self.iteration, state["feed"])
         self.rollouts.begin(self.iteration)
         self.folder.forget_rows(self.iteration)
-        self.player.engine.update_weights(self.iteration)
+        self.player.engine.update_weights(self.iteration, self._weights())
 
 
 def _label(folder: RunFolder, store: SQLStore, recipe: Recipe) -> str:
@@ -228,7 +243,8 @@ def _label(folder: RunFolder, store: SQLStore, recipe: Recipe) -> str:
     return label
 
 
-def _learner(recipe: Recipe, model: Any, reference: Any) -> Learner:
+def learner_of(recipe: Recipe, model: Any, reference: Any, ranks: Ranks) -> Learner:
+    """What a recipe's policy learns by."""
     ca, longest = recipe.ca, recipe.rollout.max_context_tokens
     terms = [Term(GRPO(recipe.grpo, longest=longest), recipe.grpo.weight)]
     if ca.enabled:
@@ -236,4 +252,5 @@ def _learner(recipe: Recipe, model: Any, reference: Any) -> Learner:
         terms.append(
             Term(pair_objective(recipe), 1.0 if ca.weight == "auto" else ca.weight, ca.gradient_ratio if held else None)
         )
-    return Learner(model, reference, recipe.learner, terms, temperature=recipe.rollout.temperature, seed=recipe.seed)
+    heat = recipe.rollout.temperature
+    return Learner(model, reference, recipe.learner, terms, temperature=heat, seed=recipe.seed, ranks=ranks)

@@ -8,12 +8,14 @@ padded on the right, where causal attention cannot see the padding, so no attent
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax, pad
+from torch.utils._pytree import tree_map
 from torch.utils.checkpoint import checkpoint
 
 from agents import attention
@@ -25,6 +27,20 @@ MAX_LOG = 20.0
 """Bound on differences of log-probabilities before they are exponentiated."""
 _TRIED = ([0, 1, 2, 3], [0, 1, 3], [2, 1])
 """Sequences on which it is found out what a model can do. Some cap or scale their logits, some have no attention."""
+
+
+class Root(nn.Module):
+    """All that a model is asked passes through here, so that it can be sharded as one (`contextrl.ranks`)."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, work: Callable[..., Any], *args: Any) -> Any:
+        """What `work` gives, while the weights are whole."""
+        found = work(*args)
+        # Where weights are gathered again for the backward pass, that hangs on what is returned: no views, then.
+        return tree_map(torch.clone, found) if hasattr(self, "unshard") else found
 
 
 class Scorer:
@@ -45,6 +61,7 @@ class Scorer:
         self._autocast, self._temperature, self._chunk_logits = autocast, temperature, chunk_logits
         self._head: Any = _plain_head(self.model, self.device)
         self.packs = self._head is not None and _packs(self.model, self.device)
+        self.root = Root(model)
 
     @property
     def temperature(self) -> float:
@@ -62,6 +79,15 @@ class Scorer:
 
         places: [K], none of them where a sequence begins, which nothing predicts. Returns two of [K].
         """
+        found: tuple[Tensor, Tensor] = self.root(self._token_logprobs, row, places)
+        return found
+
+    def next_logits(self, row: Row) -> Tensor:
+        """Logits of the token that follows each sequence, not tempered: [B, V] float32."""
+        found: Tensor = self.root(self._next_logits, row)
+        return found
+
+    def _token_logprobs(self, row: Row, places: Tensor) -> tuple[Tensor, Tensor]:
         features, targets = self._features(row, row.parents[places]), row.ids[places]
         rows = max(1, self._chunk_logits // self._vocabulary)
         if len(targets) <= rows:
@@ -72,8 +98,7 @@ class Scorer:
         ]
         return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
 
-    def next_logits(self, row: Row) -> Tensor:
-        """Logits of the token that follows each sequence, not tempered: [B, V] float32."""
+    def _next_logits(self, row: Row) -> Tensor:
         return self._logits(self._features(row, torch.stack([path[-1] for path in row.paths])))
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -36,7 +37,7 @@ def train(
     notes = check(resolved)
     if dry_run:
         typer.echo(dump_recipe(resolved), nl=False)
-    for note in notes:
+    for note in notes if os.environ.get("RANK", "0") == "0" else ():
         typer.secho(f"note: {note}", err=True, fg="yellow")
     if dry_run:
         return
@@ -44,14 +45,18 @@ def train(
     from rich.console import Console
 
     from contextrl.loop import train as run
-    from contextrl.progress import open_progress
+    from contextrl.progress import Silent, open_progress
+    from contextrl.ranks import leads
     from contextrl.report import read_report
     from contextrl.summary import summary_table
 
-    if asked.source:
+    if asked.source and leads():
         from contextrl.branching import branch
 
         branch(asked.source, step, resolved)
+    if not leads():  # another process of torchrun, which only learns along
+        run(resolved, progress=Silent(), resume=not fresh)
+        return
     with open_progress() as progress:
         run_dir = run(resolved, progress=progress, resume=not fresh)
     Console().print(summary_table(read_report(run_dir), run_dir, recipe or f"--resume {resolved.name}"))

@@ -36,7 +36,7 @@ class Stepping(Run):
         self.policy = load_policy(policy_source("tiny"))
         self.iteration, self.minutes, self.clock = 0, 0.0, Clock()
         self.name, self.store = "r", SQLStore("sqlite://")
-        self.sinks, self.troubles = Sinks([]), Troubles(recipe.ca)
+        self.sinks, self.troubles, self.together = Sinks([]), Troubles(recipe.ca), False
         self.rollouts = SimpleNamespace(play=nothing_played, begin=lambda iteration: None)
 
     async def _one_iteration(self, rolled: Any) -> dict[str, Any]:
