@@ -23,7 +23,7 @@ from agents.chat import Chat, PolicyError
 from agents.toolformat import FORMATS, detect
 
 PLAIN = {"llama", "mistral", "qwen2", "qwen3"}
-"""Architectures with plain softmax attention, for which `agents.attention` may stand in on a CPU."""
+"""Architectures with plain softmax attention, for which `agents.attention` may stand in."""
 
 
 @dataclass(frozen=True)
@@ -151,13 +151,11 @@ def _check_weights(model: Any, found: Mapping[str, Any], tokens: int, source: st
 
 
 def _attention(model_type: str, device: str) -> str:
-    """SDPA's backward pass is slow on a CPU."""
-    if device != "cpu":
-        return "sdpa"
+    """Ours where it may stand in: it takes rows of several sequences, and SDPA's backward pass is slow on a CPU."""
     if model_type not in PLAIN:
-        return "eager"
+        return "eager" if device == "cpu" else "sdpa"
     attention.register()
-    return attention.GROUPED
+    return attention.GROUPED if device == "cpu" else attention.PACKED
 
 
 def _letters(tokenizer: Any, source: str | Path) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from agents.chat import PolicyError
-from agents.policy import load_policy, make_policy, save_policy
+from agents.policy import _attention, load_policy, make_policy, save_policy
 
 
 @pytest.fixture
@@ -114,3 +114,13 @@ def test_all_end_tokens_of_the_model_stop_a_turn(make_model, tokenizer):
     model.generation_config.eos_token_id = [3, 4]
     policy = make_policy(model, tokenizer, "x")
     assert policy.chat.stop_ids == {3, 4, policy.chat.end_of_turn}
+
+
+def test_who_attends_how():
+    found = {(kind, device): _attention(kind, device) for kind in ("qwen3", "gemma2") for device in ("cpu", "cuda")}
+    assert found == {
+        ("qwen3", "cpu"): "grouped",
+        ("qwen3", "cuda"): "packed",
+        ("gemma2", "cpu"): "eager",
+        ("gemma2", "cuda"): "sdpa",
+    }

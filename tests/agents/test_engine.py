@@ -43,7 +43,7 @@ async def play(engine, model, name, rng, turns, temperature=1.0, shared=None):
     return ids
 
 
-@pytest.mark.parametrize("attention", ["grouped", "eager", "sdpa"])
+@pytest.mark.parametrize("attention", ["grouped", "eager", "sdpa", "packed"])
 async def test_ragged_sessions_equal_full_forward(make_model, attention):
     model = make_model(attention)
     engine = TransformersEngine(model, STOP, max_context=400, max_batch=6, seed=1)
