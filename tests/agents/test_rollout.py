@@ -117,7 +117,7 @@ async def test_a_straggler_holds_no_batch(tmp_path):
             return await super().start(*args, **kwargs)
 
     backend, told = Stuck(), []
-    done = await play(backend, tmp_path, concurrency=12, seconds=0.5, on_trajectory=told.append)
+    done = await play(backend, tmp_path, concurrency=12, seconds=3.0, on_trajectory=told.append)
     assert [t.extra["member"] for t in done] == [0, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3] and told == done
     assert not backend.running
 
