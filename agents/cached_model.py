@@ -14,7 +14,7 @@ from torch import Tensor
 from agents.protocol import EngineError
 from agents.slot_cache import SlotCache, visible
 
-ATTENTION = ("grouped", "eager", "sdpa")
+ATTENTION = ("grouped", "packed", "eager", "sdpa")
 """Attention implementations that take a mask of their own."""
 
 
