@@ -74,13 +74,15 @@ class Rollouts:
         """An iteration's episodes, and the ids of those that an earlier session had played."""
         rollout = self._recipe.rollout
         there = self._left_behind(iteration)
-        played = await self._play(iteration, self._schedule.batch(iteration), 0, there)
+        tasks, groups = self._schedule.batch(iteration), 0
+        played = await self._play(iteration, tasks, groups, there)
         for number in range(1, rollout.dynamic_sampling + 1):
             wanting = rollout.tasks_per_iteration - with_signal(played)
             if wanting <= 0:
                 break
-            groups = rollout.tasks_per_iteration + len(played) // rollout.group_size
-            played += await self._play(iteration, self._schedule.more(iteration, number, wanting), groups, there)
+            groups += len(tasks)
+            tasks = self._schedule.more(iteration, number, wanting)
+            played += await self._play(iteration, tasks, groups, there)
         return played, {t.id for t in there}
 
     def _left_behind(self, iteration: int) -> list[Trajectory]:
