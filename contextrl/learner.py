@@ -20,13 +20,13 @@ from contextrl.choice import ChoicePrompt, PairResult
 from contextrl.config import LearnerConfig
 from contextrl.interference import Interference
 from contextrl.objectives.protocol import Objective, Terms
+from contextrl.optimizing import checkpoint_layers, make_optimizer
 from contextrl.ranks import Ranks, load_optimizer_state, optimizer_state, whole, whole_weights
 from contextrl.scoring import Scorer
 from trajectories.queries import Lesson
 from trajectories.records import Trajectory
 
 logger = logging.getLogger(__name__)
-BETAS = (0.9, 0.95)
 HELD = (1e-4, 10.0)
 """Bounds of a weight that holds a ratio: a term that is learned has hardly a gradient left."""
 
@@ -88,12 +88,12 @@ class Learner:
             self.reference = Scorer(reference.eval(), autocast=autocast, temperature=temperature)
         self.ranks = ranks or Ranks()
         if config.gradient_checkpointing:
-            _checkpoint_layers(model)
+            checkpoint_layers(model)
         self.ranks.shard(self.policy.root)
         if self.reference is not None:
             self.ranks.shard(self.reference.root)
         self.config, self.terms = config, [t for t in terms if t.weight]
-        self.optimizer = _optimizer(model, config)
+        self.optimizer = make_optimizer(model, config)
         self.steps_done = self.steps_skipped = 0
         self.weights = {t.objective.name: t.weight for t in self.terms}
         """What each term is multiplied by now."""
@@ -106,7 +106,7 @@ class Learner:
 
     def begin_anew(self) -> None:
         """Forget the optimiser's moments and its warm-up, as a learner does that is given these weights."""
-        self.optimizer = _optimizer(self.policy.model, self.config)
+        self.optimizer = make_optimizer(self.policy.model, self.config)
         self.steps_done = 0
 
     def step(
@@ -255,27 +255,6 @@ class Learner:
                 # Half of the way, as powers: one step's gradients are noisy.
                 weight = self.weights[name] * math.sqrt(term.ratio * norms[0] / norms[1])
                 self.weights[name] = min(max(weight, HELD[0]), HELD[1])
-
-
-def _optimizer(model: nn.Module, config: LearnerConfig) -> torch.optim.AdamW:
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    if any(p.dtype in (torch.bfloat16, torch.float16) for p in parameters):
-        logger.warning(
-            "the policy's weights have 16 bits: updates smaller than 1/256 of a weight are lost; "
-            "load it in float32 (precision: bfloat16 then only concerns the activations)"
-        )
-    return torch.optim.AdamW(parameters, lr=config.lr, betas=BETAS, weight_decay=config.weight_decay)
-
-
-def _checkpoint_layers(model: Any) -> None:
-    """Recompute activations in the backward pass. Layers do so in training mode only, hence dropout set to 0."""
-    # Renamed in the course of transformers 5.
-    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
-    enable()
-    model.train()
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
 
 
 def _mean(steps: Iterable[Mapping[str, float]]) -> dict[str, float]:
