@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,22 +89,28 @@ def drawn(folder: Path) -> list[tuple[int, str, float]]:
         return sorted(rows)
 
 
-def test_a_run_that_was_killed_everywhere_is_the_run_that_was_not(tmp_path: Path) -> None:
+def undisturbed_and_killed(
+    tmp_path: Path, told: Callable[[Path], Path], phases: Sequence[tuple[str, int]]
+) -> tuple[Path, Path]:
+    """The folders of a run that nobody disturbed, and of one that was killed in each phase and gone on with."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for folder in (whole, killed):
         folder.mkdir()
-    command = [sys.executable, "-m", "contextrl", "train"]
-    done = subprocess.run([*command, str(told(whole))], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
     file = told(killed)
-    for place, count in PHASES:
+    for place, count in phases:
         died = subprocess.run(
             [sys.executable, "-c", KILLED, place, str(count), str(file)], capture_output=True, text=True, check=False
         )
         assert died.returncode == -signal.SIGKILL, (place, died.returncode, died.stderr)
-    done = subprocess.run([*command, str(file)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    for last in (file, told(whole)):
+        command = [sys.executable, "-m", "contextrl", "train", str(last)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    return whole, killed
 
+
+def test_a_run_that_was_killed_everywhere_is_the_run_that_was_not(tmp_path: Path) -> None:
+    whole, killed = undisturbed_and_killed(tmp_path, told, PHASES)
     once, again = measured(whole), measured(killed)
     assert [row["iteration"] for row in again] == [0, 1, 2, 3]
     for one, other in zip(once, again, strict=True):

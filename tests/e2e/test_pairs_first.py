@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from test_exact_resume import KILLED, NEAR, drawn, measured
+from test_exact_resume import NEAR, drawn, measured, undisturbed_and_killed
 from test_loop import recipe
 
 from contextrl.report import read_report
@@ -26,7 +23,6 @@ PHASES = [
 
 def told(folder: Path) -> Path:
     """Twelve optimiser steps on pairs alone, checkpoints every four, then one iteration without pairs."""
-    folder.mkdir()
     context = {"pairs_per_step": 4, "objective": "reinforce", "before": 12, "during": False}
     settings: dict[str, Any] = {"train": {"iterations": 1, "checkpoint_every": 1}, "ca": context}
     file = folder / "small.yaml"
@@ -35,19 +31,7 @@ def told(folder: Path) -> Path:
 
 
 def test_a_run_that_was_killed_is_the_run_that_was_not(tmp_path: Path) -> None:
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    command = [sys.executable, "-m", "contextrl", "train"]
-    done = subprocess.run([*command, str(told(whole))], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    file = told(killed)
-    for place, count in PHASES:
-        died = subprocess.run(
-            [sys.executable, "-c", KILLED, place, str(count), str(file)], capture_output=True, text=True, check=False
-        )
-        assert died.returncode == -signal.SIGKILL, (place, died.returncode, died.stderr)
-    done = subprocess.run([*command, str(file)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
+    whole, killed = undisturbed_and_killed(tmp_path, told, PHASES)
     once, again = measured(whole), measured(killed)
     assert [row["iteration"] for row in once] == [row["iteration"] for row in again] == list(range(-12, 1))
     for one, other in zip(once, again, strict=True):
